@@ -1,0 +1,45 @@
+"""What this library raises besides PyJWT's own exceptions.
+
+Every failure of a verification is a `jwt.InvalidTokenError`, so one `except` clause catches
+them all; which class it is decides who must act.
+
+    jwt.PyJWTError
+      jwt.InvalidTokenError          the token is at fault (PyJWT's own classes)      401
+        UnknownKeyError              no published key fits the token                  401
+        KeysUnavailableError         the keys can't be had: try again later           503
+        IssuerMismatchError          the discovery document names another issuer      503
+
+Misuse raises `ValueError` or `TypeError`, at construction.
+"""
+
+import jwt
+
+__all__ = ["IssuerMismatchError", "KeysUnavailableError", "UnknownKeyError"]
+
+
+class UnknownKeyError(jwt.InvalidTokenError):
+    """No published key fits the token: unknown `kid`, or no `kid` and not exactly one candidate."""
+
+
+class KeysUnavailableError(jwt.InvalidTokenError):
+    """The provider's keys can't be had, and no usable copy of them is at hand.
+
+    `retry_after` says in how many seconds another attempt makes sense (RFC 9110 §10.2.3).
+    """
+
+    def __init__(
+        self, message: str = "the signing keys are unavailable", *, retry_after: float = 5.0
+    ) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Keep `retry_after` through `pickle` and `copy`."""
+        return (type(self), self.args, {"retry_after": self.retry_after})
+
+
+class IssuerMismatchError(jwt.InvalidTokenError):
+    """The discovery document's `issuer` is not the configured one (OpenID Discovery §4.3).
+
+    A configuration fault: the caller who presented the token can't mend it.
+    """
