@@ -1,0 +1,64 @@
+"""A fetched JWK Set as it travels through a store: with its origin, as versioned JSON."""
+
+import json
+from dataclasses import dataclass
+from hashlib import sha256
+
+from auth_jwks._headers import entity_tag
+from auth_jwks._json import strict_object
+
+__all__ = ["Document", "decode", "encode", "store_key"]
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One answer of the provider.
+
+    `issuer` is the one that tokens are held to, None if unknown; `uri` is where `jwks` came
+    from; `max_age` is how many seconds the provider called it fresh, None if it didn't say.
+    """
+
+    uri: str
+    issuer: str | None
+    jwks: bytes
+    etag: str | None = None
+    max_age: float | None = None
+
+
+def store_key(*, mode: str, url: str, issuer: str | None, fix_local_url: bool) -> str:
+    """Return the name under which verifiers with the same source share a document."""
+    parts = (mode, url, issuer or "", str(fix_local_url))
+    digest = sha256(b"".join(b"%d:%s" % (len(part.encode()), part.encode()) for part in parts))
+    return f"v{FORMAT}:{digest.hexdigest()}"
+
+
+def encode(document: Document) -> bytes:
+    """Return the stored form."""
+    content = {
+        "format": FORMAT,
+        "uri": document.uri,
+        "issuer": document.issuer,
+        "etag": document.etag,
+        "max_age": document.max_age,
+        "jwks": document.jwks.decode(),
+    }
+    return json.dumps(content, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def decode(payload: bytes) -> Document | None:
+    """Return what `encode` stored; None for anything else, as a store's content is untrusted."""
+    match strict_object(payload):
+        case {
+            "format": 1,
+            "uri": str() as uri,
+            "issuer": str() | None as issuer,
+            "etag": str() | None as etag,
+            "max_age": int() | float() | None as max_age,
+            "jwks": str() as jwks,
+        }:
+            raw = jwks.encode(errors="replace")
+            return Document(uri, issuer, raw, entity_tag(etag or ""), max_age)
+        case _:
+            return None

@@ -1,0 +1,54 @@
+"""Strict JSON (RFC 8259) from untrusted bytes: an object, or nothing."""
+
+import json
+import re
+from typing import Any, NoReturn
+
+__all__ = ["MAX_DEPTH", "strict_object"]
+
+MAX_DEPTH = 64
+
+# Strings run to their end or to the end of the text, so that the scan is linear on any input.
+_MARK = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[][{}]', re.DOTALL)
+
+
+def strict_object(raw: bytes, *, unique_members: bool = False) -> dict[str, Any] | None:
+    """Return the JSON object in `raw`, or None when it holds anything else.
+
+    Refused: other encodings than UTF-8, a byte order mark, `NaN` and `Infinity`, integers
+    beyond Python's digit limit, more than `MAX_DEPTH` levels and, if asked, duplicate members.
+    None instead of an exception: those of `json` carry the text they failed on.
+    """
+    decoder = _UNIQUE if unique_members else _LENIENT
+    try:
+        text = raw.decode()
+        value = decoder.decode(text) if _is_shallow(text) else None
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _is_shallow(text: str) -> bool:
+    if text.count("{") + text.count("[") <= MAX_DEPTH:
+        return True
+    depth = 0
+    for mark in _MARK.finditer(text):
+        depth += {"{": 1, "[": 1, "}": -1, "]": -1}.get(mark[0], 0)
+        if depth > MAX_DEPTH:
+            return False
+    return True
+
+
+def _refuse_constant(_name: str) -> NoReturn:
+    raise ValueError
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError
+    return members
+
+
+_LENIENT = json.JSONDecoder(parse_constant=_refuse_constant)
+_UNIQUE = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_unique)

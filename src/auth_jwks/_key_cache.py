@@ -1,0 +1,285 @@
+"""Who gets which keys, and who waits: carries out what `_freshness` decides."""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import inf
+
+from auth_jwks._clock import Clock
+from auth_jwks._flights import Flight, Flights
+from auth_jwks._freshness import (
+    Attempts,
+    Bucket,
+    Decision,
+    Policy,
+    Refuse,
+    Serve,
+    Wait,
+    decide,
+)
+from auth_jwks._keys import Key
+from auth_jwks._refresh import Deferred, Done, Failed, Held, Outcome, Refresher
+from auth_jwks._source import Source
+from auth_jwks.errors import IssuerMismatchError, KeysUnavailableError, UnknownKeyError
+from auth_jwks.events import Observer, StaleServed, UnknownKey, emit
+from auth_jwks.stores.base import Cause, KeyStore
+
+__all__ = ["KeyCache", "Status"]
+
+MAX_JOINERS = 1000
+TURN = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The state of a verifier's keys; times in seconds, None where there are no keys.
+
+    `version` is that of the store, 0 before the first; `failure` says how the last refresh
+    failed, None if it did not; `retry_after` is until the next attempt may be made.
+    """
+
+    source: str
+    issuer: str | None
+    kids: tuple[str | None, ...]
+    skipped: tuple[str, ...]
+    fresh: bool
+    age: float | None
+    expires_in: float | None
+    stale_until: float | None
+    refreshing: bool
+    retry_after: float
+    failure: str | None
+    version: int
+
+
+class KeyCache:
+    """The keys of one source: cached, refreshed by traffic, shared through a store."""
+
+    def __init__(
+        self,
+        source: Source,
+        store: KeyStore,
+        *,
+        policy: Policy,
+        allowed: frozenset[str],
+        clock: Clock,
+        observer: Observer | None = None,
+        uniform: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        self._refresher = Refresher(
+            source, store, policy=policy, allowed=allowed, clock=clock, observer=observer,
+            uniform=uniform,
+        )  # fmt: skip
+        self._source = source
+        self._policy = policy
+        self._clock = clock
+        self._observer = observer
+        self._uniform = uniform
+        self._flights: Flights[Outcome] = Flights(clock)
+        self._bucket = Bucket()
+        self._not_before = -inf
+        self._poll_at = inf
+        self._failure: Failed | None = None
+        self._stale_announced = False
+
+    def __repr__(self) -> str:
+        return f"KeyCache({self._source.name!r}, keys={len(self._refresher.held.keys.keys)})"
+
+    def ready(self) -> Held | None:
+        """Return the keys if this call need not wait for any; may start a background refresh."""
+        now = self._clock.monotonic()
+        held = self._refresher.held
+        if now < held.life.refresh_at and now < self._poll_at:
+            return held
+        decision = self._decide(now)
+        return self._serve(decision, now) if isinstance(decision, Serve) else None
+
+    async def ensure(self) -> Held:
+        """Return usable keys, waiting for a refresh as long as the rules say."""
+        while True:
+            now = self._clock.monotonic()
+            match self._decide(now):
+                case Serve() as decision:
+                    return self._serve(decision, now)
+                case Refuse():
+                    raise self._unavailable()
+                case Wait(seconds):
+                    flight = self._upkeep("age")
+                    await self._flights.wait(flight, seconds)
+                    held = self._refresher.held
+                    if held.life.fetched >= flight.began:
+                        return held
+
+    async def find(self, kid: str | None, alg: str) -> tuple[Held, tuple[Key, ...]]:
+        """Return the keys for a token that none of those at hand fit.
+
+        Asks the store, then the provider, as often as the limiters allow. Raises
+        `UnknownKeyError`, or `KeysUnavailableError` if they could not be asked.
+        """
+        asked = own = False
+        while not own:
+            now = self._clock.monotonic()
+            if self._failure is not None and now < self._not_before:
+                raise self._unavailable()
+            flight, own = self._probe(kid, alg, now)
+            if flight is None:
+                break
+            asked = True
+            await self._join(flight)
+            if keys := self._select(kid, alg):
+                return self._refresher.held, keys
+        emit(UnknownKey(self._source.name, asked), self._observer)
+        raise UnknownKeyError("no published key fits the token")
+
+    async def refresh(self, *, force: bool) -> None:
+        """Make sure that the set is fresh, or with `force` that it was fetched after this call."""
+        asked = self._clock.monotonic()
+        if force:
+            flight = self._flights.start(
+                "forced", lambda: self._fly("forced", lambda: self._fetched_after(asked))
+            )
+            await self._succeed(flight)
+            return
+        while not self._is_fresh():
+            now = self._clock.monotonic()
+            if now < self._not_before and self._flights.under_way("upkeep") is None:
+                raise self._unavailable()
+            flight = self._upkeep("age")
+            await self._succeed(flight)
+            if self._refresher.held.life.fetched >= flight.began:
+                return
+
+    def status(self) -> Status:
+        """Return the state, without I/O."""
+        now = self._clock.monotonic()
+        held, failure = self._refresher.held, self._failure
+        has_keys = held.document is not None
+        return Status(
+            source=self._source.name,
+            issuer=held.issuer or self._source.issuer,
+            kids=tuple(dict.fromkeys(key.kid for key in held.keys.keys)),
+            skipped=held.keys.skipped,
+            fresh=now < held.life.expires,
+            age=now - held.life.fetched if has_keys else None,
+            expires_in=held.life.expires - now if has_keys else None,
+            stale_until=held.life.dies - now if has_keys else None,
+            refreshing=self._flights.busy,
+            retry_after=max(0.0, self._not_before - now),
+            failure=None if failure is None else failure.reason,
+            version=self._refresher.known,
+        )
+
+    async def aclose(self) -> None:
+        """Give up what is under way; later refreshes raise `RuntimeError`."""
+        await self._flights.aclose()
+
+    def _select(self, kid: str | None, alg: str) -> tuple[Key, ...]:
+        return self._refresher.held.keys.select(kid, alg)
+
+    def _is_fresh(self) -> bool:
+        return self._clock.monotonic() < self._refresher.held.life.expires
+
+    def _is_young(self) -> bool:
+        return self._clock.monotonic() < self._refresher.held.life.refresh_at
+
+    def _fetched_after(self, asked: float) -> bool:
+        return self._refresher.held.life.fetched > asked
+
+    def _decide(self, now: float) -> Decision:
+        flight = self._flights.under_way("upkeep")
+        attempts = Attempts(
+            began=None if flight is None else flight.began,
+            not_before=self._not_before,
+            mismatch=self._failure is not None and self._failure.mismatch,
+            poll_at=self._poll_at,
+        )
+        return decide(self._refresher.held.life, attempts, now, self._policy)
+
+    def _serve(self, decision: Serve, now: float) -> Held:
+        held = self._refresher.held
+        if decision.refresh:
+            self._upkeep("age")
+        elif decision.poll:
+            self._upkeep(None)
+        if decision.stale:
+            first, self._stale_announced = not self._stale_announced, True
+            age = now - held.life.fetched
+            emit(StaleServed(self._source.name, age, first), self._observer)
+        return held
+
+    def _upkeep(self, cause: Cause | None) -> Flight[Outcome]:
+        """Join the refresh (or the look into the store) under way, or start one."""
+        flight = self._flights.under_way("upkeep")
+        if flight is None:
+            flight = self._flights.start("upkeep", lambda: self._fly(cause, self._is_young))
+        return flight
+
+    def _probe(self, kid: str | None, alg: str, now: float) -> tuple[Flight[Outcome] | None, bool]:
+        """Join the search for an unknown key under way, or start one's own if allowed."""
+        flight = self._flights.under_way("probe")
+        if flight is not None:
+            return flight if flight.joiners < MAX_JOINERS else None, False
+        taken = self._bucket.refilled(now).taken()
+        if taken is None:
+            return None, False
+        self._bucket = taken
+
+        def found() -> bool:
+            return bool(self._select(kid, alg)) or self._fetched_after(now)
+
+        return self._flights.start("probe", lambda: self._fly("unknown_kid", found)), True
+
+    async def _fly(self, cause: Cause | None, satisfied: Callable[[], bool]) -> Outcome:
+        """Refresh, unless that has been done, or has failed, while waiting for the lock."""
+        if cause is not None and satisfied():
+            return Done()
+        failure, now = self._failure, self._clock.monotonic()
+        if failure is not None and cause != "forced" and now < self._not_before:
+            return failure
+        before = self._refresher.held
+        outcome = await self._refresher.run(cause, satisfied)
+        self._note(outcome, cause, renewed=self._refresher.held is not before)
+        return outcome
+
+    def _note(self, outcome: Outcome, cause: Cause | None, *, renewed: bool) -> None:
+        """Draw the consequences for the attempts to come."""
+        now = self._clock.monotonic()
+        self._poll_at = now + self._policy.poll_interval * self._uniform(0.75, 1.25)
+        match outcome:
+            case Done() if renewed or cause is not None:
+                self._failure, self._not_before = None, -inf
+                self._stale_announced = False
+            case Deferred(retry_after) if cause == "age":
+                self._not_before = now + retry_after
+            case Failed(retry_after=retry_after, here=here):
+                # Whoever failed leaves the next turn to others: one broken host must not speak
+                # for the fleet.
+                turn = TURN if here else self._uniform(0.0, TURN / 2)
+                self._failure, self._not_before = outcome, now + retry_after + turn
+            case _:
+                pass
+
+    async def _join(self, flight: Flight[Outcome]) -> None:
+        flight.joiners += 1
+        try:
+            outcome = await self._flights.wait(flight, self._source.deadline)
+        finally:
+            flight.joiners -= 1
+        if outcome is None or isinstance(outcome, Failed):
+            raise self._unavailable()
+
+    async def _succeed(self, flight: Flight[Outcome]) -> None:
+        outcome = await self._flights.wait(flight, None)
+        if isinstance(outcome, Deferred):
+            message = "enough refreshes were made for now"
+            raise KeysUnavailableError(message, retry_after=outcome.retry_after)
+        if isinstance(outcome, Failed):
+            raise self._unavailable()
+
+    def _unavailable(self) -> IssuerMismatchError | KeysUnavailableError:
+        failure = self._failure
+        if failure is not None and failure.mismatch:
+            return IssuerMismatchError(failure.reason)
+        reason = "no answer in time" if failure is None else failure.reason
+        wait = max(TURN, self._not_before - self._clock.monotonic())
+        return KeysUnavailableError(f"the signing keys are unavailable: {reason}", retry_after=wait)

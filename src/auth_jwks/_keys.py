@@ -1,0 +1,192 @@
+"""A JWK Set (RFC 7517) turned into the keys that may verify a token. Pure."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from json import dumps
+from types import MappingProxyType
+from typing import Any
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from jwt import PyJWTError
+from jwt.algorithms import Algorithm, OKPAlgorithm, get_default_algorithms
+
+from auth_jwks._json import strict_object
+
+__all__ = [
+    "ALGORITHMS",
+    "MAX_KID",
+    "Key",
+    "KeySet",
+    "UnusableKeySetError",
+    "checked_algorithms",
+    "parse_key_set",
+]
+
+MAX_KEYS = 256
+MAX_KID = 256
+MAX_CANDIDATES = 4
+RSA_BITS = range(2048, 8193)
+
+# RFC 7518 §3.1, RFC 8037, RFC 8812, RFC 9864: the key type and curves that fit an algorithm.
+_FITTING: Mapping[str, tuple[str, frozenset[str | None]]] = MappingProxyType(
+    {name: ("RSA", frozenset((None,))) for family in ("RS", "PS") for name in
+     (f"{family}256", f"{family}384", f"{family}512")}
+    | {
+        "ES256": ("EC", frozenset(("P-256",))),
+        "ES384": ("EC", frozenset(("P-384",))),
+        "ES512": ("EC", frozenset(("P-521",))),
+        "ES256K": ("EC", frozenset(("secp256k1",))),
+        "EdDSA": ("OKP", frozenset(("Ed25519", "Ed448"))),
+        "Ed25519": ("OKP", frozenset(("Ed25519",))),
+    }
+)  # fmt: skip
+ALGORITHMS = frozenset(_FITTING)
+_KEY_TYPES = frozenset(kty for kty, _ in _FITTING.values())
+
+# PyJWT has no name for RFC 9864's `Ed25519`: the same check as EdDSA, held to that curve.
+_IMPLEMENTATIONS: Mapping[str, Algorithm] = MappingProxyType(
+    {**get_default_algorithms(), "Ed25519": OKPAlgorithm()}
+)
+_PRIVATE_MEMBERS = frozenset(("d", "p", "q", "dp", "dq", "qi", "oth", "k"))
+
+
+class UnusableKeySetError(Exception):
+    """The document is no JWK Set, or holds no key that may verify a token."""
+
+
+class _SkipError(Exception):
+    """One member of the set can't be used; the reason is its argument."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A public key bound to one algorithm."""
+
+    kid: str | None
+    alg: str
+    thumbprint: bytes
+    public: Any
+
+    def verify(self, message: bytes, signature: bytes) -> bool:
+        """Tell whether `signature` is this key's for `message`; PyJWT decides."""
+        return _IMPLEMENTATIONS[self.alg].verify(message, self.public, signature)
+
+    def __repr__(self) -> str:
+        return f"Key(kid={self.kid!r}, alg={self.alg!r})"
+
+
+class KeySet:
+    """The usable keys of one JWK Set, and why the other members were left out."""
+
+    def __init__(self, keys: Iterable[Key], skipped: Iterable[str] = ()) -> None:
+        self.keys = tuple(keys)
+        self.skipped = tuple(skipped)
+        self._named: dict[tuple[str | None, str], tuple[Key, ...]] = defaultdict(tuple)
+        self._fitting: dict[str, tuple[Key, ...]] = defaultdict(tuple)
+        for key in self.keys:
+            self._named[key.kid, key.alg] += (key,)
+            self._fitting[key.alg] += (key,)
+
+    def select(self, kid: str | None, alg: str) -> tuple[Key, ...]:
+        """Return the keys to try for a token, at most four.
+
+        Without a `kid` only if a single key fits: guessing among several is left to attackers.
+        """
+        if kid is None:
+            fitting = self._fitting.get(alg, ())
+            return fitting if len(fitting) == 1 else ()
+        return self._named.get((kid, alg), ())[:MAX_CANDIDATES]
+
+    def __repr__(self) -> str:
+        return f"KeySet(keys={list(self.keys)!r}, skipped={list(self.skipped)!r})"
+
+
+def checked_algorithms(names: Collection[str]) -> frozenset[str]:
+    """Return the allow-list; `ValueError` unless every name is an asymmetric algorithm."""
+    allowed = frozenset(names)
+    if not allowed or not allowed <= ALGORITHMS:
+        message = f"allowed_algorithms: expected one or more of {', '.join(sorted(ALGORITHMS))}"
+        raise ValueError(message)
+    return allowed
+
+
+def parse_key_set(document: bytes, allowed: frozenset[str]) -> KeySet:
+    """Return the usable keys of a JWK Set (RFC 7517 §5); one bad member never spoils the set."""
+    content = strict_object(document)
+    members = content.get("keys") if content is not None else None
+    if not isinstance(members, list):
+        raise UnusableKeySetError("not a JWK Set")
+    if len(members) > MAX_KEYS:
+        raise UnusableKeySetError(f"more than {MAX_KEYS} keys")
+    keys: list[Key] = []
+    skipped: list[str] = []
+    for member in members:
+        try:
+            keys.extend(_parse_key(member, allowed))
+        except _SkipError as skip:
+            skipped.append(str(skip))
+    if not keys:
+        raise UnusableKeySetError("no usable key in the set")
+    return KeySet(keys, skipped)
+
+
+def _parse_key(member: object, allowed: frozenset[str]) -> list[Key]:
+    if not isinstance(member, dict):
+        raise _SkipError("not an object")
+    names = sorted(_fitting_algorithms(member) & allowed)
+    _check_purpose(member)
+    if not names:
+        raise _SkipError("its algorithm is not allowed")
+    public = _public_key(member, names[0])
+    kid, thumbprint = _checked_kid(member), _thumbprint(member)
+    return [Key(kid, name, thumbprint, public) for name in names]
+
+
+def _fitting_algorithms(member: dict[str, Any]) -> frozenset[str]:
+    """Return what the key could verify: its own `alg`, or all that fits it (RFC 7517 §4.4)."""
+    kty, alg = member.get("kty"), member.get("alg")
+    curve = None if kty == "RSA" else member.get("crv")
+    if not isinstance(kty, str) or kty not in _KEY_TYPES:
+        raise _SkipError("its key type is not supported")
+    fitting = frozenset(
+        name
+        for name, (wanted, curves) in _FITTING.items()
+        if wanted == kty and (curve is None or isinstance(curve, str)) and curve in curves
+    )
+    if alg is None:
+        return fitting
+    return fitting & {alg} if isinstance(alg, str) else frozenset()
+
+
+def _check_purpose(member: dict[str, Any]) -> None:
+    if not _PRIVATE_MEMBERS.isdisjoint(member):
+        raise _SkipError("it holds private members")
+    if member.get("use", "sig") != "sig":
+        raise _SkipError("its use is not sig")
+    operations = member.get("key_ops", ["verify"])
+    if not isinstance(operations, list) or "verify" not in operations:
+        raise _SkipError("its key_ops lack verify")
+
+
+def _checked_kid(member: dict[str, Any]) -> str | None:
+    kid = member.get("kid")
+    if kid is not None and (not isinstance(kid, str) or len(kid) > MAX_KID):
+        raise _SkipError("its kid is not a string of reasonable length")
+    return kid
+
+
+def _public_key(member: dict[str, Any], alg: str) -> object:
+    try:
+        public = _IMPLEMENTATIONS[alg].from_jwk(member)
+    except (PyJWTError, ValueError, TypeError, UnsupportedAlgorithm):
+        raise _SkipError("its key material is malformed") from None
+    if isinstance(public, RSAPublicKey) and public.key_size not in RSA_BITS:
+        raise _SkipError("its RSA modulus is outside 2048-8192 bits")
+    return public
+
+
+def _thumbprint(member: dict[str, Any]) -> bytes:
+    return sha256(dumps(member, sort_keys=True).encode()).digest()

@@ -1,0 +1,96 @@
+"""Checks on what users configure: each error names the parameter and what was expected."""
+
+from collections.abc import Iterable
+from math import isfinite
+from typing import TypeVar
+
+from auth_jwks._urls import fault_in
+
+__all__ = [
+    "checked_audience",
+    "checked_count",
+    "checked_flag",
+    "checked_number",
+    "checked_parts",
+    "checked_strings",
+    "checked_text",
+    "checked_url",
+]
+
+T = TypeVar("T")
+
+
+def checked_url(name: str, value: object) -> str | None:
+    """Return an http(s) URL without credentials, or None for None."""
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise TypeError(f"{name}: expected a URL, got {type(value).__name__}")
+    fault = fault_in(value)
+    if fault is not None:
+        raise ValueError(f"{name}: {fault}")
+    return value
+
+
+def checked_text(name: str, value: object) -> str | None:
+    """Return a string that is not blank, or None for None."""
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise TypeError(f"{name}: expected a string, got {type(value).__name__}")
+    if not value.strip():
+        raise ValueError(f"{name}: expected a non-empty string, or None")
+    return value
+
+
+def checked_number(name: str, value: object, *, above: float | None = None) -> float:
+    """Return a finite number of at least 0, or more than `above`."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
+    if not isfinite(value) or value < 0 or (above is not None and value <= above):
+        bound = "of at least 0" if above is None else f"above {above:g}"
+        raise ValueError(f"{name}: expected a finite number {bound}")
+    return float(value)
+
+
+def checked_count(name: str, value: object) -> int:
+    """Return an integer of at least 0."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name}: expected an integer, got {type(value).__name__}")
+    if value < 0:
+        raise ValueError(f"{name}: expected an integer of at least 0")
+    return value
+
+
+def checked_flag(name: str, value: object) -> bool:
+    """Return True or False, and nothing that merely looks like it."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name}: expected True or False, got {type(value).__name__}")
+    return value
+
+
+def checked_parts(name: str, value: T, expected: str, *methods: str) -> T:
+    """Return an object that has these methods."""
+    if not all(callable(getattr(value, method, None)) for method in methods):
+        raise TypeError(f"{name}: expected {expected}, got {type(value).__name__}")
+    return value
+
+
+def checked_strings(name: str, value: object) -> tuple[str, ...]:
+    """Return a collection of non-empty strings; a bare string is no collection."""
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+        raise TypeError(f"{name}: expected a collection of strings, got {type(value).__name__}")
+    members = tuple(value)
+    if not all(isinstance(member, str) for member in members):
+        raise TypeError(f"{name}: expected a collection of strings only")
+    if not all(member.strip() for member in members):
+        raise ValueError(f"{name}: expected non-empty strings")
+    return members
+
+
+def checked_audience(name: str, value: object) -> frozenset[str]:
+    """Return the acceptable audiences: one string or a collection of them, none of them blank."""
+    members = frozenset(checked_strings(name, (value,) if isinstance(value, str) else value))
+    if not members:
+        raise ValueError(f"{name}: expected at least one audience, or None for no check")
+    return members

@@ -1,0 +1,206 @@
+"""A JWT (RFC 7519) taken apart and judged. Pure: keys and the time come as arguments.
+
+PyJWT defines right and wrong: its algorithm classes check signatures, its exceptions are
+raised, in its order. What is refused beyond PyJWT is listed in `docs/tokens.md`.
+"""
+
+import binascii
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any
+
+import jwt
+from jwt.exceptions import InvalidJTIError, InvalidSubjectError
+
+from auth_jwks._json import strict_object
+from auth_jwks._keys import MAX_KID, Key
+
+__all__ = [
+    "MAX_TOKEN",
+    "Expected",
+    "Token",
+    "compact",
+    "parse_token",
+    "read_claims",
+    "signer",
+]
+
+MAX_TOKEN = 16 * 1024
+DOTS = 2
+
+Claims = dict[str, Any]
+
+# base64url to base64 (RFC 4648 §5); what belongs to the other alphabet only becomes invalid.
+_TO_BASE64 = bytes.maketrans(b"-_+/=", b"+/!!!")
+# The characters that may end a segment of that length modulo 4: the unused bits are zero.
+_LAST = {0: None, 2: frozenset(b"AQgw"), 3: frozenset(b"AEIMQUYcgkosw048")}
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A compact JWS (RFC 7515 §7.1) taken apart; nothing in it is verified yet."""
+
+    alg: str
+    kid: str | None
+    signing_input: bytes
+    payload: bytes
+    signature: bytes
+
+    def __repr__(self) -> str:
+        return f"Token(alg={self.alg!r}, kid={self.kid!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What a token's claims are held to; `issuer` or `audience` None leaves that claim alone."""
+
+    leeway: float
+    required: tuple[str, ...]
+    issuer: str | None
+    audience: frozenset[str] | None
+
+
+def compact(token: object) -> str:
+    """Return a token that may be a compact JWS, without the `Bearer ` of RFC 6750 §2.1.
+
+    Everything that can be refused by a look from the outside is, before any decoding.
+    """
+    if type(token) is not str:
+        raise jwt.DecodeError("the token must be a string")
+    if token[:7].lower() == "bearer ":
+        token = token[7:].strip(" ")
+    if len(token) > MAX_TOKEN:
+        raise jwt.DecodeError(f"the token is longer than {MAX_TOKEN} characters")
+    if not token.isascii() or token.count(".") != DOTS:
+        raise jwt.DecodeError("the token is not a compact JWS of three ASCII segments")
+    return token
+
+
+def parse_token(token: str, allowed: frozenset[str]) -> Token:
+    """Take a compact JWS apart; refuse what no key could make acceptable."""
+    signing_input, _, signature_segment = token.encode().rpartition(b".")
+    header_segment, _, payload_segment = signing_input.partition(b".")
+    header = strict_object(_decoded(header_segment, "header"), unique_members=True)
+    if header is None:
+        raise jwt.DecodeError("the header is not a JSON object with unique members")
+    if header.get("b64", True) is False and payload_segment:
+        raise jwt.DecodeError("an unencoded payload (RFC 7797) is not supported")
+    payload = _decoded(payload_segment, "payload")
+    signature = _decoded(signature_segment, "signature")
+    kid = _checked_kid(header)
+    _refuse_extensions(header)
+    return Token(_checked_alg(header, allowed), kid, signing_input, payload, signature)
+
+
+def signer(token: Token, keys: Collection[Key]) -> Key:
+    """Return the one of `keys` that signed the token."""
+    for key in keys:
+        if key.verify(token.signing_input, token.signature):
+            return key
+    raise jwt.InvalidSignatureError("the signature does not match")
+
+
+def read_claims(payload: bytes, expected: Expected, now: float) -> Claims:
+    """Return the claims of a signed payload if they meet `expected` at Unix time `now`."""
+    claims = strict_object(payload)
+    if claims is None:
+        raise jwt.DecodeError("the payload is not a JSON object")
+    _check_claims(claims, expected, now)
+    return claims
+
+
+def _check_claims(claims: Claims, expected: Expected, now: float) -> None:
+    """Hold the claims to what is expected, in PyJWT's order (RFC 7519 §4.1)."""
+    for name in expected.required:
+        if claims.get(name) is None:
+            raise jwt.MissingRequiredClaimError(name)
+    _check_times(claims, expected.leeway, now)
+    if expected.issuer is not None:
+        _check_issuer(claims, expected.issuer)
+    if expected.audience is not None:
+        _check_audience(claims, expected.audience)
+    if not isinstance(claims.get("sub", ""), str):
+        raise InvalidSubjectError("sub must be a string")
+    if not isinstance(claims.get("jti", ""), str):
+        raise InvalidJTIError("jti must be a string")
+
+
+def _decoded(segment: bytes, name: str) -> bytes:
+    """Decode base64url without padding, in its one canonical form (RFC 7515 §2)."""
+    excess = len(segment) % 4
+    last = _LAST.get(excess, frozenset())
+    if last is None or segment[-1] in last:
+        try:
+            return binascii.a2b_base64(
+                segment.translate(_TO_BASE64) + b"==="[: -excess % 4], strict_mode=True
+            )
+        except binascii.Error:
+            pass
+    raise jwt.DecodeError(f"the {name} is not base64url")
+
+
+def _checked_kid(header: Mapping[str, Any]) -> str | None:
+    kid = header.get("kid")
+    if "kid" in header and (not isinstance(kid, str) or len(kid) > MAX_KID):
+        message = f"the kid must be a string of at most {MAX_KID} characters"
+        raise jwt.InvalidTokenError(message)
+    return kid
+
+
+def _refuse_extensions(header: Mapping[str, Any]) -> None:
+    """No extension is understood (RFC 7515 §4.1.11); PyJWT knows `b64`, hence the two classes."""
+    crit = header.get("crit")
+    if header.get("b64", True) is False and isinstance(crit, list) and crit:
+        if all(name == "b64" for name in crit):
+            raise jwt.DecodeError("an unencoded payload (RFC 7797) is not supported")
+    if "crit" in header or "b64" in header:
+        raise jwt.InvalidTokenError("critical header extensions are not supported")
+
+
+def _checked_alg(header: Mapping[str, Any], allowed: frozenset[str]) -> str:
+    alg = header.get("alg")
+    if not isinstance(alg, str) or alg not in allowed:
+        raise jwt.InvalidAlgorithmError("the algorithm is not allowed")
+    return alg
+
+
+def _check_times(claims: Claims, leeway: float, now: float) -> None:
+    """Whole seconds are compared, as PyJWT does."""
+    if "iat" in claims:
+        if not _is_number(claims["iat"]):
+            raise jwt.InvalidIssuedAtError("iat must be a number")
+        if int(claims["iat"]) > now + leeway:
+            raise jwt.ImmatureSignatureError("the token is not yet valid (iat)")
+    if "nbf" in claims:
+        if not _is_number(claims["nbf"]):
+            raise jwt.DecodeError("nbf must be a number")
+        if int(claims["nbf"]) > now + leeway:
+            raise jwt.ImmatureSignatureError("the token is not yet valid (nbf)")
+    if not _is_number(claims["exp"]):
+        raise jwt.DecodeError("exp must be a number")
+    if int(claims["exp"]) <= now - leeway:
+        raise jwt.ExpiredSignatureError("the token has expired")
+
+
+def _is_number(value: object) -> bool:
+    """Tell a JSON number from a bool, which Python counts among them, and from an overflow."""
+    return type(value) is int or (type(value) is float and isfinite(value))
+
+
+def _check_issuer(claims: Claims, issuer: str) -> None:
+    if "iss" not in claims:
+        raise jwt.MissingRequiredClaimError("iss")
+    if not isinstance(claims["iss"], str) or claims["iss"] != issuer:
+        raise jwt.InvalidIssuerError("the issuer does not match")
+
+
+def _check_audience(claims: Claims, audience: frozenset[str]) -> None:
+    stated = claims.get("aud")
+    if not stated:
+        raise jwt.MissingRequiredClaimError("aud")
+    members = [stated] if isinstance(stated, str) else stated
+    if not isinstance(members, list) or not all(isinstance(one, str) for one in members):
+        raise jwt.InvalidAudienceError("aud must be a string or a list of strings")
+    if audience.isdisjoint(members):
+        raise jwt.InvalidAudienceError("the audience does not match")

@@ -1,0 +1,63 @@
+"""Where keys may be fetched from: checks on URLs, and the repair of local set-ups."""
+
+import ipaddress
+from urllib.parse import SplitResult, urlsplit, urlunsplit
+
+__all__ = ["fault_in", "is_local", "redacted", "repaired"]
+
+_LOCAL_SUFFIXES = (".local", ".internal", ".localhost")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+def fault_in(url: str) -> str | None:
+    """Say what keeps `url` from being fetched, in words that don't repeat it; None if nothing."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return "not a valid URL"
+    if parts.scheme not in _DEFAULT_PORTS:
+        return "the scheme must be http or https"
+    if parts.username is not None or parts.password is not None:
+        return "it must not hold credentials"
+    if not parts.hostname or port == 0 or not url.isprintable() or set(" \\") & set(url):
+        return "not a valid URL"
+    return None
+
+
+def redacted(url: str) -> str:
+    """Return the URL without credentials, query and fragment: fit for a log."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "an invalid URL"
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def repaired(jwks_uri: str, discovery_url: str) -> str:
+    """Return `jwks_uri` at the origin of `discovery_url` if one of the two hosts is local.
+
+    Behind Docker or a tunnel a provider advertises the origin that it knows itself by, which
+    need not be reachable from here. Two public hosts are left alone.
+    """
+    advertised, reached = urlsplit(jwks_uri), urlsplit(discovery_url)
+    if _origin(advertised) == _origin(reached):
+        return jwks_uri
+    if not is_local(advertised.hostname or "") and not is_local(reached.hostname or ""):
+        return jwks_uri
+    return urlunsplit(advertised._replace(scheme=reached.scheme, netloc=reached.netloc))
+
+
+def is_local(host: str) -> bool:
+    """Tell whether `host` means something on this machine or network only."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        name = host.rstrip(".").lower()
+        return "." not in name or name.endswith(_LOCAL_SUFFIXES)
+    mapped = getattr(address, "ipv4_mapped", None) or address
+    return bool(mapped.is_private or mapped.is_loopback or mapped.is_link_local)
+
+
+def _origin(parts: SplitResult) -> tuple[str, str, int | None]:
+    return parts.scheme, parts.hostname or "", parts.port or _DEFAULT_PORTS.get(parts.scheme)

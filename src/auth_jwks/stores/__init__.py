@@ -1,0 +1,31 @@
+"""Where a fleet keeps the key sets it shares."""
+
+from auth_jwks.stores.base import (
+    Answer,
+    Busy,
+    Cause,
+    Cooling,
+    Granted,
+    KeyStore,
+    Lease,
+    LeaseRequest,
+    Newer,
+    StoreUnavailable,
+    Unchanged,
+)
+from auth_jwks.stores.memory import MemoryKeyStore
+
+__all__ = [
+    "Answer",
+    "Busy",
+    "Cause",
+    "Cooling",
+    "Granted",
+    "KeyStore",
+    "Lease",
+    "LeaseRequest",
+    "MemoryKeyStore",
+    "Newer",
+    "StoreUnavailable",
+    "Unchanged",
+]

@@ -1,0 +1,78 @@
+"""`MemoryKeyStore`: the verifiers of one process share one fetch."""
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Self
+
+from cachetools import TLRUCache
+
+from auth_jwks.stores._gate import DAY, EMPTY, Record, committed, failed, orphaned, polled
+from auth_jwks.stores.base import Answer, Granted, Lease, LeaseRequest
+
+__all__ = ["MemoryKeyStore"]
+
+
+class MemoryKeyStore:
+    """Key sets in the memory of this process, at most `maxsize` of them.
+
+    `timer` is the store's clock: monotonic seconds.
+    """
+
+    def __init__(self, *, maxsize: int = 1024, timer: Callable[[], float] = time.monotonic) -> None:
+        self._timer = timer
+        self._records: TLRUCache[str, Record] = TLRUCache(maxsize, _kept_until, timer)
+        self._pid = os.getpid()
+
+    async def poll(self, key: str, *, known: int, lease: LeaseRequest | None) -> Answer:
+        """Return the document if newer than `known`, else a lease, else why there is none."""
+        started = self._timer()
+        record, answer = polled(self._record(key), started, key, known, lease)
+        self._records[key] = record
+        if isinstance(answer, Granted):
+            return Granted(replace(answer.lease, started=started))
+        return answer
+
+    async def commit(
+        self, lease: Lease, payload: bytes, *, ttl: float, cooldown: float
+    ) -> int | None:
+        """Store the document unless superseded; return its version or None."""
+        now = self._timer()
+        record, version = committed(
+            self._record(lease.key), now, lease, payload,
+            took=now - lease.started, ttl=ttl, cooldown=cooldown,
+        )  # fmt: skip
+        self._records[lease.key] = record
+        return version
+
+    async def fail(self, lease: Lease, *, retry_after: float) -> None:
+        """Turn the lease, if it is still live, into a cool-down."""
+        record = failed(self._record(lease.key), self._timer(), lease, retry_after)
+        self._records[lease.key] = record
+
+    async def aclose(self) -> None:
+        """Forget everything."""
+        self._records.clear()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"MemoryKeyStore(keys={len(self._records)})"
+
+    def _record(self, key: str) -> Record:
+        if self._pid != os.getpid():
+            # After a fork the holders of the leases live in the parent, which has its own copy.
+            self._pid = os.getpid()
+            for other, record in list(self._records.items()):
+                self._records[other] = orphaned(record)
+        return self._records.get(key, EMPTY)
+
+
+def _kept_until(_key: str, record: Record, now: float) -> float:
+    """Keep a record longer than its document: the gate remembers."""
+    return max(record.expires, now + DAY)
