@@ -79,7 +79,8 @@ class Flights(Generic[T]):
 
     async def aclose(self) -> None:
         """Cancel what is under way in this loop; to begin anything now raises `RuntimeError`."""
-        tasks = () if self._home is None else tuple(self._here().tasks)
+        idle = self._closed or self._home is None
+        tasks = () if idle else tuple(self._here().tasks)
         self._closed = True
         for task in tasks:
             task.cancel()

@@ -255,7 +255,10 @@ class KeyCache:
                 # Whoever failed leaves the next turn to others: one broken host must not speak
                 # for the fleet.
                 turn = TURN if here else self._uniform(0.0, TURN / 2)
-                self._failure, self._not_before = outcome, now + retry_after + turn
+                self._not_before = now + retry_after + turn
+                # Only a good answer undoes the answer that the issuer is another one.
+                if self._failure is None or not self._failure.mismatch:
+                    self._failure = outcome
             case _:
                 pass
 

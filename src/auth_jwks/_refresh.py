@@ -124,7 +124,7 @@ class Refresher:
             match answer:
                 case Newer():
                     if not self._adopt(answer, sent):
-                        cause = "repair"
+                        cause = cause or "repair"
                     if satisfied():
                         return Done()
                 case Granted():

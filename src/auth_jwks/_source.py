@@ -108,10 +108,11 @@ class Source:
 
     def fault_in(self, document: Document) -> str | None:
         """Say why a document from a store can't be this source's; None if it can."""
-        if self.issuer is not None and document.issuer != self.issuer:
+        issuer = self.issuer or document.issuer if self.discovers else self.issuer
+        if document.issuer != issuer or issuer == "":
             return "it is of another issuer"
-        if self.discovers and not document.issuer:
-            return "it names no issuer"
+        if not self.discovers and document.uri != self.url:
+            return "it is from another jwks_uri"
         return self._fault_in_jwks_uri(document.uri)
 
     async def _fetch(self, held: Document | None) -> Document:
@@ -127,7 +128,7 @@ class Source:
         raise FetchError(f"no HTTP client: {failure}")
 
     def _own_client(self) -> httpx.AsyncClient:
-        """Make a client for one refresh: it leaves no socket behind, and none to another loop or process."""
+        """Make a client for one refresh: no socket outlives it, or passes to another loop."""
         if self._tls is None:
             self._tls = httpx.create_ssl_context()
         return httpx.AsyncClient(verify=self._tls)
