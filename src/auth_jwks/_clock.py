@@ -21,7 +21,7 @@ class Clock(Protocol):
         """Return seconds since the Unix epoch: for claims (RFC 7519 §2, NumericDate)."""
         ...
 
-    async def sleep(self, seconds: float) -> None:
+    async def sleep(self, seconds: float, /) -> None:
         """Return after that many seconds."""
         ...
 
@@ -58,6 +58,6 @@ async def within(clock: Clock, seconds: float, work: Coroutine[Any, Any, T]) -> 
             raise TimeoutError
         return task.result()
     finally:
-        if not task.done():
-            task.cancel()
-            await asyncio.wait((task,))
+        task.cancel()
+        # Gathered, not only awaited: asyncio would log what late work raises on its way out.
+        await asyncio.gather(task, return_exceptions=True)

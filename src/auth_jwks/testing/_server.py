@@ -1,0 +1,126 @@
+"""A provider's answers over real HTTP on loopback, from a thread of its own."""
+
+import contextlib
+import socket
+import ssl
+import threading
+from concurrent.futures import Future
+from functools import partial
+from http.server import BaseHTTPRequestHandler
+from socketserver import ThreadingTCPServer
+from typing import Any
+
+from auth_jwks.testing._answer import Answer, Receive
+
+__all__ = ["Server"]
+
+_POLL_SECONDS = 0.01
+
+
+class Server:
+    """HTTP/1.1 with keep-alive on a free port of 127.0.0.1, until it is stopped."""
+
+    def __init__(self, receive: Receive, ssl_context: ssl.SSLContext | None) -> None:
+        self._listener = _Listener(receive, ssl_context)
+        self.closing = self._listener.closing
+        scheme = "https" if ssl_context else "http"
+        self.url = f"{scheme}://127.0.0.1:{self._listener.server_address[1]}"
+        self._thread = threading.Thread(
+            target=self._listener.serve_forever, args=(_POLL_SECONDS,), daemon=True
+        )
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Cut every connection and give the port back; set `closing` first."""
+        self._listener.shutdown()
+        self._listener.server_close()
+        self._thread.join()
+
+
+class _Listener(ThreadingTCPServer):
+    # Not `HTTPServer`: its bind asks the resolver for the host's name, which may take seconds.
+    request_queue_size = 1024
+
+    def __init__(self, receive: Receive, ssl_context: ssl.SSLContext | None) -> None:
+        self.closing = threading.Event()
+        self._ssl_context = ssl_context
+        self._connections: list[socket.socket] = []
+        self._threads_alive: list[threading.Thread] = []
+        super().__init__(("127.0.0.1", 0), partial(_Handler, receive, self.closing))
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        connection, address = super().get_request()
+        if self._ssl_context:
+            # The handshake is the connection's own thread's: a silent client stops nobody else.
+            connection = self._ssl_context.wrap_socket(
+                connection, server_side=True, do_handshake_on_connect=False
+            )
+        self._connections = [c for c in self._connections if c.fileno() >= 0] + [connection]
+        return connection, address
+
+    def process_request(self, request: object, client_address: object) -> None:
+        thread = threading.Thread(
+            target=self.process_request_thread, args=(request, client_address), daemon=True
+        )
+        self._threads_alive = [t for t in self._threads_alive if t.is_alive()] + [thread]
+        thread.start()
+
+    def server_close(self) -> None:
+        super().server_close()
+        for connection in self._connections:
+            with contextlib.suppress(OSError):
+                # Past `SSLSocket`, whose own `shutdown` would change state under a reading thread.
+                socket.socket.shutdown(connection, socket.SHUT_RDWR)
+        for thread in self._threads_alive:
+            thread.join()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def __init__(self, receive: Receive, closing: threading.Event, *connection: Any) -> None:
+        self._receive = receive
+        self._closing = closing
+        super().__init__(*connection)
+
+    def handle(self) -> None:
+        with contextlib.suppress(OSError):  # the client went away, or distrusts the certificate
+            super().handle()
+
+    def log_message(self, *_: object, **__: object) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        # Unread, a body would reset the connection when it ends, and the answer might be lost.
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        answer, gate = self._receive(self.command, self.path, headers)
+        closing = self._closing
+        # `closing` first: a request may come too late to be dropped with those that were held.
+        if closing.is_set() or not _proceeds(gate) or closing.wait(answer.delay) or answer.refused:
+            self.close_connection = True
+        else:
+            self._send(answer)
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def do_POST(self) -> None:
+        self.do_GET()
+
+    def _send(self, answer: Answer) -> None:
+        self.close_connection = answer.truncated
+        self.send_response_only(answer.status)
+        for name, value in answer.head.items():
+            self.send_header(name, value)
+        self.end_headers()
+        for piece in answer.pieces:
+            if self._closing.wait(answer.seconds_per_byte):
+                self.close_connection = True
+                return
+            self.wfile.write(piece)
+
+
+def _proceeds(gate: Future[bool] | None) -> bool:
+    return gate is None or gate.result()
