@@ -151,9 +151,9 @@ def _checked_kid(header: Mapping[str, Any]) -> str | None:
 def _refuse_extensions(header: Mapping[str, Any]) -> None:
     """No extension is understood (RFC 7515 §4.1.11); PyJWT knows `b64`, hence the two classes."""
     crit = header.get("crit")
-    if header.get("b64", True) is False and isinstance(crit, list) and crit:
-        if all(name == "b64" for name in crit):
-            raise jwt.DecodeError("an unencoded payload (RFC 7797) is not supported")
+    is_declared = isinstance(crit, list) and crit and all(name == "b64" for name in crit)
+    if header.get("b64", True) is False and is_declared:
+        raise jwt.DecodeError("an unencoded payload (RFC 7797) is not supported")
     if "crit" in header or "b64" in header:
         raise jwt.InvalidTokenError("critical header extensions are not supported")
 

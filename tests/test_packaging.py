@@ -1,0 +1,117 @@
+"""What users install: the wheel and the sdist, as built from this tree."""
+
+import subprocess
+import sys
+import tarfile
+from collections import defaultdict
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+from packaging.metadata import Metadata
+from packaging.requirements import Requirement
+
+import auth_jwks
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the sdist from the tree and the wheel from the sdist."""
+    out = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(out), str(ROOT)]
+    build = subprocess.run(command, capture_output=True, check=False, text=True)
+    assert build.returncode == 0, build.stdout + build.stderr
+    return out
+
+
+@pytest.fixture(scope="module")
+def wheel(dist: Path) -> dict[str, str]:
+    """Read the wheel: its files' contents by name."""
+    with ZipFile(next(dist.glob("*.whl"))) as archive:
+        return {name: archive.read(name).decode() for name in archive.namelist()}
+
+
+@pytest.fixture(scope="module")
+def metadata(wheel: dict[str, str]) -> Metadata:
+    """Parse the wheel's core metadata."""
+    return Metadata.from_email(next(wheel[name] for name in wheel if name.endswith("/METADATA")))
+
+
+@pytest.fixture(scope="module")
+def requirements(metadata: Metadata) -> dict[str, list[Requirement]]:
+    """Sort the requirements by the extra that asks for them; the core's own are under `""`."""
+    by_extra = defaultdict(list)
+    for requirement in metadata.requires_dist or []:
+        extra = str(requirement.marker or "").removeprefix("extra == ").strip('"')
+        by_extra[extra].append(requirement)
+    return by_extra
+
+
+def test_wheel_holds_the_typed_package_alone(wheel: dict[str, str], metadata: Metadata) -> None:
+    """The wheel brings the package with `py.typed`, its metadata, and nothing else."""
+    assert "auth_jwks/py.typed" in wheel
+    assert {name.partition("/")[0] for name in wheel} == {
+        "auth_jwks",
+        f"auth_jwks-{metadata.version}.dist-info",
+    }
+
+
+def test_every_module_is_in_the_wheel(wheel: dict[str, str]) -> None:
+    """No module is left out of the wheel."""
+    package = ROOT / "src" / "auth_jwks"
+    modules = {each.relative_to(package.parent).as_posix() for each in package.rglob("*.py")}
+    assert modules == {name for name in wheel if name.endswith(".py")}
+
+
+def test_wheel_records_the_licence(wheel: dict[str, str], metadata: Metadata) -> None:
+    """The wheel is MIT and carries the text."""
+    licence = f"auth_jwks-{metadata.version}.dist-info/licenses/LICENSE"
+    assert metadata.license_expression == "MIT"
+    assert licence in wheel[f"auth_jwks-{metadata.version}.dist-info/RECORD"]
+    assert "auth-jwks contributors" in wheel[licence]
+
+
+def test_core_needs_three_distributions(requirements: dict[str, list[Requirement]]) -> None:
+    """Without an extra only cachetools, httpx and a PyJWT with cryptography are installed."""
+    core = {each.name: each for each in requirements[""]}
+    assert core.keys() == {"cachetools", "httpx", "pyjwt"}
+    assert core["pyjwt"].extras == {"crypto"}
+    assert not core["pyjwt"].specifier.contains("2.14")
+
+
+def test_extras_bring_what_they_are_named_for(requirements: dict[str, list[Requirement]]) -> None:
+    """Each documented extra brings its distributions, and `all` brings those of every extra."""
+    extras = {extra: {each.name for each in needed} for extra, needed in requirements.items()}
+    assert extras.pop("all") == set().union(*extras.values()) - extras.pop("")
+    assert extras == {
+        "cli": {"rich"},
+        "cloudflare": {"starlette"},
+        "fastapi": {"fastapi", "starlette"},
+        "opentelemetry": {"opentelemetry-api"},
+        "prometheus": {"prometheus-client"},
+        "redis": {"redis"},
+        "starlette": {"starlette"},
+        "testing": {"hypothesis", "pytest"},
+    }
+
+
+def test_requirements_are_floors(requirements: dict[str, list[Requirement]]) -> None:
+    """Every requirement has a lowest release, and none an upper bound."""
+    specifiers = [each.specifier for needed in requirements.values() for each in needed]
+    assert {tuple(each.operator for each in specifier) for specifier in specifiers} == {(">=",)}
+
+
+def test_version_is_told_by_the_package(metadata: Metadata) -> None:
+    """`auth_jwks.__version__` is the installed version and that of the wheel."""
+    assert auth_jwks.__version__ == str(metadata.version)
+
+
+def test_sdist_can_be_tested(dist: Path) -> None:
+    """The sdist brings sources, tests and texts, and nothing that was installed or built."""
+    with tarfile.open(next(dist.glob("*.tar.gz"))) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert {"src/auth_jwks/py.typed", "tests/conftest.py", "pyproject.toml"} <= names
+    assert {"README.md", "CHANGELOG.md", "LICENSE"} <= names
+    assert not any("node_modules" in name or "__pycache__" in name for name in names)
