@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from auth_jwks._key_cache import Status
+from auth_jwks._status import Status
 from auth_jwks._verifier import JWKS
 from auth_jwks.errors import IssuerMismatchError, KeysUnavailableError, UnknownKeyError
 from auth_jwks.stores.base import KeyStore

@@ -10,6 +10,7 @@ from auth_jwks._json import strict_object
 __all__ = ["Document", "decode", "encode", "store_key"]
 
 FORMAT = 1
+MAX_PAYLOAD = 2 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +45,14 @@ def encode(document: Document) -> bytes:
         "max_age": document.max_age,
         "jwks": document.jwks.decode(),
     }
-    return json.dumps(content, separators=(",", ":"), ensure_ascii=False).encode()
+    text = json.dumps(content, separators=(",", ":"), ensure_ascii=False)
+    # A lone surrogate, which UTF-8 can't hold, becomes its JSON escape.
+    return text.encode(errors="backslashreplace")
 
 
 def decode(payload: bytes) -> Document | None:
     """Return what `encode` stored; None for anything else, as a store's content is untrusted."""
-    match strict_object(payload):
+    match strict_object(payload) if len(payload) <= MAX_PAYLOAD else None:
         case {
             "format": 1,
             "uri": str() as uri,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
 from auth_jwks._clock import Clock, settle
+from auth_jwks.errors import KeysUnavailableError
 
 __all__ = ["Flight", "Flights", "Slot"]
 
@@ -28,8 +29,8 @@ class Flight(Generic[T]):
 class _Home(Generic[T]):
     """What belongs to one process and one event loop."""
 
+    loop: asyncio.AbstractEventLoop
     pid: int = field(default_factory=os.getpid)
-    loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     tasks: set[asyncio.Task[T]] = field(default_factory=set)
     latest: dict[Slot, Flight[T]] = field(default_factory=dict)
@@ -40,7 +41,7 @@ class Flights(Generic[T]):
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._home: _Home[T] | None = None
+        self._homes: dict[asyncio.AbstractEventLoop, _Home[T]] = {}
         self._closed = False
 
     def __repr__(self) -> str:
@@ -49,11 +50,11 @@ class Flights(Generic[T]):
     @property
     def busy(self) -> bool:
         """Whether anything is under way, as far as this process knows."""
-        return self._home is not None and self._home.pid == os.getpid() and bool(self._home.tasks)
+        return any(home.pid == os.getpid() and home.tasks for home in self._homes.values())
 
     def under_way(self, slot: Slot) -> Flight[T] | None:
         """Return the flight that may be joined, if there is one."""
-        if self._home is None:  # the common case costs no look at the process and loop
+        if not self._homes:  # the common case costs no look at the process and loop
             return None
         flight = self._here().latest.get(slot)
         return None if flight is None or flight.task.done() else flight
@@ -73,13 +74,15 @@ class Flights(Generic[T]):
             await asyncio.wait((flight.task,))
         elif not await settle(self._clock, seconds, flight.task):
             return None
-        if flight.task.cancelled():
+        if not flight.task.cancelled():
+            return flight.task.result()
+        if self._closed:
             raise RuntimeError("the verifier is closed")
-        return flight.task.result()
+        raise KeysUnavailableError("the refresh was cancelled")
 
     async def aclose(self) -> None:
         """Cancel what is under way in this loop; to begin anything now raises `RuntimeError`."""
-        idle = self._closed or self._home is None
+        idle = self._closed or not self._homes
         tasks = () if idle else tuple(self._here().tasks)
         self._closed = True
         for task in tasks:
@@ -89,9 +92,12 @@ class Flights(Generic[T]):
     def _here(self) -> _Home[T]:
         if self._closed:
             raise RuntimeError("the verifier is closed")
-        home = self._home
-        if home is None or home.pid != os.getpid() or home.loop is not asyncio.get_running_loop():
-            home = self._home = _Home()
+        loop = asyncio.get_running_loop()
+        home = self._homes.get(loop)
+        if home is None or home.pid != os.getpid():
+            home = _Home(loop)
+            living = {one: its for one, its in self._homes.items() if not one.is_closed()}
+            self._homes = {**living, loop: home}
         return home
 
 

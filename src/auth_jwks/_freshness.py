@@ -35,6 +35,7 @@ class Policy:
     soft_wait: float = 0.5
     lease: float = 3.0
     poll_interval: float = 60.0
+    store_patience: float = 2.0
 
 
 @dataclass(frozen=True, slots=True)

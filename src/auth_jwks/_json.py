@@ -16,27 +16,28 @@ def strict_object(raw: bytes, *, unique_members: bool = False) -> dict[str, Any]
     """Return the JSON object in `raw`, or None when it holds anything else.
 
     Refused: other encodings than UTF-8, a byte order mark, `NaN` and `Infinity`, integers
-    beyond Python's digit limit, more than `MAX_DEPTH` levels and, if asked, duplicate members.
+    beyond Python's digit limit, more than `MAX_DEPTH` levels and, with `unique_members`, duplicate
+    members and more than `MAX_DEPTH` arrays and objects: to refuse it must cost nothing.
     None instead of an exception: those of `json` carry the text they failed on.
     """
     decoder = _UNIQUE if unique_members else _LENIENT
     try:
         text = raw.decode()
-        value = decoder.decode(text) if _is_shallow(text) else None
+        brackets = text.count("{") + text.count("[")
+        if brackets > MAX_DEPTH and (unique_members or _depth(text) > MAX_DEPTH):
+            return None
+        value = decoder.decode(text)
     except ValueError:
         return None
     return value if isinstance(value, dict) else None
 
 
-def _is_shallow(text: str) -> bool:
-    if text.count("{") + text.count("[") <= MAX_DEPTH:
-        return True
-    depth = 0
+def _depth(text: str) -> int:
+    depth = deepest = 0
     for mark in _MARK.finditer(text):
         depth += {"{": 1, "[": 1, "}": -1, "]": -1}.get(mark[0], 0)
-        if depth > MAX_DEPTH:
-            return False
-    return True
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def _refuse_constant(_name: str) -> NoReturn:

@@ -2,12 +2,13 @@
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import inf
+from typing import assert_never
 
 from auth_jwks._clock import Clock
 from auth_jwks._flights import Flight, Flights
 from auth_jwks._freshness import (
+    FIRST_COOLDOWN,
     Attempts,
     Bucket,
     Decision,
@@ -20,36 +21,15 @@ from auth_jwks._freshness import (
 from auth_jwks._keys import Key
 from auth_jwks._refresh import Deferred, Done, Failed, Held, Outcome, Refresher
 from auth_jwks._source import Source
+from auth_jwks._status import Status
 from auth_jwks.errors import IssuerMismatchError, KeysUnavailableError, UnknownKeyError
-from auth_jwks.events import Observer, StaleServed, UnknownKey, emit
+from auth_jwks.events import Observer, RefreshFailed, StaleServed, UnknownKey, emit
 from auth_jwks.stores.base import Cause, KeyStore
 
-__all__ = ["KeyCache", "Status"]
+__all__ = ["KeyCache"]
 
 MAX_JOINERS = 1000
 TURN = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """The state of a verifier's keys; times in seconds, None where there are no keys.
-
-    `version` is that of the store, 0 before the first; `failure` says how the last refresh
-    failed, None if it did not; `retry_after` is until the next attempt may be made.
-    """
-
-    source: str
-    issuer: str | None
-    kids: tuple[str | None, ...]
-    skipped: tuple[str, ...]
-    fresh: bool
-    age: float | None
-    expires_in: float | None
-    stale_until: float | None
-    refreshing: bool
-    retry_after: float
-    failure: str | None
-    version: int
 
 
 class KeyCache:
@@ -98,8 +78,8 @@ class KeyCache:
         """Return usable keys, waiting for a refresh as long as the rules say."""
         while True:
             now = self._clock.monotonic()
-            match self._decide(now):
-                case Serve() as decision:
+            match decision := self._decide(now):
+                case Serve():
                     return self._serve(decision, now)
                 case Refuse():
                     raise self._unavailable()
@@ -109,6 +89,8 @@ class KeyCache:
                     held = self._refresher.held
                     if held.life.fetched >= flight.began:
                         return held
+                case _:
+                    assert_never(decision)
 
     async def find(self, kid: str | None, alg: str) -> tuple[Held, tuple[Key, ...]]:
         """Return the keys for a token that none of those at hand fit.
@@ -116,18 +98,20 @@ class KeyCache:
         Asks the store, then the provider, as often as the limiters allow. Raises
         `UnknownKeyError`, or `KeysUnavailableError` if they could not be asked.
         """
-        asked = own = False
-        while not own:
-            now = self._clock.monotonic()
+        now = came = self._clock.monotonic()
+        asked = enough = False
+        while not enough:
             if self._failure is not None and now < self._not_before:
                 raise self._unavailable()
-            flight, own = self._probe(kid, alg, now)
+            flight = self._probe(kid, alg, now)
             if flight is None:
                 break
-            asked = True
-            await self._join(flight)
+            # A search that began before the call may have come too early; one since then counts.
+            asked, enough = True, flight.began >= came
+            await self._join(flight, came + self._source.deadline - now)
             if keys := self._select(kid, alg):
                 return self._refresher.held, keys
+            now = self._clock.monotonic()
         emit(UnknownKey(self._source.name, asked), self._observer)
         raise UnknownKeyError("no published key fits the token")
 
@@ -135,8 +119,9 @@ class KeyCache:
         """Make sure that the set is fresh, or with `force` that it was fetched after this call."""
         asked = self._clock.monotonic()
         if force:
+            before = self._refresher.held
             flight = self._flights.start(
-                "forced", lambda: self._fly("forced", lambda: self._fetched_after(asked))
+                "forced", lambda: self._fly("forced", lambda: self._renewed(before, asked))
             )
             await self._succeed(flight)
             return
@@ -182,8 +167,10 @@ class KeyCache:
     def _is_young(self) -> bool:
         return self._clock.monotonic() < self._refresher.held.life.refresh_at
 
-    def _fetched_after(self, asked: float) -> bool:
-        return self._refresher.held.life.fetched > asked
+    def _renewed(self, before: Held, asked: float) -> bool:
+        """Tell whether the set at hand is another than `before`, and was fetched since `asked`."""
+        held = self._refresher.held
+        return held is not before and held.life.fetched >= asked
 
     def _decide(self, now: float) -> Decision:
         flight = self._flights.under_way("upkeep")
@@ -214,32 +201,42 @@ class KeyCache:
             flight = self._flights.start("upkeep", lambda: self._fly(cause, self._is_young))
         return flight
 
-    def _probe(self, kid: str | None, alg: str, now: float) -> tuple[Flight[Outcome] | None, bool]:
+    def _probe(self, kid: str | None, alg: str, now: float) -> Flight[Outcome] | None:
         """Join the search for an unknown key under way, or start one's own if allowed."""
         flight = self._flights.under_way("probe")
         if flight is not None:
-            return flight if flight.joiners < MAX_JOINERS else None, False
+            return flight if flight.joiners < MAX_JOINERS else None
         taken = self._bucket.refilled(now).taken()
         if taken is None:
-            return None, False
+            return None
         self._bucket = taken
+        before = self._refresher.held
 
         def found() -> bool:
-            return bool(self._select(kid, alg)) or self._fetched_after(now)
+            return bool(self._select(kid, alg)) or self._renewed(before, now)
 
-        return self._flights.start("probe", lambda: self._fly("unknown_kid", found)), True
+        return self._flights.start("probe", lambda: self._fly("unknown_kid", found))
 
     async def _fly(self, cause: Cause | None, satisfied: Callable[[], bool]) -> Outcome:
         """Refresh, unless that has been done, or has failed, while waiting for the lock."""
         if cause is not None and satisfied():
             return Done()
         failure, now = self._failure, self._clock.monotonic()
-        if failure is not None and cause != "forced" and now < self._not_before:
+        if failure is not None and cause in {"age", "unknown_kid"} and now < self._not_before:
             return failure
         before = self._refresher.held
-        outcome = await self._refresher.run(cause, satisfied)
+        try:
+            outcome = await self._refresher.run(cause, satisfied)
+        except Exception as fault:  # noqa: BLE001 - whatever broke, not every request may retry it
+            outcome = self._broken(fault)
         self._note(outcome, cause, renewed=self._refresher.held is not before)
         return outcome
+
+    def _broken(self, fault: Exception) -> Failed:
+        reason = f"unexpected {type(fault).__name__}"
+        event = RefreshFailed(self._source.name, reason, FIRST_COOLDOWN, mismatch=False)
+        emit(event, self._observer)
+        return Failed(reason, FIRST_COOLDOWN, here=True)
 
     def _note(self, outcome: Outcome, cause: Cause | None, *, renewed: bool) -> None:
         """Draw the consequences for the attempts to come."""
@@ -250,7 +247,9 @@ class KeyCache:
                 self._failure, self._not_before = None, -inf
                 self._stale_announced = False
             case Deferred(retry_after) if cause == "age":
-                self._not_before = now + retry_after
+                # Keys that expire meanwhile are no reason to leave it to others any longer.
+                expires = self._refresher.held.life.expires
+                self._not_before = min(now + retry_after, expires if now < expires else inf)
             case Failed(retry_after=retry_after, here=here):
                 # Whoever failed leaves the next turn to others: one broken host must not speak
                 # for the fleet.
@@ -262,10 +261,10 @@ class KeyCache:
             case _:
                 pass
 
-    async def _join(self, flight: Flight[Outcome]) -> None:
+    async def _join(self, flight: Flight[Outcome], seconds: float) -> None:
         flight.joiners += 1
         try:
-            outcome = await self._flights.wait(flight, self._source.deadline)
+            outcome = await self._flights.wait(flight, seconds)
         finally:
             flight.joiners -= 1
         if outcome is None or isinstance(outcome, Failed):

@@ -29,6 +29,7 @@ MAX_KEYS = 256
 MAX_KID = 256
 MAX_CANDIDATES = 4
 RSA_BITS = range(2048, 8193)
+NOT_ALLOWED = "its algorithm is not allowed"
 
 # RFC 7518 §3.1, RFC 8037, RFC 8812, RFC 9864: the key type and curves that fit an algorithm.
 _FITTING: Mapping[str, tuple[str, frozenset[str | None]]] = MappingProxyType(
@@ -114,7 +115,10 @@ def checked_algorithms(names: Collection[str]) -> frozenset[str]:
 
 
 def parse_key_set(document: bytes, allowed: frozenset[str]) -> KeySet:
-    """Return the usable keys of a JWK Set (RFC 7517 §5); one bad member never spoils the set."""
+    """Return the usable keys of a JWK Set (RFC 7517 §5); one bad member never spoils the set.
+
+    There may be none if others than those allowed could use it. Raises `UnusableKeySetError`.
+    """
     content = strict_object(document)
     members = content.get("keys") if content is not None else None
     if not isinstance(members, list):
@@ -128,7 +132,7 @@ def parse_key_set(document: bytes, allowed: frozenset[str]) -> KeySet:
             keys.extend(_parse_key(member, allowed))
         except _SkipError as skip:
             skipped.append(str(skip))
-    if not keys:
+    if not keys and NOT_ALLOWED not in skipped:
         raise UnusableKeySetError("no usable key in the set")
     return KeySet(keys, skipped)
 
@@ -136,10 +140,13 @@ def parse_key_set(document: bytes, allowed: frozenset[str]) -> KeySet:
 def _parse_key(member: object, allowed: frozenset[str]) -> list[Key]:
     if not isinstance(member, dict):
         raise _SkipError("not an object")
-    names = sorted(_fitting_algorithms(member) & allowed)
+    fitting = _fitting_algorithms(member)
     _check_purpose(member)
+    if not fitting:
+        raise _SkipError("its algorithm does not fit it")
+    names = sorted(fitting & allowed)
     if not names:
-        raise _SkipError("its algorithm is not allowed")
+        raise _SkipError(NOT_ALLOWED)
     public = _public_key(member, names[0])
     kid, thumbprint = _checked_kid(member), _thumbprint(member)
     return [Key(kid, name, thumbprint, public) for name in names]

@@ -3,18 +3,22 @@
 `_freshness` says when, `_key_cache` who waits; this module holds the key set and replaces it.
 """
 
-import asyncio
-import os
-import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, TypeVar, assert_never
+from typing import Literal, assert_never
 
 from auth_jwks._clock import Clock
 from auth_jwks._document import Document, decode, encode
-from auth_jwks._freshness import Lifetime, Policy, failure_cooldown, lifetime, noise_window
+from auth_jwks._freshness import (
+    LONGEST_COOLDOWN,
+    Lifetime,
+    Policy,
+    failure_cooldown,
+    lifetime,
+    noise_window,
+)
 from auth_jwks._keys import KeySet, UnusableKeySetError, parse_key_set
+from auth_jwks._sharing import Sharing
 from auth_jwks._source import FetchError, Source
 from auth_jwks.errors import IssuerMismatchError
 from auth_jwks.events import (
@@ -22,32 +26,27 @@ from auth_jwks.events import (
     KeysRefreshed,
     Observer,
     RefreshFailed,
-    StoreFailed,
     emit,
 )
 from auth_jwks.stores.base import (
-    Answer,
     Busy,
     Cause,
     Cooling,
     Granted,
     KeyStore,
     Lease,
-    LeaseRequest,
     Newer,
-    StoreUnavailable,
     Unchanged,
 )
-from auth_jwks.stores.memory import MemoryKeyStore
 
 __all__ = ["Deferred", "Done", "Failed", "Held", "Outcome", "Refresher"]
-
-T = TypeVar("T")
 
 FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 0.5
 MARGIN = 1.0
+USELESS = 30.0
 NO_KEYS = KeySet(())
+NO_LIFE = Lifetime()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +57,7 @@ class Held:
     """
 
     keys: KeySet = NO_KEYS
-    life: Lifetime = Lifetime()
+    life: Lifetime = NO_LIFE
     document: Document | None = None
     issuer: str | None = None
 
@@ -104,15 +103,23 @@ class Refresher:
     ) -> None:
         self.source = source
         self.held = Held()
-        self.known = 0
-        self._store = store
-        self._alone = MemoryKeyStore(timer=clock.monotonic)
         self._policy = policy
         self._allowed = allowed
         self._clock = clock
         self._observer = observer
         self._uniform = uniform
-        self._token: tuple[int, str] | None = None
+        self._sharing = Sharing(
+            store, source.key, name=source.name, lease=policy.lease,
+            patience=policy.store_patience, clock=clock, observer=observer,
+        )  # fmt: skip
+
+    def __repr__(self) -> str:
+        return f"Refresher({self.source.name!r}, known={self.known})"
+
+    @property
+    def known(self) -> int:
+        """The highest version seen in the store, usable or not; 0 for none."""
+        return self._sharing.known
 
     async def run(self, cause: Cause | None, satisfied: Callable[[], bool]) -> Outcome:
         """Refresh until `satisfied`, or say why not; `cause` None only looks into the store."""
@@ -120,50 +127,34 @@ class Refresher:
         pause = FIRST_PAUSE
         while True:
             sent = self._clock.monotonic()
-            store, answer = await self._ask(cause)
+            attempts = 2 if self.held.document is None else 1
+            store, answer = await self._sharing.ask(cause, attempts=attempts)
             match answer:
+                case Newer() if answer.version <= self.known:
+                    return Failed("the key store repeats itself", MARGIN)
                 case Newer():
                     if not self._adopt(answer, sent):
                         cause = cause or "repair"
-                    if satisfied():
+                    elif satisfied():
                         return Done()
                 case Granted():
                     return await self._fetch(store, answer.lease)
-                case Busy() if cause != "age" or not self._is_fresh(sent):
-                    await self._clock.sleep(self._uniform(pause / 2, pause))
+                case Busy() if cause != "age" or not self._is_fresh():
+                    left = give_up - sent
+                    await self._clock.sleep(min(left, self._uniform(pause / 2, pause)))
                     pause = min(LONGEST_PAUSE, pause * 2)
                 case _:
                     return _ended(answer, looking=cause is None)
             if sent >= give_up:
                 return Failed("no worker brought the keys in time", MARGIN)
 
-    async def _ask(self, cause: Cause | None) -> tuple[KeyStore, Answer]:
-        """Poll the store; while it is down, a gate of this worker's own stands in for it."""
-        request = None
-        if cause is not None:
-            request = LeaseRequest(self._lease_token(), self._policy.lease, cause)
-        key = self.source.key
-        for _ in range(2 if self.held.document is None else 1):
-            poll = self._store.poll(key, known=self.known, lease=request)
-            answer = await self._guarded("poll", poll, None)
-            if answer is not None:
-                return self._store, answer
-        known = round(self._clock.monotonic() * 1e6)
-        return self._alone, await self._alone.poll(key, known=known, lease=request)
-
-    def _lease_token(self) -> str:
-        """Return the same token until the lease is used up, so that a lost reply loses nothing."""
-        if self._token is None or self._token[0] != os.getpid():
-            self._token = os.getpid(), secrets.token_hex(16)
-        return self._token[1]
-
-    def _is_fresh(self, now: float) -> bool:
-        return now < self.held.life.expires
+    def _is_fresh(self) -> bool:
+        return self._clock.monotonic() < self.held.life.expires
 
     def _adopt(self, stored: Newer, sent: float) -> bool:
         """Take over what another worker fetched, unless ours is younger; tell if it is usable."""
-        self.known = stored.version
-        fetched = sent - stored.age
+        self._sharing.known = stored.version
+        fetched = sent - max(0.0, stored.age)
         if fetched <= self.held.life.fetched:
             return True
         document = decode(stored.payload)
@@ -174,7 +165,8 @@ class Refresher:
             except UnusableKeySetError as unusable:
                 fault = str(unusable)
             else:
-                self._hold(document, keys, fetched, "store")
+                if keys.keys:
+                    self._hold(document, keys, fetched, "store")
                 return True
         emit(DocumentRejected(self.source.name, fault or ""), self._observer)
         return False
@@ -198,7 +190,7 @@ class Refresher:
         began = self._clock.monotonic()
         stated, mismatch = None, False
         try:
-            async with self._renewing(store, lease):
+            async with self._sharing.renewing(store, lease):
                 document = await self.source.fetch(self.held.document)
             keys = parse_key_set(document.jwks, self._allowed)
         except FetchError as fault:
@@ -208,74 +200,36 @@ class Refresher:
         except IssuerMismatchError as fault:
             reason, mismatch = str(fault), True
         else:
-            self._hold(document, keys, began, "provider")
+            if keys.keys:
+                self._hold(document, keys, began, "provider")
             await self._commit(store, lease, document)
-            return Done()
+            return Done() if keys.keys else self._useless()
         return await self._fail(store, lease, reason, stated, mismatch=mismatch)
-
-    @asynccontextmanager
-    async def _renewing(self, store: KeyStore, lease: Lease) -> AsyncIterator[None]:
-        """Keep the lease alive while the fetch runs, which has a deadline of its own."""
-        renewal = asyncio.ensure_future(self._renew(store, lease))
-        try:
-            yield
-        finally:
-            renewal.cancel()
-            await asyncio.wait((renewal,))
-
-    async def _renew(self, store: KeyStore, lease: Lease) -> None:
-        request = LeaseRequest(lease.token, lease.ttl, "age")
-        answer: Answer | None = Granted(lease)
-        while answer is None or isinstance(answer, Granted):
-            await self._clock.sleep(lease.ttl / 3)
-            poll = store.poll(lease.key, known=self.known, lease=request)
-            answer = await self._guarded("poll", poll, None)
 
     async def _commit(self, store: KeyStore, lease: Lease, document: Document) -> None:
         """Share the set; if another lease superseded ours, look at what it brought."""
-        version = await self._guarded(
-            "commit",
-            store.commit(
-                lease,
-                encode(document),
-                ttl=self._policy.cache_ttl + self._policy.max_stale,
-                cooldown=noise_window(self._policy),
-            ),
-            0,
-        )
-        self._token = None
-        if store is not self._store:
-            return
-        if version is not None:
-            self.known = max(self.known, version)
-            return
-        sent = self._clock.monotonic()
-        poll = store.poll(lease.key, known=self.known, lease=None)
-        answer = await self._guarded("poll", poll, None)
-        if isinstance(answer, Newer):
-            self._adopt(answer, sent)
+        ttl = self._policy.cache_ttl + self._policy.max_stale
+        window = noise_window(self._policy)
+        payload = encode(document)
+        if not await self._sharing.commit(store, lease, payload, ttl=ttl, cooldown=window):
+            sent = self._clock.monotonic()
+            answer = await self._sharing.look()
+            if isinstance(answer, Newer):
+                self._adopt(answer, sent)
 
     async def _fail(
         self, store: KeyStore, lease: Lease, reason: str, stated: float | None, *, mismatch: bool
     ) -> Failed:
         cooldown = failure_cooldown(lease.failures, stated, self._uniform(0.0, 1.0))
-        await self._guarded("fail", store.fail(lease, retry_after=cooldown), None)
-        self._token = None
+        await self._sharing.fail(store, lease, retry_after=cooldown, mismatch=mismatch)
         emit(RefreshFailed(self.source.name, reason, cooldown, mismatch), self._observer)
         return Failed(reason, cooldown, mismatch, here=True)
 
-    async def _guarded(
-        self, operation: Literal["poll", "commit", "fail"], call: Awaitable[T], default: T
-    ) -> T:
-        """Return the store's answer; a store that breaks down, or its contract, is unavailable."""
-        try:
-            return await call
-        except StoreUnavailable as fault:
-            reason = str(fault)
-        except Exception as fault:  # noqa: BLE001 - stores are written by others
-            reason = type(fault).__name__
-        emit(StoreFailed(self.source.name, operation, reason), self._observer)
-        return default
+    def _useless(self) -> Failed:
+        """Report keys that are good for others of the fleet only, who need not cool down for it."""
+        reason = "allowed_algorithms fit none of the published keys"
+        emit(RefreshFailed(self.source.name, reason, USELESS, mismatch=False), self._observer)
+        return Failed(reason, USELESS, here=True)
 
 
 def _ended(answer: Unchanged | Busy | Cooling, *, looking: bool) -> Outcome:
@@ -284,11 +238,17 @@ def _ended(answer: Unchanged | Busy | Cooling, *, looking: bool) -> Outcome:
             return Done()
         case Unchanged():
             return Failed("the key store gave neither keys nor a lease", MARGIN)
-        case Busy(retry_after):
-            return Deferred(retry_after)
-        case Cooling(retry_after, failed=True):
-            return Failed("the last refresh failed", retry_after)
-        case Cooling(retry_after):
-            return Deferred(retry_after)
+        case Cooling(failed=True, mismatch=True):
+            reason = "issuer: another worker found that the discovery document names another"
+            return Failed(reason, _believed(answer.retry_after), mismatch=True)
+        case Cooling(failed=True):
+            return Failed("the last refresh failed", _believed(answer.retry_after))
+        case Busy() | Cooling():
+            return Deferred(_believed(answer.retry_after))
         case _:
             assert_never(answer)
+
+
+def _believed(seconds: float) -> float:
+    """Return a store's number within what makes sense, and NaN as the least of it."""
+    return min(LONGEST_COOLDOWN, max(MARGIN, seconds))

@@ -1,7 +1,7 @@
 """Checks on what users configure: each error names the parameter and what was expected."""
 
 from collections.abc import Iterable
-from math import isfinite
+from sys import float_info
 from typing import TypeVar
 
 from auth_jwks._urls import fault_in
@@ -38,8 +38,8 @@ def checked_text(name: str, value: object) -> str | None:
         return None
     if not isinstance(value, str):
         raise TypeError(f"{name}: expected a string, got {type(value).__name__}")
-    if not value.strip():
-        raise ValueError(f"{name}: expected a non-empty string, or None")
+    if not value.strip() or not value.isprintable():
+        raise ValueError(f"{name}: expected a non-empty, printable string, or None")
     return value
 
 
@@ -47,7 +47,7 @@ def checked_number(name: str, value: object, *, above: float | None = None) -> f
     """Return a finite number of at least 0, or more than `above`."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
-    if not isfinite(value) or value < 0 or (above is not None and value <= above):
+    if not 0 <= value <= float_info.max or (above is not None and value <= above):
         bound = "of at least 0" if above is None else f"above {above:g}"
         raise ValueError(f"{name}: expected a finite number {bound}")
     return float(value)
@@ -71,7 +71,8 @@ def checked_flag(name: str, value: object) -> bool:
 
 def checked_parts(name: str, value: T, expected: str, *methods: str) -> T:
     """Return an object that has these methods."""
-    if not all(callable(getattr(value, method, None)) for method in methods):
+    has_all = all(callable(getattr(value, method, None)) for method in methods)
+    if isinstance(value, type) or not has_all:
         raise TypeError(f"{name}: expected {expected}, got {type(value).__name__}")
     return value
 

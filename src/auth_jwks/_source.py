@@ -2,12 +2,12 @@
 
 import random
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
-from itertools import count
+from functools import cached_property
 from ssl import SSLContext
-from typing import Any, Protocol
+from typing import Protocol, TypeGuard
 
 import httpx
 
@@ -18,24 +18,59 @@ from auth_jwks._json import strict_object
 from auth_jwks._urls import fault_in, redacted, repaired
 from auth_jwks.errors import IssuerMismatchError
 
-__all__ = ["FetchError", "HTTPClient", "Source"]
+__all__ = ["FetchError", "HTTPClient", "HTTPResponse", "Source"]
 
 USER_AGENT = "auth-jwks"
 MAX_BODY = 512 * 1024
 FIRST_BACKOFF = 0.1
 LONGEST_BACKOFF = 1.0
-TRANSIENT = frozenset((429, 500, 502, 503, 504))
+
+
+class HTTPResponse(Protocol):
+    """The part that is used of `httpx.Response`, or of httpx2's."""
+
+    @property
+    def status_code(self) -> int:
+        """The status."""
+        ...
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers, by name in any case."""
+        ...
+
+    @property
+    def is_stream_consumed(self) -> bool:
+        """Whether the body was read already: by a mock transport, or an event hook."""
+        ...
+
+    @property
+    def content(self) -> bytes:
+        """The body that was read, decompressed."""
+        ...
+
+    def aiter_raw(self) -> AsyncIterator[bytes]:
+        """Read the body as it comes, still compressed."""
+        ...
 
 
 class HTTPClient(Protocol):
-    """The part that is used of `httpx.AsyncClient`, or of httpx2's: hence the loose types."""
+    """The part that is used of `httpx.AsyncClient`, or of httpx2's."""
 
     @property
-    def headers(self) -> Any:  # noqa: ANN401
+    def headers(self) -> Mapping[str, str]:
         """The headers that every request of the client carries."""
         ...
 
-    def stream(self, *args: Any, **kwargs: Any) -> AbstractAsyncContextManager[Any]:  # noqa: ANN401
+    def stream(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: dict[str, str],
+        timeout: float,
+        follow_redirects: bool,
+    ) -> AbstractAsyncContextManager[HTTPResponse]:
         """Send a request; the response's body is read within the context."""
         ...
 
@@ -90,7 +125,6 @@ class Source:
         self._client = http_client
         self._clock = clock
         self._uniform = uniform
-        self._tls: SSLContext | None = None
 
     def __repr__(self) -> str:
         return f"Source({self.name!r})"
@@ -108,8 +142,9 @@ class Source:
 
     def fault_in(self, document: Document) -> str | None:
         """Say why a document from a store can't be this source's; None if it can."""
-        issuer = self.issuer or document.issuer if self.discovers else self.issuer
-        if document.issuer != issuer or issuer == "":
+        if self.discovers and not _is_issuer(document.issuer):
+            return "it names no issuer"
+        if document.issuer != self.issuer and not (self.discovers and self.issuer is None):
             return "it is of another issuer"
         if not self.discovers and document.uri != self.url:
             return "it is from another jwks_uri"
@@ -119,19 +154,21 @@ class Source:
         give_up = self._clock.monotonic() + self.deadline
         if self._client is not None:
             return await self._documents(self._client, held, give_up)
-        try:
-            async with self._own_client() as client:
-                return await self._documents(client, held, give_up)
-        except OSError as fault:
-            # Without a CA bundle there is no client: SSL_CERT_FILE names a file that can't be read.
-            failure = type(fault).__name__
-        raise FetchError(f"no HTTP client: {failure}")
+        async with self._own_client() as client:
+            return await self._documents(client, held, give_up)
 
     def _own_client(self) -> httpx.AsyncClient:
         """Make a client for one refresh: no socket outlives it, or passes to another loop."""
-        if self._tls is None:
-            self._tls = httpx.create_ssl_context()
-        return httpx.AsyncClient(verify=self._tls)
+        try:
+            return httpx.AsyncClient(verify=self._tls)
+        except (OSError, ValueError, ImportError, httpx.InvalidURL) as fault:
+            # The environment: a CA file that can't be read, a proxy that httpx doesn't know.
+            failure = type(fault).__name__
+        raise FetchError(f"no HTTP client: {failure}")
+
+    @cached_property
+    def _tls(self) -> SSLContext:
+        return httpx.create_ssl_context()
 
     async def _documents(
         self, client: HTTPClient, held: Document | None, give_up: float
@@ -145,6 +182,8 @@ class Source:
         headers = reply.headers
         fresh_for = max_age(headers.get("cache-control", ""), headers.get("age", ""))
         if known is not None and reply.status == httpx.codes.NOT_MODIFIED:
+            # What a 304 doesn't say stays as it was (RFC 9111 §4.3.4).
+            fresh_for = fresh_for if "cache-control" in headers else known.max_age
             return replace(known, issuer=issuer, max_age=fresh_for)
         tag = entity_tag(headers.get("etag", ""))
         return Document(uri, issuer, reply.body, tag, fresh_for)
@@ -153,7 +192,7 @@ class Source:
         """Return the issuer and where its keys are (OpenID Discovery §4.3)."""
         document = strict_object(reply.body) or {}
         issuer, uri = document.get("issuer"), document.get("jwks_uri")
-        if not isinstance(issuer, str) or not issuer:
+        if not _is_issuer(issuer):
             raise FetchError("the discovery document names no issuer")
         if self.issuer is not None and issuer != self.issuer:
             expected, named = redacted(self.issuer), redacted(issuer)[:200]
@@ -169,36 +208,32 @@ class Source:
         return issuer, uri
 
     def _fault_in_jwks_uri(self, uri: str) -> str | None:
-        if self.url.startswith("https:") and not uri.startswith("https:"):
+        if _is_https(self.url) and not _is_https(uri):
             return "the scheme must be https, as that of the discovery document"
         return fault_in(uri)
 
-    async def _get(
-        self, client: HTTPClient, url: str, etag: str | None, give_up: float
-    ) -> _Reply:
+    async def _get(self, client: HTTPClient, url: str, etag: str | None, give_up: float) -> _Reply:
         """GET with jittered back-off between attempts, as long as one may still help."""
-        for attempt in count():
+        backoff, left = FIRST_BACKOFF, self._retries
+        while True:
             try:
                 return await self._attempt(client, url, etag)
             except FetchError as fault:
-                backoff = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2**attempt)
                 pause = fault.retry_after or backoff * self._uniform(0.5, 1.0)
                 late = self._clock.monotonic() + pause >= give_up
-                if not fault.transient or attempt >= self._retries or late:
+                if not fault.transient or not left or late:
                     raise
+            backoff, left = min(LONGEST_BACKOFF, backoff * 2), left - 1
             await self._clock.sleep(pause)
-        raise AssertionError("unreachable")
 
     async def _attempt(self, client: HTTPClient, url: str, etag: str | None) -> _Reply:
         try:
-            reply = await self._exchange(client, url, etag)
+            return await self._exchange(client, url, etag)
         except FetchError:
             raise
         except Exception as fault:  # noqa: BLE001 - a handed-in client may raise anything
             # Raised below, outside the handler: httpx's exceptions carry the request's headers.
             failure = type(fault).__name__
-        else:
-            return self._accepted(reply, conditional=etag is not None)
         raise FetchError(f"the request failed: {failure}", transient=True)
 
     async def _exchange(self, client: HTTPClient, url: str, etag: str | None) -> _Reply:
@@ -212,34 +247,46 @@ class Source:
             "GET", url, headers=headers, timeout=self._timeout, follow_redirects=False
         )
         async with request as response:
-            return _Reply(response.status_code, response.headers, await _body(response))
+            status = response.status_code
+            if etag is not None and status == httpx.codes.NOT_MODIFIED:
+                return _Reply(status, response.headers, b"")
+            if status != httpx.codes.OK:
+                raise self._refused(status, response.headers)
+            return _Reply(status, response.headers, await _body(response))
 
-    def _accepted(self, reply: _Reply, *, conditional: bool) -> _Reply:
-        if reply.status == httpx.codes.OK or (
-            conditional and reply.status == httpx.codes.NOT_MODIFIED
-        ):
-            return reply
-        wait = retry_after(reply.headers.get("retry-after", ""), self._clock.time())
-        transient = reply.status in TRANSIENT
-        raise FetchError(f"HTTP status {reply.status}", retry_after=wait, transient=transient)
+    def _refused(self, status: int, headers: Mapping[str, str]) -> FetchError:
+        wait = retry_after(headers.get("retry-after", ""), self._clock.time())
+        transient = status == httpx.codes.TOO_MANY_REQUESTS or httpx.codes.is_server_error(status)
+        return FetchError(f"HTTP status {status}", retry_after=wait, transient=transient)
 
 
-async def _body(response: Any) -> bytes:  # noqa: ANN401 - httpx.Response or httpx2's
+async def _body(response: HTTPResponse) -> bytes:
     """Return the body, decompressed by a decoder that stops at the limit (no zip bombs)."""
-    if response.is_stream_consumed:  # a mock transport's, already in memory
-        return _bounded(response.content)
-    encoding = response.headers.get("content-encoding", "identity").strip().lower()
+    if response.is_stream_consumed:
+        _refuse_oversize(len(response.content))
+        return response.content
+    encoding = response.headers.get("content-encoding", "identity").lower()
     if encoding not in {"identity", "gzip", "x-gzip", "deflate"}:
         raise FetchError("the response has an unknown content encoding")
     inflate = None if encoding == "identity" else zlib.decompressobj(zlib.MAX_WBITS | 32)
-    body = b""
+    sent, body = 0, bytearray()
     async for chunk in response.aiter_raw():
+        sent += len(chunk)
         body += chunk if inflate is None else inflate.decompress(chunk, MAX_BODY + 1)
-        _bounded(body)
-    return body
+        # What was sent counts too: a decoder may swallow, and keep, bytes without end.
+        _refuse_oversize(max(sent, len(body)))
+    return bytes(body)
 
 
-def _bounded(body: bytes) -> bytes:
-    if len(body) > MAX_BODY:
+def _refuse_oversize(size: int) -> None:
+    if size > MAX_BODY:
         raise FetchError(f"the response is larger than {MAX_BODY} bytes")
-    return body
+
+
+def _is_issuer(value: object) -> TypeGuard[str]:
+    """Tell whether a provider names itself by more than blanks."""
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _is_https(url: str) -> bool:
+    return url.lower().startswith("https:")

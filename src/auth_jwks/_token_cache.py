@@ -1,7 +1,7 @@
 """Tokens seen before: the same token again needs no second signature check."""
 
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 
 from cachetools import LRUCache
@@ -20,7 +20,7 @@ class SeenToken:
 
     kid: str | None
     key: Key
-    payload: bytes
+    payload: bytes = field(repr=False)
 
     def is_signed_by(self, keys: KeySet) -> bool:
         """Tell whether the key that verified the token would still be tried for it."""

@@ -7,6 +7,7 @@ raised, in its order. What is refused beyond PyJWT is listed in `docs/tokens.md`
 import binascii
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from math import isfinite
 from typing import Any
 
@@ -81,9 +82,7 @@ def parse_token(token: str, allowed: frozenset[str]) -> Token:
     """Take a compact JWS apart; refuse what no key could make acceptable."""
     signing_input, _, signature_segment = token.encode().rpartition(b".")
     header_segment, _, payload_segment = signing_input.partition(b".")
-    header = strict_object(_decoded(header_segment, "header"), unique_members=True)
-    if header is None:
-        raise jwt.DecodeError("the header is not a JSON object with unique members")
+    header = _header(header_segment)
     if header.get("b64", True) is False and payload_segment:
         raise jwt.DecodeError("an unencoded payload (RFC 7797) is not supported")
     payload = _decoded(payload_segment, "payload")
@@ -124,6 +123,15 @@ def _check_claims(claims: Claims, expected: Expected, now: float) -> None:
         raise InvalidSubjectError("sub must be a string")
     if not isinstance(claims.get("jti", ""), str):
         raise InvalidJTIError("jti must be a string")
+
+
+@lru_cache(maxsize=256)
+def _header(segment: bytes) -> Mapping[str, Any]:
+    """Parse each distinct header once: a provider has a few, and sends them with every token."""
+    header = strict_object(_decoded(segment, "header"), unique_members=True)
+    if header is None:
+        raise jwt.DecodeError("the header is not a small JSON object with unique members")
+    return header
 
 
 def _decoded(segment: bytes, name: str) -> bytes:

@@ -50,10 +50,10 @@ def repaired(jwks_uri: str, discovery_url: str) -> str:
 
 def is_local(host: str) -> bool:
     """Tell whether `host` means something on this machine or network only."""
+    name = host.rstrip(".").lower()
     try:
-        address = ipaddress.ip_address(host)
+        address = ipaddress.ip_address(name)
     except ValueError:
-        name = host.rstrip(".").lower()
         return "." not in name or name.endswith(_LOCAL_SUFFIXES)
     mapped = getattr(address, "ipv4_mapped", None) or address
     return bool(mapped.is_private or mapped.is_loopback or mapped.is_link_local)

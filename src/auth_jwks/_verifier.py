@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from auth_jwks._clock import SYSTEM_CLOCK, Clock
 from auth_jwks._freshness import Policy
-from auth_jwks._key_cache import KeyCache, Status
+from auth_jwks._key_cache import KeyCache
 from auth_jwks._keys import checked_algorithms
 from auth_jwks._refresh import Held
 from auth_jwks._settings import (
@@ -20,6 +20,7 @@ from auth_jwks._settings import (
     checked_url,
 )
 from auth_jwks._source import HTTPClient, Source
+from auth_jwks._status import Status
 from auth_jwks._token_cache import SeenToken, TokenCache, ticket
 from auth_jwks._tokens import Expected, Token, compact, parse_token, read_claims, signer
 from auth_jwks.events import Observer
@@ -80,7 +81,7 @@ class JWKS:
         self._leeway = checked_number("leeway", leeway)
         further = checked_strings("required_claims", required_claims)
         self._required = tuple(dict.fromkeys(("exp", *further)))
-        self._clock = clock
+        self._clock = checked_parts("clock", clock, "a Clock", "monotonic", "time", "sleep")
         self._seen = TokenCache(checked_count("token_cache_size", token_cache_size))
         self._own_store = None
         if store is None:
@@ -106,7 +107,7 @@ class JWKS:
             ),
             allowed=self._allowed,
             clock=clock,
-            observer=observer,
+            observer=_checked_observer(observer),
         )
         _warn_without_issuer(self._source)
 
@@ -122,6 +123,7 @@ class JWKS:
         `IssuerMismatchError` if the keys can't be had.
         """
         self._refuse_if_closed()
+        checked_flag("verify_iss", verify_iss)
         wanted = self._audience if audience is None else checked_audience("audience", audience)
         text = compact(token)
         name = ticket(text, wanted, verify_iss)
@@ -190,6 +192,12 @@ def _checked_client(client: HTTPClient | None) -> HTTPClient | None:
 
 def _checked_store(store: KeyStore) -> KeyStore:
     return checked_parts("store", store, "a KeyStore", "poll", "commit", "fail", "aclose")
+
+
+def _checked_observer(observer: Observer | None) -> Observer | None:
+    if observer is None:
+        return None
+    return checked_parts("observer", observer, "a callable that takes an event", "__call__")
 
 
 def _warn_without_issuer(source: Source) -> None:

@@ -31,6 +31,7 @@ class Gate:
     fence: int
     granted: float
     ttl: float
+    mismatch: bool = False
 
     def left(self, now: float) -> float:
         """Return the seconds left; none if it was granted in the future: the clock went back."""
@@ -59,7 +60,7 @@ def polled(
     record: Record, now: float, key: str, known: int, lease: LeaseRequest | None
 ) -> tuple[Record, Answer]:
     """Answer a poll. `Lease.started` is left at 0: it is in the caller's time, not the store's."""
-    known = known if known <= _newest(now) else 0
+    known = _plausible(known, now)
     stored = _version(record, now)
     if stored > known:
         left = record.expires - now
@@ -92,12 +93,14 @@ def committed(
     return stored, lease.fence
 
 
-def failed(record: Record, now: float, lease: Lease, retry_after: float) -> Record:
+def failed(
+    record: Record, now: float, lease: Lease, retry_after: float, *, mismatch: bool = False
+) -> Record:
     """Turn the lease into a cool-down if it is still live."""
     gate = _live(record, now)
     if gate is None or gate.token != lease.token:
         return record
-    cooldown = Gate(None, gate.fence, now, min(retry_after, LONGEST_COOLDOWN))
+    cooldown = Gate(None, gate.fence, now, min(retry_after, LONGEST_COOLDOWN), mismatch)
     return replace(record, gate=cooldown, failures=record.failures + 1)
 
 
@@ -107,14 +110,14 @@ def orphaned(record: Record) -> Record:
     return replace(record, gate=None) if leased else record
 
 
-def _newest(now: float) -> int:
-    return int((now + DAY) * 1e6)
+def _plausible(version: int, now: float) -> int:
+    """Return the version, 0 for one too far ahead: forged, or from before the clock went back."""
+    return version if 0 < version <= int((now + DAY) * 1e6) else 0
 
 
 def _version(record: Record, now: float) -> int:
     """Return the stored version, 0 for none, an expired one or one too far ahead."""
-    usable = record.expires > now and 0 < record.version <= _newest(now)
-    return record.version if usable else 0
+    return _plausible(record.version, now) if record.expires > now else 0
 
 
 def _live(record: Record, now: float) -> Gate | None:
@@ -126,7 +129,9 @@ def _closed(
 ) -> Busy | Cooling | None:
     if gate is not None:
         left = gate.left(now)
-        return Busy(left) if gate.token is not None else Cooling(left, failed=True)
+        if gate.token is not None:
+            return Busy(left)
+        return Cooling(left, failed=True, mismatch=gate.mismatch)
     recent = _recent(record, now)
     if lease.cause == "age" or len(recent) < NOISE_LIMIT:
         return None
@@ -140,7 +145,7 @@ def _recent(record: Record, now: float) -> tuple[float, ...]:
 def _grant(
     record: Record, now: float, key: str, known: int, lease: LeaseRequest
 ) -> tuple[Record, Granted]:
-    fence = max(int(now * 1e6), record.issued + 1, known + 1)
+    fence = max(int(now * 1e6), _plausible(record.issued, now) + 1, known + 1)
     gate = Gate(lease.token, fence, now, lease.ttl)
     noise = record.noise if lease.cause == "age" else (*_recent(record, now), now)
     granted = replace(record, issued=fence, gate=gate, noise=noise)

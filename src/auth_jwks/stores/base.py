@@ -93,10 +93,14 @@ class Busy:
 
 @dataclass(frozen=True, slots=True)
 class Cooling:
-    """Nobody refreshes for `retry_after` seconds: the last one `failed`, or enough were made."""
+    """Nobody refreshes for `retry_after` seconds: the last one `failed`, or enough were made.
+
+    `mismatch`: it failed because the provider names another issuer, which is an answer.
+    """
 
     retry_after: float
     failed: bool
+    mismatch: bool = False
 
 
 Answer = Newer | Unchanged | Granted | Busy | Cooling
@@ -127,7 +131,7 @@ class KeyStore(Protocol):
         """
         ...
 
-    async def fail(self, lease: Lease, *, retry_after: float) -> None:
+    async def fail(self, lease: Lease, *, retry_after: float, mismatch: bool = False) -> None:
         """Turn the lease, if it is still live, into a cool-down for every cause."""
         ...
 

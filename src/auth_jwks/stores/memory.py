@@ -46,9 +46,10 @@ class MemoryKeyStore:
         self._records[lease.key] = record
         return version
 
-    async def fail(self, lease: Lease, *, retry_after: float) -> None:
+    async def fail(self, lease: Lease, *, retry_after: float, mismatch: bool = False) -> None:
         """Turn the lease, if it is still live, into a cool-down."""
-        record = failed(self._record(lease.key), self._timer(), lease, retry_after)
+        record = self._record(lease.key)
+        record = failed(record, self._timer(), lease, retry_after, mismatch=mismatch)
         self._records[lease.key] = record
 
     async def aclose(self) -> None:

@@ -1,0 +1,27 @@
+"""`Status`: what a verifier tells operators."""
+
+from dataclasses import dataclass
+
+__all__ = ["Status"]
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The state of a verifier's keys; times in seconds, None where there are no keys.
+
+    `version` is that of the store, 0 before the first; `failure` says how the last refresh
+    failed, None if it did not; `retry_after` is until the next attempt may be made.
+    """
+
+    source: str
+    issuer: str | None
+    kids: tuple[str | None, ...]
+    skipped: tuple[str, ...]
+    fresh: bool
+    age: float | None
+    expires_in: float | None
+    stale_until: float | None
+    refreshing: bool
+    retry_after: float
+    failure: str | None
+    version: int

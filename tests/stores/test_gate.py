@@ -1,0 +1,364 @@
+"""The rules of the gate, edge by edge: what each poll, commit and failure makes of a record."""
+
+from dataclasses import replace
+
+import pytest
+
+from auth_jwks.stores._gate import EMPTY, Record, committed, failed, orphaned, polled
+from auth_jwks.stores.base import (
+    Answer,
+    Busy,
+    Cause,
+    Cooling,
+    Granted,
+    Lease,
+    LeaseRequest,
+    Newer,
+    Unchanged,
+)
+
+NOW = 1_800_000_000.0
+MICROS = int(NOW * 1e6)
+DAY = 86_400
+DAY_MICROS = DAY * 1_000_000
+TTL, WINDOW = 1000.0, 30.0
+STORED = Record(version=MICROS, payload=b"keys", fetched=NOW, expires=NOW + TTL, issued=MICROS)
+
+
+def wish(holder: str = "one", cause: Cause = "age", ttl: float = 3) -> LeaseRequest:
+    """Return a wish for a lease, under a token of that name."""
+    return LeaseRequest(holder, ttl, cause)
+
+
+def ask(
+    record: Record, lease: LeaseRequest | None = None, *, after: float = 0, known: int = 0
+) -> tuple[Record, Answer]:
+    """Poll the record at that many seconds from NOW."""
+    return polled(record, NOW + after, "key", known, lease)
+
+
+def answer(
+    record: Record, lease: LeaseRequest | None = None, *, after: float = 0, known: int = 0
+) -> Answer:
+    """Return what a poll is answered."""
+    return ask(record, lease, after=after, known=known)[1]
+
+
+def grant(
+    record: Record, lease: LeaseRequest, *, after: float = 0, known: int = 0
+) -> tuple[Record, Lease]:
+    """Poll for a lease that must be granted."""
+    record, given = ask(record, lease, after=after, known=known)
+    assert isinstance(given, Granted)
+    return record, given.lease
+
+
+def commit(
+    record: Record, lease: Lease, *, after: float = 0, took: float = 0, payload: bytes = b"new"
+) -> tuple[Record, int | None]:
+    """Commit at that many seconds from NOW."""
+    return committed(record, NOW + after, lease, payload, took=took, ttl=TTL, cooldown=WINDOW)
+
+
+def test_nothing_is_stored_at_first() -> None:
+    """An empty record has nothing newer, and leases to the first who asks."""
+    assert answer(EMPTY) == Unchanged()
+    expected = Lease("key", "one", MICROS, ttl=3, started=0, failures=0)
+    assert answer(EMPTY, wish()) == Granted(expected)
+
+
+@pytest.mark.parametrize("lease", [None, wish()])
+def test_newer_version_wins_over_a_lease(lease: LeaseRequest | None) -> None:
+    """Whoever has not seen what is stored gets it, whatever was asked for."""
+    expected = Newer(MICROS, b"keys", age=7, ttl_left=TTL - 7)
+    assert answer(STORED, lease, after=7, known=MICROS - 1) == expected
+
+
+@pytest.mark.parametrize("known", [MICROS, MICROS + 1])
+def test_what_is_not_newer_counts_as_absent(known: int) -> None:
+    """A version seen already, or below one seen, costs no payload and holds back no lease."""
+    assert answer(STORED, known=known) == Unchanged()
+    assert isinstance(answer(STORED, wish(), known=known), Granted)
+
+
+def test_document_expires_by_the_clock_of_the_store() -> None:
+    """At its expiry a document is absent, not a moment earlier."""
+    assert isinstance(answer(STORED, after=TTL - 0.25), Newer)
+    assert answer(STORED, after=TTL) == Unchanged()
+
+
+def test_fetch_in_the_future_counts_as_now() -> None:
+    """When the clock went back behind the fetch, the age is none rather than negative."""
+    found = answer(STORED, after=-5)
+    assert isinstance(found, Newer)
+    assert (found.age, found.ttl_left) == (0, TTL + 5)
+
+
+@pytest.mark.parametrize("ahead", [1, DAY_MICROS - 1, DAY_MICROS])
+def test_version_up_to_a_day_ahead_is_believed(ahead: int) -> None:
+    """A clock that was a little ahead has given out real versions."""
+    record = replace(STORED, version=MICROS + ahead)
+    assert isinstance(answer(record, known=MICROS), Newer)
+
+
+@pytest.mark.parametrize("version", [MICROS + DAY_MICROS + 1, 2**63, 0, -1])
+def test_version_outside_its_range_counts_as_absent(version: int) -> None:
+    """Nobody reads such a document, and it blocks no commit."""
+    record = replace(STORED, version=version)
+    assert answer(record, known=-2) == Unchanged()
+    record, lease = grant(record, wish())
+    record, stored = commit(record, lease)
+    assert stored == lease.fence
+    assert isinstance(answer(record), Newer)
+
+
+@pytest.mark.parametrize(("known", "heeded"), [(DAY_MICROS, True), (DAY_MICROS + 1, False)])
+def test_known_version_too_far_ahead_is_ignored(known: int, *, heeded: bool) -> None:
+    """A worker that has seen a senseless version is not kept from real ones."""
+    assert (answer(STORED, known=MICROS + known) == Unchanged()) is heeded
+    _, lease = grant(EMPTY, wish(), known=MICROS + known)
+    assert lease.fence == (MICROS + known + 1 if heeded else MICROS)
+
+
+@pytest.mark.parametrize(
+    ("issued", "known", "expected"),
+    [
+        (0, 0, MICROS),
+        (MICROS - 1, MICROS - 1, MICROS),
+        (MICROS, 0, MICROS + 1),
+        (0, MICROS, MICROS + 1),
+        (MICROS + 5, MICROS + 9, MICROS + 10),
+        (MICROS + 9, MICROS + 5, MICROS + 10),
+        (MICROS + DAY_MICROS, 0, MICROS + DAY_MICROS + 1),
+    ],
+)
+def test_fence_is_above_the_time_all_fences_and_what_is_known(
+    issued: int, known: int, expected: int
+) -> None:
+    """The highest of the time, the last fence and the known version decides."""
+    _, lease = grant(replace(EMPTY, issued=issued), wish(), known=known)
+    assert lease.fence == expected
+
+
+def test_clock_set_back_by_days_does_not_end_the_sharing() -> None:
+    """Fences of a far future are forgotten, or no document would be believed till then."""
+    record, _ = grant(STORED, wish(), known=MICROS)
+    record, lease = grant(record, wish("two"), after=-2 * DAY)
+    assert lease.fence == MICROS - 2 * DAY_MICROS
+    record, _ = commit(record, lease, after=-2 * DAY)
+    assert isinstance(answer(record, after=-2 * DAY, known=MICROS), Newer)
+
+
+def test_lease_lapses_by_the_clock_of_the_store() -> None:
+    """Others are told how long at most; when that is over, the next one gets it."""
+    record, first = grant(EMPTY, wish())
+    assert answer(record, wish("two")) == Busy(3)
+    assert answer(record, wish("two"), after=2.75) == Busy(0.25)
+    _, second = grant(record, wish("two"), after=3)
+    assert second.fence > first.fence
+
+
+def test_holder_is_granted_again_and_renewed() -> None:
+    """The token of the live lease gets the same fence, and the time from now on."""
+    record, first = grant(EMPTY, wish())
+    record, again = grant(record, wish(), after=2)
+    assert again == first
+    assert answer(record, wish("two"), after=4.75) == Busy(0.25)
+    _, longer = grant(record, wish(ttl=10), after=4)
+    assert (longer.fence, longer.ttl) == (first.fence, 10)
+
+
+def test_renewal_that_comes_too_late_is_a_new_lease() -> None:
+    """A lapsed lease is not revived: its token gets another fence, if it is free."""
+    record, first = grant(EMPTY, wish())
+    _, late = grant(record, wish(), after=3)
+    assert late.fence > first.fence
+
+
+def test_lease_from_the_future_is_void() -> None:
+    """When the clock went back behind the grant, nobody waits for the lease to lapse."""
+    record, first = grant(EMPTY, wish())
+    _, second = grant(record, wish("two"), after=-1)
+    assert second.fence == first.fence + 1
+
+
+def test_cooldown_from_the_future_is_void() -> None:
+    """Nor for a cool-down."""
+    record, lease = grant(EMPTY, wish())
+    record = failed(record, NOW + 1, lease, 300)
+    assert isinstance(answer(record, wish(), after=0.75), Granted)
+    assert answer(record, wish(), after=1) == Cooling(300, failed=True)
+
+
+def test_holder_commits() -> None:
+    """The document is there for all, as old as its fetch, and the gate is open."""
+    record, lease = grant(EMPTY, wish())
+    record, version = commit(record, lease, after=2, took=2, payload=b"\x00keys")
+    assert version == lease.fence
+    assert answer(record, after=5) == Newer(lease.fence, b"\x00keys", age=5, ttl_left=TTL - 5)
+    assert isinstance(answer(record, wish("two"), after=5, known=version), Granted)
+
+
+def test_lapsed_holder_commits_while_nobody_else_came() -> None:
+    """An empty gate and nothing newer: the work of a slow holder is not lost."""
+    record, lease = grant(EMPTY, wish())
+    assert commit(record, lease, after=3)[1] == lease.fence
+    assert commit(EMPTY, lease, after=3)[1] == lease.fence
+
+
+def test_superseded_commit_changes_nothing() -> None:
+    """A newer document, another's lease or a cool-down: the late holder gets None."""
+    record, late = grant(EMPTY, wish())
+    leased, next_lease = grant(record, wish("two"), after=3)
+    newer, _ = commit(leased, next_lease, after=4)
+    cooling = failed(leased, NOW + 4, next_lease, 5)
+    for current in (leased, newer, cooling):
+        assert commit(current, late, after=4) == (current, None)
+
+
+def test_fence_must_be_above_the_stored_version() -> None:
+    """Even who holds the gate does not overwrite a version at or above its fence."""
+    record, lease = grant(EMPTY, wish())
+    for ahead, stored in ((-1, lease.fence), (0, None), (1, None)):
+        forged = replace(record, version=lease.fence + ahead, expires=NOW + TTL)
+        assert commit(forged, lease)[1] == stored
+
+
+def test_expired_document_blocks_no_commit() -> None:
+    """What is past its life is absent for a commit as for a poll."""
+    record, lease = grant(STORED, wish(), known=MICROS)
+    expired = replace(record, version=lease.fence + 1, expires=NOW + 1)
+    assert commit(expired, lease, after=0.75)[1] is None
+    assert commit(expired, lease, after=1)[1] == lease.fence
+
+
+def test_lapsed_fence_ahead_of_the_clock_is_refused() -> None:
+    """After a fail-over to a slower clock only who holds the gate may commit."""
+    record, lease = grant(replace(EMPTY, issued=MICROS + 5_000_000), wish())
+    assert commit(record, lease, after=2)[1] == lease.fence
+    assert commit(record, lease, after=4.75)[1] is None
+    assert commit(record, lease, after=5.25)[1] == lease.fence
+
+
+def test_commit_after_a_flush_counts_as_the_last_fence() -> None:
+    """A fence that comes back to a store that lost everything is remembered again."""
+    _, lease = grant(EMPTY, wish())
+    record, version = commit(EMPTY, lease)
+    assert (version, record.issued) == (lease.fence, lease.fence)
+
+
+def test_failure_cools_every_cause() -> None:
+    """Nobody is leased to for that long, whatever for, not even the one that failed."""
+    record, lease = grant(EMPTY, wish())
+    record = failed(record, NOW + 1, lease, 5)
+    causes: tuple[Cause, ...] = ("age", "unknown_kid", "forced", "repair")
+    for cause in causes:
+        assert answer(record, wish("two", cause), after=2) == Cooling(4, failed=True)
+    assert answer(record, wish(), after=2) == Cooling(4, failed=True)
+    assert isinstance(answer(record, wish("two"), after=6), Granted)
+
+
+def test_cooldown_holds_back_no_document() -> None:
+    """What is stored is read all the same."""
+    record, lease = grant(STORED, wish(), known=MICROS)
+    record = failed(record, NOW, lease, 5)
+    assert isinstance(answer(record, wish("two")), Newer)
+
+
+@pytest.mark.parametrize(("stated", "cooldown"), [(299, 299), (300, 300), (301, 300), (1e9, 300)])
+def test_cooldown_is_at_most_five_minutes(stated: float, cooldown: float) -> None:
+    """Nobody closes the gate for longer."""
+    record, lease = grant(EMPTY, wish())
+    record = failed(record, NOW, lease, stated)
+    assert answer(record, wish("two")) == Cooling(cooldown, failed=True)
+
+
+def test_failures_are_counted_until_a_commit() -> None:
+    """Each lease tells how often in a row the whole fleet has failed."""
+    record, counts = EMPTY, []
+    for turn in range(3):
+        record, lease = grant(record, wish(f"{turn}"), after=10 * turn)
+        counts.append(lease.failures)
+        record = failed(record, NOW + 10 * turn, lease, 5)
+    record, lease = grant(record, wish(), after=30)
+    record, known = commit(record, lease, after=30)
+    assert known is not None
+    _, following = grant(record, wish("two"), after=31, known=known)
+    assert ([*counts, lease.failures], following.failures) == ([0, 1, 2, 3], 0)
+
+
+def test_late_failure_changes_nothing() -> None:
+    """Who lost the lease does not speak for the one that has it, nor for anybody later."""
+    record, late = grant(EMPTY, wish())
+    leased, lease = grant(record, wish("two"), after=3)
+    cooling = failed(leased, NOW + 4, lease, 100)
+    done, _ = commit(leased, lease, after=4)
+    for current in (leased, cooling, done, EMPTY):
+        assert failed(current, NOW + 4, late, 5) == current
+    assert failed(record, NOW + 3, late, 5) == record
+
+
+@pytest.mark.parametrize("cause", ["unknown_kid", "forced", "repair"])
+def test_noise_has_two_leases_a_window(cause: Cause) -> None:
+    """A third waits until the older of the last two is as old as the window; and so on."""
+    record, granted_at = EMPTY, []
+    for quarters in range(400):
+        after = quarters / 4
+        record, given = ask(record, wish(f"{after}", cause, ttl=0.25), after=after)
+        if isinstance(given, Granted):
+            granted_at.append(after)
+        else:
+            assert given == Cooling(granted_at[-2] + WINDOW - after, failed=False)
+    assert granted_at == [0, 0.25, 30, 30.25, 60, 60.25, 90, 90.25]
+
+
+def test_noise_of_all_causes_shares_one_budget() -> None:
+    """Unknown keys, force and repair draw on the same two leases."""
+    record, _ = grant(EMPTY, wish("one", "unknown_kid", ttl=1))
+    record, _ = grant(record, wish("two", "forced", ttl=1), after=10)
+    assert answer(record, wish("three", "repair"), after=12) == Cooling(18, failed=False)
+    assert isinstance(answer(record, wish("three", "repair"), after=30), Granted)
+
+
+def test_age_is_never_held_back_by_noise() -> None:
+    """However loud it is, a set that grows old is refreshed; that costs noise nothing."""
+    record = EMPTY
+    for turn in range(6):
+        cause: Cause = "age" if turn % 3 else "unknown_kid"
+        record, _ = grant(record, wish(f"{turn}", cause, ttl=1), after=turn)
+    assert answer(record, wish("noise", "forced"), after=6) == Cooling(24, failed=False)
+    assert isinstance(answer(record, wish("age"), after=6), Granted)
+
+
+def test_renewal_of_a_noisy_lease_is_no_second_one() -> None:
+    """A lost reply, or a renewal, does not draw on the budget."""
+    record, _ = grant(EMPTY, wish("one", "unknown_kid"))
+    for after in (1, 2, 3):
+        record, _ = grant(record, wish("one", "unknown_kid"), after=after)
+    assert isinstance(answer(record, wish("two", "unknown_kid"), after=6), Granted)
+
+
+def test_window_is_that_of_the_last_commit() -> None:
+    """Thirty seconds until a worker with another `cache_ttl` has said how long."""
+    record, lease = grant(EMPTY, wish("one", "unknown_kid"))
+    record, known = committed(record, NOW, lease, b"", took=0, ttl=TTL, cooldown=8)
+    assert known is not None
+    record, _ = grant(record, wish("two", "unknown_kid", ttl=1), known=known)
+    third = wish("three", "unknown_kid")
+    assert answer(record, third, after=7.75, known=known) == Cooling(0.25, failed=False)
+    assert isinstance(answer(record, third, after=8, known=known), Granted)
+
+
+def test_noise_of_a_future_does_not_count() -> None:
+    """When the clock went back, the budget is whole."""
+    record = replace(EMPTY, noise=(NOW + 5, NOW + 6))
+    assert isinstance(answer(record, wish("one", "forced")), Granted)
+
+
+def test_orphaned_lease_is_dropped_and_a_cooldown_kept() -> None:
+    """In a fork the holder is not there to come back, but a failure is one for the child too."""
+    leased, lease = grant(STORED, wish(), known=MICROS)
+    cooling = failed(leased, NOW, lease, 5)
+    assert orphaned(leased) == replace(leased, gate=None)
+    assert orphaned(cooling) == cooling
+    assert orphaned(STORED) == STORED

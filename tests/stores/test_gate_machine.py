@@ -1,0 +1,431 @@
+"""The gate under faults: three workers, every cause, crash, lapse, lost and late messages.
+
+One simulated fleet, driven at random by Hypothesis and, in small steps of time, exhaustively as
+far as a bound on the states allows. Each step checks what must hold from records of its own: who
+holds a lease, which fence was the highest, when noise was leased to, in which order sets were
+fetched. Times are multiples of 1/4 s, which floats hold exactly.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from math import inf
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import settings
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
+
+from auth_jwks.stores._gate import EMPTY, Record, committed, failed, polled
+from auth_jwks.stores.base import Answer, Busy, Cause, Cooling, Granted, Lease, LeaseRequest, Newer
+
+LEASE, COOLDOWN, WINDOW = 2.0, 3.0, 4.0
+DAY = 86_400
+FORGED = b"forged"
+STATES = 3_000
+
+Step = tuple[str, Callable[[], "Fleet"]]
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """What one worker has seen, holds and is about to do; sets are numbered as fetched."""
+
+    alive: bool = True
+    known: int = 0
+    held: int = 0
+    token: str | None = None
+    lease: Lease | None = None
+    fetching: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """The store, its workers, and what must be remembered to judge the next step.
+
+    `late` is a commit still on its way; `leased` names the holder, and until when it may think so.
+    """
+
+    record: Record = EMPTY
+    now: float = 1000.0
+    set_back: float = 0.0
+    workers: tuple[Worker, ...] = (Worker(), Worker(), Worker())
+    fetches: int = 0
+    tokens: int = 0
+    late: tuple[Lease, int] | None = None
+    highest: int = 0
+    leased: tuple[str, float] = "", 0.0
+    noise: tuple[float, ...] = ()
+    faults: frozenset[str] = frozenset()
+
+    @property
+    def time(self) -> float:
+        """The store's clock."""
+        return self.now - self.set_back
+
+    @property
+    def stored(self) -> int:
+        """The version that readers may see."""
+        record = self.record
+        seen = record.expires > self.time and 0 < record.version <= (self.time + DAY) * 1e6
+        return record.version if seen else 0
+
+    def holder(self) -> str | None:
+        """Return whose gate it is, empty for a cool-down's, None if it is open."""
+        gate = self.record.gate
+        if gate is None or not gate.granted <= self.time < gate.granted + gate.ttl:
+            return None
+        return gate.token or ""
+
+    def with_worker(self, index: int, worker: Worker) -> "Fleet":
+        """Return the fleet with that worker in its place."""
+        workers = (*self.workers[:index], worker, *self.workers[index + 1 :])
+        return replace(self, workers=workers)
+
+
+def number(record: Record) -> int:
+    """Return which fetch brought the stored set, 0 for none or a forged one."""
+    return int(record.payload) if record.payload not in (b"", FORGED) else 0
+
+
+def ask(
+    fleet: Fleet, index: int, cause: Cause, *, ttl: float = LEASE, lost: bool = False
+) -> tuple[Fleet, Answer]:
+    """Let a worker poll for a lease, or renew its own; the reply may get lost."""
+    worker = fleet.workers[index]
+    if worker.token is None:
+        worker = replace(worker, token=f"{fleet.tokens}")
+        fleet = replace(fleet, tokens=fleet.tokens + 1)
+    request = LeaseRequest(worker.token or "", ttl, cause)
+    record, answer = polled(fleet.record, fleet.time, "key", worker.known, request)
+    if isinstance(answer, Granted):
+        fleet = judge_lease(fleet, worker, request, answer.lease)
+    fleet = replace(fleet, record=record)
+    if isinstance(answer, Newer) and not lost:
+        assert answer.version == fleet.stored
+        held = max(worker.held, number(fleet.record))
+        worker = replace(worker, known=answer.version, held=held)
+    if isinstance(answer, Granted) and worker.lease is None and not lost:
+        fleet = replace(fleet, fetches=fleet.fetches + 1)
+        worker = replace(worker, lease=answer.lease, fetching=fleet.fetches)
+    return fleet.with_worker(index, worker), answer
+
+
+def poll(
+    fleet: Fleet, index: int, cause: Cause, *, ttl: float = LEASE, lost: bool = False
+) -> Fleet:
+    """Return the fleet after a poll."""
+    return ask(fleet, index, cause, ttl=ttl, lost=lost)[0]
+
+
+def judge_lease(fleet: Fleet, worker: Worker, request: LeaseRequest, lease: Lease) -> Fleet:
+    """Check that the lease could be given, and take note of it."""
+    until = request.token, fleet.now + request.ttl
+    if fleet.holder() == request.token:
+        assert fleet.record.gate is not None
+        assert lease.fence == fleet.record.gate.fence
+        return replace(fleet, leased=until)
+    assert fleet.holder() is None
+    assert fleet.leased[1] <= fleet.now, "two live leases"
+    assert fleet.stored <= worker.known, "a lease instead of the newer document"
+    assert lease.fence > max(worker.known, fleet.stored)
+    if "flush" not in fleet.faults or fleet.faults.isdisjoint(("clock", "forgery")):
+        assert lease.fence > fleet.highest, "fences do not increase"
+    noise = fleet.noise
+    if request.cause != "age":
+        noise = (*(at for at in noise if fleet.now - at < WINDOW), fleet.now)
+        assert len(noise) <= 2, "three noisy leases in a window"
+    return replace(fleet, leased=until, noise=noise, highest=max(lease.fence, fleet.highest))
+
+
+def store(fleet: Fleet, lease: Lease, fetch: int) -> tuple[Fleet, int | None]:
+    """Carry out a commit, which may be late, and check what it replaces."""
+    payload = b"%d" % fetch
+    record, version = committed(
+        fleet.record, fleet.time, lease, payload, took=0, ttl=inf, cooldown=WINDOW
+    )
+    if version is None:
+        assert record == fleet.record, "a superseded commit left a trace"
+        assert fleet.holder() != lease.token or lease.fence <= fleet.stored
+        return fleet, None
+    assert fleet.holder() in (None, lease.token), "a commit through a foreign gate"
+    assert version == lease.fence > fleet.stored
+    assert fleet.stored == 0 or number(fleet.record) <= fetch, "an older set over a newer one"
+    assert (record.payload, record.gate, record.failures) == (payload, None, 0)
+    return replace(fleet, record=record, leased=("", 0.0)), version
+
+
+def commit(fleet: Fleet, index: int, *, lost: bool = False, late: bool = False) -> Fleet:
+    """Let a worker commit what it fetched; reply or request may be lost or late."""
+    worker = fleet.workers[index]
+    assert worker.lease is not None
+    held = max(worker.held, worker.fetching)
+    done = replace(worker, token=None, lease=None, held=held)
+    if late:
+        fleet = replace(fleet, late=(worker.lease, worker.fetching))
+        return fleet.with_worker(index, done)
+    fleet, version = store(fleet, worker.lease, worker.fetching)
+    if version is not None and not lost:
+        done = replace(done, known=max(worker.known, version))
+    return fleet.with_worker(index, done)
+
+
+def deliver(fleet: Fleet) -> Fleet:
+    """Let the late commit arrive."""
+    assert fleet.late is not None
+    return store(replace(fleet, late=None), *fleet.late)[0]
+
+
+def fail(fleet: Fleet, index: int, cooldown: float = COOLDOWN) -> Fleet:
+    """Let a worker tell that its fetch failed."""
+    worker = fleet.workers[index]
+    assert worker.lease is not None
+    record = failed(fleet.record, fleet.time, worker.lease, cooldown)
+    if fleet.holder() == worker.lease.token:
+        assert record.failures == fleet.record.failures + 1
+        fleet = replace(fleet, leased=("", 0.0))
+    else:
+        assert record == fleet.record, "a late failure changed a foreign gate"
+    fleet = replace(fleet, record=record)
+    return fleet.with_worker(index, replace(worker, token=None, lease=None))
+
+
+def crash(fleet: Fleet, index: int) -> Fleet:
+    """Let a worker die."""
+    return fleet.with_worker(index, Worker(alive=False))
+
+
+def fetch_alone(fleet: Fleet, index: int) -> Fleet:
+    """Let a worker that can't reach the store fetch by itself."""
+    held = fleet.fetches + 1
+    worker = replace(fleet.workers[index], held=held)
+    return replace(fleet, fetches=held).with_worker(index, worker)
+
+
+def tick(fleet: Fleet, seconds: float = 1.0) -> Fleet:
+    """Let time pass."""
+    return replace(fleet, now=fleet.now + seconds)
+
+
+def upset(fleet: Fleet, fault: str) -> Fleet:
+    """Let something happen to the store after which leases and budgets start anew."""
+    return replace(fleet, leased=("", 0.0), noise=(), faults=fleet.faults | {fault})
+
+
+def flush(fleet: Fleet) -> Fleet:
+    """Let the store lose everything, which takes a moment."""
+    return replace(upset(tick(fleet), "flush"), record=EMPTY)
+
+
+def set_clock_back(fleet: Fleet, seconds: float = 9.0) -> Fleet:
+    """Step the store's clock."""
+    return replace(upset(fleet, "clock"), set_back=fleet.set_back + seconds)
+
+
+def forge(fleet: Fleet, ahead: int = 1) -> Fleet:
+    """Let somebody write a document of a higher version, which nobody can use."""
+    version = max(fleet.record.version, int(fleet.time * 1e6)) + ahead
+    record = replace(fleet.record, version=version, payload=FORGED, expires=inf)
+    return replace(fleet, record=record, faults=fleet.faults | {"forgery"})
+
+
+def check_lone_survivor(fleet: Fleet, index: int, longest: float = max(LEASE, COOLDOWN)) -> None:
+    """A worker without keys, all others dead, gets keys or a lease when the gate opens."""
+    waited = 0.0
+    for _ in range(4):
+        fleet, answer = ask(fleet, index, "age")
+        if isinstance(answer, Granted) or fleet.workers[index].held:
+            return
+        if isinstance(answer, Busy | Cooling):
+            waited += answer.retry_after
+            fleet = tick(fleet, answer.retry_after)
+            assert waited <= longest
+    raise AssertionError("a lone worker is never served")
+
+
+def cold(fleet: Fleet) -> Iterator[int]:
+    """Name the living workers that have no keys and fetch none."""
+    for index, worker in enumerate(fleet.workers):
+        if worker.alive and not worker.held and worker.lease is None:
+            yield index
+
+
+causes = st.sampled_from(["age", "unknown_kid", "forced", "repair"])
+quarters = st.integers(1, 24).map(lambda count: count / 4)
+
+
+class Faults(RuleBasedStateMachine):
+    """The fleet, driven at random."""
+
+    @initialize()
+    def begin(self) -> None:
+        """Start with an empty store."""
+        self.fleet = Fleet()
+
+    @rule(index=st.integers(0, 2), cause=causes, ttl=quarters, lost=st.booleans())
+    def poll(self, index: int, cause: Cause, ttl: float, *, lost: bool) -> None:
+        """Let a worker ask, or start another in its place if it died."""
+        if not self.fleet.workers[index].alive:
+            self.fleet = self.fleet.with_worker(index, Worker())
+        self.fleet = poll(self.fleet, index, cause, ttl=ttl, lost=lost)
+
+    @rule(index=st.integers(0, 2), lost=st.booleans(), late=st.booleans())
+    def commit(self, index: int, *, lost: bool, late: bool) -> None:
+        """Let a worker commit, however late that is."""
+        if self.fleet.workers[index].lease is not None:
+            self.fleet = commit(self.fleet, index, lost=lost, late=late)
+
+    @rule()
+    def deliver(self) -> None:
+        """Let the late commit arrive."""
+        if self.fleet.late is not None:
+            self.fleet = deliver(self.fleet)
+
+    @rule(index=st.integers(0, 2), cooldown=quarters)
+    def fail(self, index: int, cooldown: float) -> None:
+        """Let a worker fail, however late that is."""
+        if self.fleet.workers[index].lease is not None:
+            self.fleet = fail(self.fleet, index, cooldown)
+
+    @rule(index=st.integers(0, 2), alone=st.booleans())
+    def leave(self, index: int, *, alone: bool) -> None:
+        """Let a worker die, or fetch by itself."""
+        self.fleet = (fetch_alone if alone else crash)(self.fleet, index)
+
+    @rule(seconds=quarters)
+    def tick(self, seconds: float) -> None:
+        """Let time pass."""
+        self.fleet = tick(self.fleet, seconds)
+
+    @rule(fault=st.sampled_from([flush, forge, set_clock_back]))
+    def upset(self, fault: type) -> None:
+        """Let something happen to the store."""
+        self.fleet = fault(self.fleet)
+
+    @rule(seconds=quarters, ahead=st.sampled_from([1, 1_000_000, 3_600_000_000]))
+    def upset_further(self, seconds: float, ahead: int) -> None:
+        """Let the clock go back by little, and a version be forged that is far ahead."""
+        self.fleet = forge(set_clock_back(self.fleet, seconds), ahead)
+
+    @invariant()
+    def survivors_are_served(self) -> None:
+        """Whoever is left alone gets keys."""
+        for index in cold(self.fleet):
+            check_lone_survivor(self.fleet, index, longest=6)
+
+
+def test_gate_keeps_its_promises_at_random() -> None:
+    """No sequence of polls, commits, failures, faults and times breaks a promise."""
+    run_state_machine_as_test(Faults, settings=settings(max_examples=100))
+
+
+def successors(fleet: Fleet, faults: frozenset[str]) -> Iterator[Fleet]:
+    """Return what may happen next; each of the faults happens once."""
+    yield tick(fleet)
+    for fault, happen in (*worker_steps(fleet), *store_steps(fleet)):
+        if not fault:
+            yield happen()
+        elif fault in faults - fleet.faults:
+            after = happen()
+            yield replace(after, faults=after.faults | {fault})
+
+
+def store_steps(fleet: Fleet) -> Iterator[Step]:
+    """Return what may happen to the store, each with the fault it takes."""
+    if fleet.late is not None:
+        yield "", partial(deliver, fleet)
+    yield "flush", partial(flush, fleet)
+    yield "clock", partial(set_clock_back, fleet)
+    yield "forgery", partial(forge, fleet)
+
+
+def worker_steps(fleet: Fleet) -> Iterator[Step]:
+    """Return what each worker may do, of several alike only one."""
+    for index, worker in enumerate(fleet.workers):
+        if not worker.alive or worker in fleet.workers[:index]:
+            continue
+        yield "crash", partial(crash, fleet, index)
+        yield "", partial(poll, fleet, index, "age")
+        if worker.lease is None:
+            yield "", partial(poll, fleet, index, "unknown_kid")
+            yield "loss", partial(poll, fleet, index, "unknown_kid", lost=True)
+            yield "partition", partial(fetch_alone, fleet, index)
+        else:
+            yield "", partial(commit, fleet, index)
+            yield "", partial(fail, fleet, index)
+            yield "loss", partial(commit, fleet, index, lost=True)
+            yield "delay", partial(commit, fleet, index, late=True)
+
+
+def shape(fleet: Fleet) -> tuple[object, ...]:
+    """Return what tells two states apart, but for the date, names and who is who."""
+    micros, record, holder = int(fleet.time * 1e6), fleet.record, fleet.holder()
+    flying = [(one.lease, one.fetching) for one in fleet.workers if one.lease is not None]
+    flying += [fleet.late] if fleet.late is not None else []
+    versions = sorted(
+        {0, micros, record.version, record.issued, fleet.highest}
+        | {one.known for one in fleet.workers}
+        | {lease.fence for lease, _ in flying}
+    )
+    sets = sorted(
+        {0, number(record)} | {one.held for one in fleet.workers} | {fetch for _, fetch in flying}
+    )
+
+    def rank(version: int) -> int:
+        return versions.index(version) if version <= micros else version - micros + DAY
+
+    def lot(lease: Lease | None, fetch: int) -> tuple[object, ...]:
+        if lease is None:
+            return ()
+        return rank(lease.fence), sets.index(fetch), lease.token == holder
+
+    gate = None if holder is None or record.gate is None else record.gate.left(fleet.time)
+    workers = sorted(
+        (one.alive, rank(one.known), sets.index(one.held), one.token is not None,
+         one.token == holder, lot(one.lease, one.fetching))
+        for one in fleet.workers
+    )  # fmt: skip
+    return (
+        rank(record.version), record.payload == FORGED, sets.index(number(record)),
+        rank(record.issued), rank(fleet.highest), gate, holder == "", record.window,
+        tuple(fleet.time - at for at in record.noise if 0 <= fleet.time - at < WINDOW),
+        tuple(fleet.now - at for at in fleet.noise if fleet.now - at < WINDOW),
+        max(0.0, fleet.leased[1] - fleet.now), fleet.faults, tuple(workers),
+        lot(*fleet.late) if fleet.late is not None else None,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        {"crash"},
+        {"loss", "delay"},
+        {"crash", "flush"},
+        {"delay", "flush"},
+        {"crash", "clock"},
+        {"delay", "forgery"},
+        {"partition", "delay"},
+        {"flush", "clock", "forgery", "crash", "loss", "delay", "partition"},
+    ],
+    ids=lambda faults: "+".join(sorted(faults)),
+)
+def test_gate_keeps_its_promises_in_every_order(faults: set[str]) -> None:
+    """Breadth first through all interleavings, no state breaks a promise."""
+    start = Fleet()
+    seen, queue = {shape(start)}, deque([start])
+    while queue and len(seen) < STATES:
+        for fleet in successors(queue.popleft(), frozenset(faults)):
+            known = shape(fleet)
+            if known in seen:
+                continue
+            seen.add(known)
+            queue.append(fleet)
+            for index in cold(fleet):
+                check_lone_survivor(fleet, index)

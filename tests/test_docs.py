@@ -1,0 +1,273 @@
+"""What the documents say: every example runs, every table is held against the code."""
+
+import ast
+import contextlib
+import inspect
+import io
+import re
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import jwt
+import pytest
+
+import auth_jwks
+from auth_jwks import JWKS
+from auth_jwks.events import (
+    DocumentRejected,
+    Event,
+    KeysRefreshed,
+    RefreshFailed,
+    StaleServed,
+    StoreFailed,
+    UnknownKey,
+    emit,
+)
+from auth_jwks.testing import FakeIssuer, SigningKey
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = {
+    path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
+    for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"))
+}
+README = DOCUMENTS["README.md"]
+EXECUTED = ("README.md", "docs/errors.md", "docs/freshness.md", "docs/testing.md")
+
+BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PROMISE = re.compile(r"^ *print\(.*\)  # (.+)$", re.MULTILINE)
+LINK = re.compile(r"\]\((?![a-z]+:|#)([^)#]+)")
+CHANGES = ["Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"]
+
+# The issuer that the README names where the reader's own belongs.
+PLACEHOLDER = "https://login.example.com"
+
+# The code of each example, by file and line.
+EXAMPLES = {
+    f"{name}:{len(DOCUMENTS[name][: found.start(1)].splitlines()) + 1}": found[1]
+    for name in EXECUTED
+    for found in BLOCK.finditer(DOCUMENTS[name])
+}
+OF_TESTS = [place for place, code in EXAMPLES.items() if "import pytest" in code]
+SCRIPTS = [place for place in EXAMPLES if place not in OF_TESTS]
+
+BAD: dict[str, Callable[[FakeIssuer], str]] = {
+    "DecodeError": lambda _: "junk",
+    "InvalidAlgorithmError": lambda provider: provider.sign(headers={"alg": "none"}),
+    "InvalidSignatureError": lambda provider: provider.forge(),
+    "ExpiredSignatureError": lambda provider: provider.sign(exp=1),
+    "ImmatureSignatureError": lambda provider: provider.sign(nbf=99_999_999_999),
+    "InvalidIssuedAtError": lambda provider: provider.sign(iat="today"),
+    "MissingRequiredClaimError": lambda provider: provider.sign(sub=None),
+    "InvalidIssuerError": lambda provider: provider.sign(iss="https://other.example"),
+    "InvalidAudienceError": lambda provider: provider.sign(aud="other"),
+    "InvalidSubjectError": lambda provider: provider.sign(sub=1),
+    "InvalidJTIError": lambda provider: provider.sign(jti=1),
+    "InvalidTokenError": lambda provider: provider.sign(headers={"kid": 1}),
+    "UnknownKeyError": lambda provider: provider.sign(key=SigningKey.generate("ES256")),
+}
+OCCURRENCES: tuple[Event, ...] = (
+    KeysRefreshed("source", "provider", 1, (), 0.0),
+    KeysRefreshed("source", "store", 1, (), 0.0),
+    RefreshFailed("source", "reason", 1.0, mismatch=False),
+    RefreshFailed("source", "reason", 1.0, mismatch=True),
+    StaleServed("source", 1.0, first=True),
+    StaleServed("source", 1.0, first=False),
+    UnknownKey("source", asked=True),
+    StoreFailed("source", "poll", "reason"),
+    DocumentRejected("source", "reason"),
+)
+
+Authenticate = Callable[[str], Awaitable[tuple[int, dict[str, str]]]]
+
+
+def rows(document: str, heading: str) -> list[list[str]]:
+    """Return the cells of the table under that heading row."""
+    _, found, rest = DOCUMENTS[document].partition(f"\n| {heading} |\n")
+    assert found, f"{document} has no table under {heading!r}"
+    table = rest.partition("\n\n")[0].splitlines()[1:]
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in table]
+
+
+def names(cell: str) -> list[str]:
+    """Return what stands in backticks, without a module's name before a class."""
+    return [name.removeprefix("jwt.") for name in re.findall(r"`([^`]+)`", cell)]
+
+
+def executed(code: str) -> dict[str, Any]:
+    """Run a block as a script of its own, and return its names."""
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    exec(code, namespace)  # noqa: S102 - the documents' own code
+    return namespace
+
+
+def service(provider: FakeIssuer) -> tuple[Authenticate, JWKS]:
+    """Return the README's service, with the provider's URL for the placeholder."""
+    code = BLOCK.findall(README)[1]
+    assert PLACEHOLDER in code
+    namespace = executed(code.replace(PLACEHOLDER, provider.url))
+    return namespace["authenticate"], namespace["jwks"]
+
+
+@pytest.fixture(autouse=True)
+def _direct(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reach the loopback without a proxy, whatever the environment says."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+
+
+@pytest.fixture
+def provider() -> Iterator[FakeIssuer]:
+    """Return a provider that serves."""
+    with FakeIssuer(algorithm="ES256") as provider:
+        yield provider
+
+
+@pytest.mark.parametrize("place", SCRIPTS)
+def test_example_prints_what_it_says(place: str) -> None:
+    """An example runs as it stands, and prints what the comment behind each `print` says."""
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        executed(EXAMPLES[place])
+    assert out.getvalue().splitlines() == PROMISE.findall(EXAMPLES[place])
+
+
+@pytest.mark.parametrize("place", OF_TESTS)
+def test_example_of_tests_passes(place: str, tmp_path: Path) -> None:
+    """An example of tests passes under pytest, with none of them skipped."""
+    (tmp_path / "test_service.py").write_text(EXAMPLES[place])
+    command = [sys.executable, "-m", "pytest", "-W", "error", "-p", "no:cacheprovider"]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert re.search(r"= \d+ passed in ", run.stdout), run.stdout
+
+
+def test_every_executed_document_has_examples() -> None:
+    """No executed document is without an example, and the README's first is there by line 30."""
+    assert [name for name in EXECUTED if not BLOCK.search(DOCUMENTS[name])] == []
+    first = BLOCK.search(README)
+    assert first is not None
+    assert README.count("\n", 0, first.end()) <= 30
+
+
+async def test_readme_service_lets_good_tokens_in(provider: FakeIssuer) -> None:
+    """The README's service answers 200 to a token for its audience, and 401 to any other."""
+    authenticate, jwks = service(provider)
+    bad = (provider.sign(aud="other"), provider.forge(aud="my-api"), "junk")
+    async with jwks:
+        assert await authenticate(f"Bearer {provider.sign(aud='my-api')}") == (200, {})
+        assert [(await authenticate(f"Bearer {token}"))[0] for token in bad] == [401, 401, 401]
+
+
+async def test_readme_service_blames_no_caller_for_an_outage(provider: FakeIssuer) -> None:
+    """The README's service answers 503, and when to come again, while the provider is down."""
+    authenticate, jwks = service(provider)
+    provider.outage(retry_after=60)
+    async with jwks:
+        status, headers = await authenticate(provider.sign(aud="my-api"))
+    assert status == 503
+    assert int(headers["Retry-After"]) >= 60
+
+
+async def test_readme_service_blames_no_caller_for_its_settings(provider: FakeIssuer) -> None:
+    """The README's service answers 503 if discovery names another issuer."""
+    authenticate, jwks = service(provider)
+    provider.announce(issuer="https://other.example")
+    async with jwks:
+        assert await authenticate(provider.sign(aud="my-api")) == (503, {})
+
+
+def test_parameter_table_is_the_signature() -> None:
+    """The README lists the parameters of `JWKS` with their defaults, and no others."""
+    defaults = {name: it.default for name, it in inspect.signature(JWKS).parameters.items()}
+    table = rows("README.md", "parameter | default | meaning")
+    stated = {names(name)[0]: names(default)[0] for name, default, _ in table}
+    assert list(stated) == list(defaults)
+    for name, default in defaults.items():
+        text = stated[name]
+        assert text == repr(default) or ast.literal_eval(text) == default, name
+
+
+def test_method_table_is_the_interface() -> None:
+    """The README lists the methods of `JWKS` with their parameters and defaults, and no others."""
+    stated = [names(cell)[0] for cell, _ in rows("README.md", "method | what it does")]
+    methods = {name: each for name, each in vars(JWKS).items() if not name.startswith("_")}
+    del methods["aclose"]
+    assert [call.removeprefix("await ") for call in stated] == [
+        name + signature(method) for name, method in methods.items()
+    ]
+
+
+def signature(method: Callable[..., object]) -> str:
+    """Return the parameters of a method without their types."""
+    _, *parameters = inspect.signature(method).parameters.values()
+    bare = [it.replace(annotation=inspect.Parameter.empty) for it in parameters]
+    return str(inspect.Signature(bare))
+
+
+def test_error_table_covers_what_is_exported() -> None:
+    """The README lists our three errors and PyJWT's, all of them `jwt.InvalidTokenError`."""
+    table = rows("README.md", "raised | when | HTTP status")
+    listed = {name: status for cell, _, status in table for name in names(cell)}
+    ours = {name for name in auth_jwks.__all__ if name.endswith("Error")}
+    assert listed.keys() == {"InvalidTokenError"} | ours
+    for name in ours:
+        assert issubclass(getattr(auth_jwks, name), jwt.InvalidTokenError)
+    unavailable = {name for name, status in listed.items() if status.startswith("503")}
+    assert unavailable == {"KeysUnavailableError", "IssuerMismatchError"}
+
+
+@pytest.mark.parametrize("name", BAD)
+async def test_class_of_the_error_table_is_raised(name: str, provider: FakeIssuer) -> None:
+    """There is a token that raises each class which the table holds against tokens."""
+    async with JWKS(provider.discovery_url, issuer=provider.issuer) as jwks:
+        audience = "my-api" if name == "InvalidAudienceError" else None
+        with pytest.raises(jwt.InvalidTokenError) as raised:
+            await jwks.verify_token(BAD[name](provider), audience)
+    assert raised.type.__name__ == name
+
+
+def test_error_classes_are_complete() -> None:
+    """The table of classes holds those that tokens raise, and the two that they don't."""
+    listed = [names(cell)[0] for cell, _ in rows("docs/errors.md", "class | the cause")]
+    assert listed == [*BAD, "KeysUnavailableError", "IssuerMismatchError"]
+
+
+def test_event_table_is_what_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """The table of events lists each one, with the levels it is logged at."""
+    levels: defaultdict[str, set[str]] = defaultdict(set)
+    with caplog.at_level("DEBUG", "auth_jwks"):
+        for event in OCCURRENCES:
+            caplog.clear()
+            emit(event, None)
+            levels[type(event).__name__] |= {record.levelname for record in caplog.records}
+    assert levels.keys() == {event.__name__ for event in get_args(Event)}
+    table = rows("docs/freshness.md", "event | when | level")
+    assert levels == {names(event)[0]: set(re.findall("[A-Z]{4,}", it)) for event, _, it in table}
+
+
+def test_fault_table_is_the_fake_issuers() -> None:
+    """The table of faults lists methods of `FakeIssuer`, with parameters that they have."""
+    for cell, _ in rows("docs/testing.md", "method | the provider"):
+        call = ast.parse(names(cell)[0], mode="eval").body
+        assert isinstance(call, ast.Call)
+        assert isinstance(call.func, ast.Name)
+        stated = {ast.unparse(it) for it in call.args} | {str(it.arg) for it in call.keywords}
+        taken = inspect.signature(getattr(FakeIssuer, call.func.id)).parameters
+        assert stated <= taken.keys() or "members" in taken, call.func.id
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_links_lead_somewhere(name: str) -> None:
+    """Every relative link names a file of this repository."""
+    folder = (ROOT / name).parent
+    assert [link for link in LINK.findall(DOCUMENTS[name]) if not (folder / link).exists()] == []
+
+
+def test_changelog_keeps_its_form() -> None:
+    """The changelog begins with what is unreleased, in sections of Keep a Changelog."""
+    versions = re.findall(r"^## (.+)$", DOCUMENTS["CHANGELOG.md"], re.MULTILINE)
+    sections = re.findall(r"^### (.+)$", DOCUMENTS["CHANGELOG.md"], re.MULTILINE)
+    assert versions[0] == "[Unreleased]"
+    assert sections == [section for section in CHANGES if section in sections]

@@ -1,0 +1,54 @@
+"""The errors of this library: what they are, and what survives of them."""
+
+import copy
+import pickle
+
+import jwt
+import pytest
+
+from auth_jwks import errors
+from auth_jwks.errors import IssuerMismatchError, KeysUnavailableError, UnknownKeyError
+
+EVERY_ERROR = [
+    UnknownKeyError("no key fits"),
+    IssuerMismatchError("another issuer"),
+    KeysUnavailableError(),
+    KeysUnavailableError("the provider is down", retry_after=1.5),
+]
+
+
+def pickled(error: Exception, protocol: int) -> Exception:
+    """Return what is left of an error after a journey between processes."""
+    twin: Exception = pickle.loads(pickle.dumps(error, protocol))  # noqa: S301 - our own bytes
+    return twin
+
+
+def test_the_module_exports_its_errors() -> None:
+    """`__all__` names every error, sorted."""
+    defined = {name for name, value in vars(errors).items() if isinstance(value, type)}
+    assert errors.__all__ == sorted(defined)
+
+
+@pytest.mark.parametrize("error", EVERY_ERROR, ids=repr)
+def test_one_except_clause_catches_every_error(error: Exception) -> None:
+    """Whatever is raised is a `jwt.InvalidTokenError`, and none of PyJWT's narrower classes."""
+    assert type(error).__bases__ == (jwt.InvalidTokenError,)
+
+
+@pytest.mark.parametrize("error", EVERY_ERROR, ids=repr)
+def test_errors_copy_and_pickle(error: Exception) -> None:
+    """A copy has the class, the message and all that the error carries."""
+    protocols = range(pickle.HIGHEST_PROTOCOL + 1)
+    twins = [copy.copy(error), copy.deepcopy(error), *(pickled(error, one) for one in protocols)]
+    for twin in twins:
+        assert twin is not error
+        assert (type(twin), twin.args, str(twin)) == (type(error), error.args, str(error))
+        assert vars(twin) == vars(error)
+
+
+def test_unavailable_keys_say_when_to_come_back() -> None:
+    """There is always a message and a number of seconds, chosen or by default."""
+    default = KeysUnavailableError()
+    assert (str(default), default.retry_after) == ("the signing keys are unavailable", 5.0)
+    chosen = KeysUnavailableError(message="the provider is down", retry_after=1.5)
+    assert (str(chosen), chosen.retry_after) == ("the provider is down", 1.5)

@@ -1,0 +1,284 @@
+"""Refreshes under way: single, shared, cancelled for nobody; across loops, forks and close."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+
+import pytest
+
+from auth_jwks._clock import SYSTEM_CLOCK
+from auth_jwks._flights import Flight, Flights
+from auth_jwks.testing import FakeClock
+
+Work = Callable[[], Coroutine[None, None, str]]
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """Return a clock that stands still."""
+    return FakeClock()
+
+
+@pytest.fixture
+def flights(clock: FakeClock) -> Flights[str]:
+    """Return flights of which none is under way."""
+    return Flights(clock)
+
+
+def lasting(clock: FakeClock, seconds: float, noted: list[str], name: str = "it") -> Work:
+    """Return work that takes that long, and notes when it begins and ends."""
+
+    async def work() -> str:
+        noted.append(f"{name} began")
+        await clock.sleep(seconds)
+        noted.append(f"{name} ended")
+        return name
+
+    return work
+
+
+async def broken() -> str:
+    """Fail."""
+    raise LookupError("of the work")
+
+
+async def test_nothing_is_under_way_at_first(flights: Flights[str]) -> None:
+    """Before the first flight there is none to join."""
+    assert flights.under_way("upkeep") is None
+    assert not flights.busy
+
+
+def test_to_look_for_a_flight_needs_no_loop(flights: Flights[str]) -> None:
+    """As long as nothing was started, nobody asks which loop this is."""
+    assert flights.under_way("upkeep") is None
+
+
+async def test_flight_can_be_joined_until_it_ends(clock: FakeClock, flights: Flights[str]) -> None:
+    """A flight is found under its own slot while it lasts, with the time it began."""
+    began = clock.monotonic()
+    flight = flights.start("upkeep", lasting(clock, 2, []))
+    await clock.until_sleeping()
+    assert flights.under_way("upkeep") is flight
+    assert flights.under_way("probe") is None
+    assert (flight.began, flights.busy) == (began, True)
+    clock.advance(2)
+    assert await flights.wait(flight, None) == "it"
+    assert flights.under_way("upkeep") is None
+    await asyncio.sleep(0)
+    assert not flights.busy
+
+
+async def test_all_who_wait_get_the_same_result(clock: FakeClock, flights: Flights[str]) -> None:
+    """One flight serves any number of callers."""
+    noted: list[str] = []
+    flight = flights.start("upkeep", lasting(clock, 2, noted))
+    waiting = [asyncio.create_task(flights.wait(flight, None)) for _ in range(10)]
+    await clock.until_sleeping()
+    clock.advance(2)
+    assert await asyncio.gather(*waiting) == ["it"] * 10
+    assert noted == ["it began", "it ended"]
+
+
+async def test_wait_ends_before_the_flight(clock: FakeClock, flights: Flights[str]) -> None:
+    """A bounded wait returns None when its time is up; the flight goes on."""
+    flight = flights.start("upkeep", lasting(clock, 2, []))
+    waiting = asyncio.create_task(flights.wait(flight, 0.5))
+    await clock.until_sleeping(2)
+    clock.advance(0.5)
+    assert await waiting is None
+    assert flights.under_way("upkeep") is flight
+    clock.advance(1.5)
+    assert await flights.wait(flight, 0.5) == "it"
+
+
+async def test_cancelled_caller_cancels_nobody_else(
+    clock: FakeClock, flights: Flights[str]
+) -> None:
+    """A caller that gives up leaves the flight, and those who wait for it, alone."""
+    flight = flights.start("upkeep", lasting(clock, 2, []))
+    patient = asyncio.create_task(flights.wait(flight, None))
+    hasty = asyncio.create_task(flights.wait(flight, None))
+    await clock.until_sleeping()
+    hasty.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await hasty
+    clock.advance(2)
+    assert await patient == "it"
+
+
+async def test_fault_of_the_work_is_raised_to_who_waits(flights: Flights[str]) -> None:
+    """What the work raises, each caller gets."""
+    flight = flights.start("upkeep", broken)
+    for _ in range(2):
+        with pytest.raises(LookupError, match="of the work"):
+            await flights.wait(flight, None)
+
+
+async def test_one_flight_at_a_time_whatever_its_slot(
+    clock: FakeClock, flights: Flights[str]
+) -> None:
+    """Flights queue for one lock, so that refreshes of a process never overlap."""
+    noted: list[str] = []
+    flights.start("upkeep", lasting(clock, 2, noted, "first"))
+    second = flights.start("probe", lasting(clock, 2, noted, "second"))
+    third = flights.start("forced", lasting(clock, 2, noted, "third"))
+    for _ in range(3):
+        await clock.until_sleeping()
+        clock.advance(2)
+        await asyncio.sleep(0)
+    assert await flights.wait(third, None) == "third"
+    assert second.task.done()
+    order = ["first", "second", "third"]
+    assert noted == [f"{name} {what}" for name in order for what in ("began", "ended")]
+
+
+async def test_failed_flight_lets_the_next_one_go(flights: Flights[str]) -> None:
+    """The lock is given back by work that fails."""
+    failed = flights.start("upkeep", broken)
+    following = flights.start("probe", _nothing)
+    assert await flights.wait(following, None) == "nothing"
+    with pytest.raises(LookupError):
+        await flights.wait(failed, None)
+
+
+async def test_latest_flight_of_a_slot_is_the_one_to_join(
+    clock: FakeClock, flights: Flights[str]
+) -> None:
+    """Who starts a flight where one is under way replaces it, for those who come later."""
+    first = flights.start("forced", lasting(clock, 1, [], "first"))
+    second = flights.start("forced", lasting(clock, 1, [], "second"))
+    assert flights.under_way("forced") is second
+    for _ in range(2):
+        await clock.until_sleeping()
+        clock.advance(1)
+        await asyncio.sleep(0)
+    assert await flights.wait(second, None) == "second"
+    assert await flights.wait(first, None) == "first"
+
+
+async def test_close_cancels_what_is_under_way(clock: FakeClock, flights: Flights[str]) -> None:
+    """After close nothing runs on, and what waited for the lock never begins."""
+    noted: list[str] = []
+    running = flights.start("upkeep", lasting(clock, 2, noted, "first"))
+    queued = flights.start("probe", lasting(clock, 2, noted, "second"))
+    waiting = [asyncio.create_task(flights.wait(one, None)) for one in (running, queued)]
+    await clock.until_sleeping()
+    await flights.aclose()
+    for one in waiting:
+        with pytest.raises(RuntimeError, match="closed"):
+            await one
+    assert (noted, flights.busy, clock.sleeping) == (["first began"], False, 0)
+
+
+async def test_closed_flights_refuse_to_begin(clock: FakeClock, flights: Flights[str]) -> None:
+    """Use after close is a `RuntimeError`."""
+    flight = flights.start("upkeep", _nothing)
+    await flights.wait(flight, None)
+    await flights.aclose()
+    with pytest.raises(RuntimeError, match="closed"):
+        flights.start("upkeep", lasting(clock, 2, []))
+    with pytest.raises(RuntimeError, match="closed"):
+        flights.under_way("upkeep")
+
+
+async def test_close_may_be_repeated_and_may_come_first(flights: Flights[str]) -> None:
+    """To close what was never used, or is closed, does nothing; it stays closed."""
+    await flights.aclose()
+    await flights.aclose()
+    with pytest.raises(RuntimeError, match="closed"):
+        flights.start("upkeep", _nothing)
+
+
+async def test_state_is_told(clock: FakeClock, flights: Flights[str]) -> None:
+    """The representation says whether anything is under way."""
+    assert repr(flights) == "Flights(busy=False)"
+    flights.start("upkeep", lasting(clock, 2, []))
+    assert repr(flights) == "Flights(busy=True)"
+    await flights.aclose()
+
+
+def test_flights_of_another_loop_are_dropped(clock: FakeClock, flights: Flights[str]) -> None:
+    """A second loop sees no flight of the first, and closing there touches none."""
+    loop = asyncio.new_event_loop()
+    began = loop.run_until_complete(_begin(clock, flights))
+    assert asyncio.run(_elsewhere(flights)) == (None, "nothing")
+    clock.advance(2)
+    assert loop.run_until_complete(began.task) == "it"
+    loop.close()
+
+
+def test_second_loop_may_follow_the_first(flights: Flights[str]) -> None:
+    """One loop after the other, each has its own lock and tasks."""
+    for _ in range(2):
+        assert asyncio.run(_elsewhere(flights, close=False)) == (None, "nothing")
+
+
+def test_flights_of_the_parent_are_dropped_in_a_fork() -> None:
+    """A forked worker sees no flight and starts its own; the parent's goes on."""
+    # A process of its own: to fork is safe only where no other thread runs.
+    script = [sys.executable, "-W", "error", str(Path(__file__))]
+    told = subprocess.run(script, check=True, capture_output=True, timeout=60)
+    assert json.loads(told.stdout) == {
+        "child": {"busy": False, "under_way": None, "brought": "nothing"},
+        "parent": {"busy": True, "brought": "it"},
+    }
+
+
+async def _nothing() -> str:
+    return "nothing"
+
+
+async def _begin(clock: FakeClock, flights: Flights[str]) -> Flight[str]:
+    flight = flights.start("upkeep", lasting(clock, 2, []))
+    await clock.until_sleeping()
+    return flight
+
+
+async def _elsewhere(
+    flights: Flights[str], *, close: bool = True
+) -> tuple[Flight[str] | None, str | None]:
+    found = flights.under_way("upkeep")
+    brought = await flights.wait(flights.start("upkeep", _nothing), None)
+    if close:
+        await flights.aclose()
+    return found, brought
+
+
+def _fork(flights: Flights[str], writer: int) -> None:
+    if pid := os.fork():
+        os.waitpid(pid, 0)
+        return
+    busy = flights.busy
+    found, brought = asyncio.run(_elsewhere(flights))
+    told = {"busy": busy, "under_way": found and "a flight", "brought": brought}
+    os.write(writer, json.dumps(told).encode())
+    os._exit(0)
+
+
+async def _forking() -> dict[str, object]:
+    landing = asyncio.Event()
+
+    async def work() -> str:
+        await landing.wait()
+        return "it"
+
+    flights: Flights[str] = Flights(SYSTEM_CLOCK)
+    flight = flights.start("upkeep", work)
+    await asyncio.sleep(0)
+    reader, writer = os.pipe()
+    _fork(flights, writer)
+    busy = flights.busy
+    landing.set()
+    brought = await flights.wait(flight, None)
+    return {
+        "child": json.loads(os.read(reader, 1000)),
+        "parent": {"busy": busy, "brought": brought},
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps(asyncio.run(_forking())))  # noqa: T201 - the answer to the test

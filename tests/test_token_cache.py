@@ -1,0 +1,311 @@
+"""The verified-token cache: what it keeps, for how long, and that it changes no answer."""
+
+import asyncio
+import json
+import random
+import sys
+from collections.abc import Callable, Iterable
+from types import FrameType
+from typing import Any
+
+import httpx
+import jwt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from auth_jwks import JWKS
+from auth_jwks._keys import KeySet, parse_key_set
+from auth_jwks._token_cache import SeenToken, TokenCache, ticket
+from auth_jwks._tokens import signer
+from auth_jwks.testing import FakeClock, FakeIssuer, SigningKey
+
+ALLOWED = frozenset(("ES256", "RS256"))
+KEYS = [SigningKey.generate("ES256", kid) for kid in ("k0", "k1", "k2")]
+
+
+def key_set(*members: dict[str, Any]) -> KeySet:
+    """Return the key set of these JWKs."""
+    return parse_key_set(json.dumps({"keys": members}).encode(), ALLOWED)
+
+
+def seen(payload: bytes = b"{}", kid: str | None = "k0") -> SeenToken:
+    """Return a token that the first key has signed."""
+    (key,) = key_set(KEYS[0].jwk()).keys
+    return SeenToken(kid, key, payload)
+
+
+def test_token_is_found_again() -> None:
+    """What was put is got, under its own name alone."""
+    cache, token = TokenCache(2), seen()
+    cache.put("name", token)
+    assert cache.get("name") is token
+    assert cache.get("another") is None
+    assert len(cache) == 1
+
+
+def test_least_recently_used_leaves_first() -> None:
+    """Beyond its size the cache gives up what was not asked for the longest."""
+    cache = TokenCache(2)
+    for name in ("old", "used"):
+        cache.put(name, seen())
+    cache.put("old", seen(b"anew"))
+    cache.get("old")
+    cache.put("new", seen())
+    assert [cache.get(name) is not None for name in ("old", "used", "new")] == [True, False, True]
+    assert len(cache) == 2
+
+
+def test_entries_are_bounded_however_small() -> None:
+    """A thousand empty tokens take no more than the size."""
+    cache = TokenCache(10)
+    for name in range(1000):
+        cache.put(name, seen())
+    assert len(cache) == 10
+    assert cache.get(999) is not None
+
+
+def test_bytes_are_bounded_however_few() -> None:
+    """Long tokens push others out before the number is reached: 4 KiB for each on average."""
+    cache = TokenCache(10)
+    for name in range(10):
+        cache.put(name, seen(b"x" * 8192))
+    assert len(cache) == 4
+    assert cache.get(9) is not None
+
+
+def test_token_that_fits_nowhere_is_not_kept() -> None:
+    """A token longer than the whole cache is left out, and pushes out nothing."""
+    cache = TokenCache(1)
+    cache.put("small", seen())
+    cache.put("huge", seen(b"x" * 12_000))
+    assert cache.get("huge") is None
+    assert cache.get("small") is not None
+
+
+def test_size_zero_is_off() -> None:
+    """Nothing is kept at all."""
+    cache = TokenCache(0)
+    cache.put("name", seen())
+    assert (cache.get("name"), len(cache)) == (None, 0)
+
+
+def test_state_is_told_without_tokens() -> None:
+    """The representation counts, and shows no name and no claim."""
+    cache = TokenCache(3)
+    cache.put(ticket("secret"), seen(b'{"sub": "secret"}'))
+    assert repr(cache) == "TokenCache(size=3, used=1)"
+
+
+def test_name_holds_everything_that_shaped_the_check() -> None:
+    """Another token, audience or option is another name; the same ones are the same."""
+    names = [
+        ticket(token, audience, verify_iss)
+        for token in ("a.b.c", "a.b.d")
+        for audience in (None, frozenset(("api",)), frozenset(("api", "web")))
+        for verify_iss in (True, False)
+    ]
+    assert len(set(names)) == len(names)
+    assert ticket("a.b.c", frozenset(("web", "api"))) == ticket("a.b.c", frozenset(("api", "web")))
+
+
+def test_name_does_not_hold_the_token() -> None:
+    """No raw token is kept."""
+    assert "secret" not in repr(ticket("secret", None))
+
+
+@pytest.mark.parametrize(
+    ("members", "vouched"),
+    [
+        ([KEYS[0].jwk()], True),
+        ([KEYS[0].jwk(), KEYS[1].jwk()], True),
+        ([KEYS[1].jwk(), KEYS[0].jwk(), KEYS[1].jwk(kid="k0")], True),
+        ([KEYS[1].jwk()], False),
+        ([KEYS[1].jwk(kid="k0")], False),
+        ([KEYS[0].jwk(kid="k1")], False),
+        ([KEYS[0].jwk(x5t="changed")], False),
+        ([KEYS[1].jwk(kid="k0") for _ in range(4)] + [KEYS[0].jwk()], False),
+    ],
+)
+def test_signature_holds_while_its_key_would_be_tried(
+    members: list[dict[str, Any]], *, vouched: bool
+) -> None:
+    """A key that left the set, or changed, vouches for nothing any more."""
+    assert seen().is_signed_by(key_set(*members)) is vouched
+
+
+@pytest.mark.parametrize(
+    ("members", "vouched"),
+    [([KEYS[0].jwk()], True), ([KEYS[0].jwk(), KEYS[1].jwk()], False), ([KEYS[1].jwk()], False)],
+)
+def test_token_without_kid_needs_the_only_key(
+    members: list[dict[str, Any]], *, vouched: bool
+) -> None:
+    """A second fitting key makes the choice a guess, for a token seen before as for a new one."""
+    assert seen(kid=None).is_signed_by(key_set(*members)) is vouched
+
+
+class Pair:
+    """Two verifiers of one provider that differ in their token cache alone."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.issuer = FakeIssuer(keys=[KEYS[0]], clock=self.clock)
+        self.tokens: list[str] = []
+        self._client = httpx.AsyncClient(transport=self.issuer.transport())
+        self.verifiers = [self._verifier(size) for size in (1024, 0)]
+        self._calls = 0
+
+    def _verifier(self, size: int) -> JWKS:
+        return JWKS(
+            self.issuer.discovery_url, "api", issuer=self.issuer.issuer, cache_ttl=120,
+            max_stale=240, leeway=5, retries=0, clock=self.clock, token_cache_size=size,
+            http_client=self._client,
+        )  # fmt: skip
+
+    async def aclose(self) -> None:
+        """Close what was opened."""
+        for verifier in self.verifiers:
+            await verifier.close()
+        await self._client.aclose()
+
+    async def verify(
+        self, token: str, audience: str | list[str] | None = None, *, verify_iss: bool = True
+    ) -> None:
+        """Let both judge the token; the answers must be the same, and the dicts fresh."""
+        self._calls += 1
+        answers = [
+            await self._answer(one, token, audience, verify_iss=verify_iss)
+            for one in self.verifiers
+        ]
+        assert answers[0] == answers[1]
+
+    async def _answer(
+        self, verifier: JWKS, token: str, audience: str | list[str] | None, *, verify_iss: bool
+    ) -> tuple[type, object]:
+        # The refresh point is drawn at random: both must draw the same.
+        random.seed(self._calls)
+        try:
+            claims = await verifier.verify_token(token, audience, verify_iss=verify_iss)
+        except jwt.InvalidTokenError as fault:
+            answer: tuple[type, object] = type(fault), str(fault)
+        else:
+            answer = dict, json.dumps(claims)
+            claims["roles"].append("admin")
+            claims["sub"] = "mallory"
+        await _until_quiet(verifier)
+        return answer
+
+    async def carry_out(self, step: tuple[Any, ...]) -> None:
+        """Do one step of a generated story."""
+        match step:
+            case "verify", number, audience, verify_iss:
+                await self.verify(self._token(number), audience, verify_iss=verify_iss)
+            case "sign", number, changes:
+                self.tokens.append(self._sign(KEYS[number], changes))
+            case "rotate", number, keep:
+                self.issuer.rotate(KEYS[number], keep=keep)
+            case "replace", number:
+                self._replace(KEYS[number])
+            case "outage", lasts:
+                self.issuer.outage() if lasts else self.issuer.recover()
+            case "advance", seconds:
+                self.clock.advance(seconds)
+            case "step", seconds:
+                self.clock.set_time(self.clock.time() + seconds)
+
+    def _token(self, number: int) -> str:
+        return self.tokens[-1 - number % len(self.tokens)] if self.tokens else "a.b.c"
+
+    def _sign(self, key: SigningKey, changes: dict[str, Any]) -> str:
+        now = int(self.clock.time())
+        headers = {"kid": changes.get("kid", key.kid)}
+        times = {name: now + changes[name] for name in ("exp", "nbf") if name in changes}
+        claims = {"roles": ["user"], "aud": "api", "iss": changes.get("iss", self.issuer.issuer)}
+        return self.issuer.sign(claims | times, key=key, headers=headers)
+
+    def _replace(self, key: SigningKey) -> None:
+        """Publish another key under the same `kid`, and no other."""
+        self.issuer.rotate(SigningKey("ES256", key.kid, KEYS[2].private_key), keep=False)
+
+
+steps = st.one_of(
+    st.tuples(
+        st.just("verify"),
+        st.integers(0, 3),
+        st.sampled_from([None, "api", "web", ["web", "api"]]),
+        st.booleans(),
+    ),
+    st.tuples(
+        st.just("sign"),
+        st.integers(0, 2),
+        st.fixed_dictionaries(
+            {},
+            optional={
+                "exp": st.sampled_from([1, 60, 600]),
+                "nbf": st.sampled_from([-10, 30]),
+                "iss": st.sampled_from(["https://other.test", None]),
+                "kid": st.sampled_from(["k0", "k9", None]),
+            },
+        ),
+    ),
+    st.tuples(st.just("rotate"), st.integers(0, 2), st.booleans()),
+    st.tuples(st.just("replace"), st.integers(0, 2)),
+    st.tuples(st.just("outage"), st.booleans()),
+    st.tuples(st.just("advance"), st.sampled_from([0.5, 1, 6, 30, 95, 130, 400])),
+    st.tuples(st.just("step"), st.sampled_from([-100, -6, 6, 100])),
+)  # fmt: skip
+
+
+@settings(max_examples=120)
+@given(story=st.lists(steps, min_size=5, max_size=30))
+def test_cache_changes_no_answer(story: list[tuple[Any, ...]]) -> None:
+    """Whatever happens to keys, tokens and time, with and without a cache the answer is one."""
+    asyncio.run(asyncio.wait_for(_tell(story), 30))
+
+
+async def _until_quiet(verifier: JWKS) -> None:
+    for _ in range(1000):
+        if not verifier.status().refreshing:
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("a refresh does not end")
+
+
+async def _tell(story: Iterable[tuple[Any, ...]]) -> None:
+    pair = Pair()
+    await pair.carry_out(("sign", 0, {}))
+    for step in story:
+        await pair.carry_out(step)
+    await pair.aclose()
+
+
+def test_token_seen_before_is_not_checked_again() -> None:
+    """One signature check for ten calls; without a cache, ten."""
+    assert asyncio.run(_signature_checks()) == [1, 10]
+
+
+async def _signature_checks() -> list[int]:
+    pair = Pair()
+    await pair.carry_out(("sign", 0, {}))
+    checks = [
+        [await _count_calls(signer, verifier, pair.tokens[0]) for _ in range(10)]
+        for verifier in pair.verifiers
+    ]
+    await pair.aclose()
+    return [sum(counts) for counts in checks]
+
+
+async def _count_calls(function: Callable[..., object], verifier: JWKS, token: str) -> int:
+    called: list[object] = []
+
+    def note(frame: FrameType, event: str, _argument: object) -> None:
+        if event == "call" and frame.f_code is getattr(function, "__code__", None):
+            called.append(frame.f_code)
+
+    sys.setprofile(note)
+    try:
+        await verifier.verify_token(token)
+    finally:
+        sys.setprofile(None)
+    return len(called)

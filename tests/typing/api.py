@@ -1,0 +1,148 @@
+"""The public API as users write it: read by the type checker, never executed."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, assert_never, assert_type
+
+import httpx
+import httpx2
+import jwt
+
+from auth_jwks import (
+    JWKS,
+    IssuerMismatchError,
+    KeyStore,
+    KeysUnavailableError,
+    MemoryKeyStore,
+    Status,
+    UnknownKeyError,
+)
+from auth_jwks.events import (
+    DocumentRejected,
+    Event,
+    KeysRefreshed,
+    Observer,
+    RefreshFailed,
+    StaleServed,
+    StoreFailed,
+    UnknownKey,
+)
+from auth_jwks.stores import Answer, Busy, Lease, LeaseRequest, StoreUnavailable, Unchanged
+from auth_jwks.testing import FakeClock, FakeIssuer, SigningKey
+
+JWKS("https://idp.test/.well-known/openid-configuration", issuer="https://idp.test")
+JWKS("https://idp.test", "api", {"RS256"}, 900, 30.0, 5.0, 3, False)  # noqa: FBT003
+JWKS("https://idp.test", ["api", "web"], ("RS256", "EdDSA"), leeway=0, fix_local_url=False)
+JWKS(
+    jwks_uri="https://idp.test/jwks",
+    aud=frozenset(("api",)),
+    max_stale=0,
+    token_cache_size=0,
+    required_claims=["scope"],
+    store=MemoryKeyStore(maxsize=16),
+    http_client=httpx.AsyncClient(),
+    observer=print,
+)
+JWKS(discovery_url=None, jwks_uri="https://idp.test/jwks", http_client=httpx2.AsyncClient())
+
+JWKS(5)  # type: ignore[arg-type]
+JWKS("https://idp.test", aud=5)  # type: ignore[arg-type]
+JWKS("https://idp.test", store=object())  # type: ignore[arg-type]
+JWKS("https://idp.test", http_client=httpx.Client())  # type: ignore[arg-type]
+JWKS("https://idp.test", "api", {"RS256"}, 900, 30.0, 5.0, 3, True, "jwks")  # type: ignore[call-arg] # noqa: FBT003
+
+
+async def verify(jwks: JWKS, token: str) -> Mapping[str, Any]:
+    """Verify a token in every way there is."""
+    async with jwks as same:
+        assert_type(same, JWKS)
+        assert_type(await same.refresh(), None)
+        await same.refresh(force=True)
+        assert_type(await same.verify_token(token), dict[str, Any])
+        await same.verify_token(token, "api")
+        await same.verify_token(token, audience=["api", "web"], verify_iss=False)
+    await jwks.close()
+    await jwks.aclose()
+    return await jwks.verify_token(token)
+
+
+async def answer(jwks: JWKS, token: str) -> int:
+    """Tell whose fault it was."""
+    try:
+        await jwks.verify_token(token)
+    except KeysUnavailableError as error:
+        assert_type(error.retry_after, float)
+        return 503
+    except IssuerMismatchError:
+        return 503
+    except UnknownKeyError:
+        return 401
+    except jwt.InvalidTokenError:
+        return 401
+    return 200
+
+
+def raise_it() -> None:
+    """Raise as a double of a verifier would."""
+    raise KeysUnavailableError("away", retry_after=5) from None
+
+
+def describe(status: Status) -> str:
+    """Show an operator the state."""
+    assert_type(status.kids, tuple[str | None, ...])
+    assert_type(status.age, float | None)
+    assert_type(status.failure, str | None)
+    return f"{status.source} {status.fresh} {status.retry_after:.0f} {status.version:d}"
+
+
+def count(event: Event) -> str:
+    """Name every event there is."""
+    match event:
+        case KeysRefreshed(origin=origin):
+            return origin
+        case RefreshFailed(reason=reason) | DocumentRejected(reason=reason):
+            return reason
+        case StoreFailed(operation=operation):
+            return operation
+        case StaleServed(first=first) | UnknownKey(asked=first):
+            return str(first)
+        case _:
+            assert_never(event)
+
+
+observer: Observer = count  # type: ignore[assignment]
+
+
+class NullKeyStore:
+    """A store of a user's own, which no class of ours is behind."""
+
+    async def poll(self, key: str, *, known: int, lease: LeaseRequest | None) -> Answer:
+        """Tell that there is nothing."""
+        if lease is not None and lease.cause == "forced":
+            raise StoreUnavailable(key)
+        return Busy(1.0) if known else Unchanged()
+
+    async def commit(
+        self, lease: Lease, payload: bytes, *, ttl: float, cooldown: float
+    ) -> int | None:
+        """Keep nothing."""
+        return lease.fence if payload and ttl > cooldown else None
+
+    async def fail(self, lease: Lease, *, retry_after: float) -> None:
+        """Remember nothing."""
+
+    async def aclose(self) -> None:
+        """Close nothing."""
+
+
+store: KeyStore = NullKeyStore()
+JWKS("https://idp.test", store=NullKeyStore())
+
+
+async def test() -> None:
+    """Test a service of one's own."""
+    clock = FakeClock()
+    with FakeIssuer(keys=[SigningKey.generate("ES256")], clock=clock) as issuer:
+        jwks = JWKS(issuer.discovery_url, issuer=issuer.issuer, clock=clock)
+        assert_type(issuer.sign(scope="read"), str)
+        await asyncio.gather(jwks.verify_token(issuer.sign()), issuer.arrived(1))
