@@ -8,7 +8,7 @@ from hypothesis import settings
 
 CI = bool(os.environ.get("CI"))
 
-settings.register_profile("ci", settings.get_profile("ci"), max_examples=300)
+settings.register_profile("ci", settings.get_profile("ci"), max_examples=100)
 settings.register_profile("dev", deadline=None)
 settings.load_profile("ci" if CI else "dev")
 

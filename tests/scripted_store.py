@@ -1,15 +1,20 @@
 """A key store that plays a script: for what a real one does once in a blue moon."""
 
+import asyncio
 from collections.abc import Callable
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 from auth_jwks.stores import Answer, Granted, Lease, LeaseRequest, Unchanged
 
-__all__ = ["ScriptedStore", "granted"]
+__all__ = ["ScriptedStore", "Silence", "granted"]
 
 T = TypeVar("T")
 
 Step = Answer | Exception | Callable[[str, LeaseRequest | None], Answer]
+
+
+class Silence(Exception):  # noqa: N818 - played like one, and no error
+    """A call that is never answered."""
 
 
 def granted(fence: int = 1, failures: int = 0) -> Step:
@@ -38,7 +43,7 @@ class ScriptedStore:
         self._polls, self._commits, self._fails = list(polls), list(commits), list(fails)
         self.polls: list[tuple[int, LeaseRequest | None]] = []
         self.commits: list[tuple[Lease, bytes, float, float]] = []
-        self.fails: list[tuple[Lease, float]] = []
+        self.fails: list[tuple[Lease, float, bool]] = []
 
     def __repr__(self) -> str:
         return f"ScriptedStore(polls={len(self.polls)}, commits={len(self.commits)})"
@@ -57,7 +62,7 @@ class ScriptedStore:
         self.polls.append((known, lease))
         step = _next(self._polls)
         if isinstance(step, Exception):
-            raise step
+            await _fault(step)
         return step(key, lease) if callable(step) else step
 
     async def commit(
@@ -67,17 +72,15 @@ class ScriptedStore:
         self.commits.append((lease, payload, ttl, cooldown))
         version = _next(self._commits)
         if isinstance(version, Exception):
-            raise version
+            await _fault(version)
         return version
 
-    async def fail(
-        self, lease: Lease, *, retry_after: float, mismatch: bool = False
-    ) -> None:
-        """Note for how long nobody should ask."""
-        self.fails.append((lease, retry_after))
+    async def fail(self, lease: Lease, *, retry_after: float, mismatch: bool = False) -> None:
+        """Note for how long nobody should ask, and whether the issuer is why."""
+        self.fails.append((lease, retry_after, mismatch))
         fault = _next(self._fails)
         if fault is not None:
-            raise fault
+            await _fault(fault)
 
     async def aclose(self) -> None:
         """Nothing was opened."""
@@ -85,3 +88,9 @@ class ScriptedStore:
 
 def _next(script: list[T]) -> T:
     return script.pop(0) if len(script) > 1 else script[0]
+
+
+async def _fault(fault: Exception) -> NoReturn:
+    if isinstance(fault, Silence):
+        await asyncio.Event().wait()
+    raise fault

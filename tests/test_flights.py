@@ -1,10 +1,12 @@
 """Refreshes under way: single, shared, cancelled for nobody; across loops, forks and close."""
 
 import asyncio
+import gc
 import json
 import os
 import subprocess
 import sys
+import weakref
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 
 from auth_jwks._clock import SYSTEM_CLOCK
 from auth_jwks._flights import Flight, Flights
+from auth_jwks.errors import KeysUnavailableError
 from auth_jwks.testing import FakeClock
 
 Work = Callable[[], Coroutine[None, None, str]]
@@ -168,6 +171,8 @@ async def test_close_cancels_what_is_under_way(clock: FakeClock, flights: Flight
     waiting = [asyncio.create_task(flights.wait(one, None)) for one in (running, queued)]
     await clock.until_sleeping()
     await flights.aclose()
+    assert running.task.done()
+    assert queued.task.done()
     for one in waiting:
         with pytest.raises(RuntimeError, match="closed"):
             await one
@@ -201,20 +206,54 @@ async def test_state_is_told(clock: FakeClock, flights: Flights[str]) -> None:
     await flights.aclose()
 
 
-def test_flights_of_another_loop_are_dropped(clock: FakeClock, flights: Flights[str]) -> None:
-    """A second loop sees no flight of the first, and closing there touches none."""
-    loop = asyncio.new_event_loop()
-    began = loop.run_until_complete(_begin(clock, flights))
-    assert asyncio.run(_elsewhere(flights)) == (None, "nothing")
+async def test_cancelled_flight_makes_keys_unavailable(
+    clock: FakeClock, flights: Flights[str]
+) -> None:
+    """Who waits for a flight that somebody else cancelled may ask again."""
+    flight = flights.start("upkeep", lasting(clock, 2, []))
+    waiting = asyncio.create_task(flights.wait(flight, None))
+    await clock.until_sleeping()
+    flight.task.cancel()
+    with pytest.raises(KeysUnavailableError):
+        await waiting
+    assert flights.under_way("upkeep") is None
+
+
+def test_each_loop_has_its_own_flights(clock: FakeClock, flights: Flights[str]) -> None:
+    """A loop beside the first sees no flight of it, and takes none from it."""
+    first = asyncio.new_event_loop()
+    flight = first.run_until_complete(_begin(clock, flights))
+    assert asyncio.run(_look_and_fly(flights)) == (None, "nothing")
+    assert flights.busy
+    assert first.run_until_complete(_look(flights)) is flight
     clock.advance(2)
-    assert loop.run_until_complete(began.task) == "it"
-    loop.close()
+    assert first.run_until_complete(flights.wait(flight, None)) == "it"
+    first.close()
 
 
-def test_second_loop_may_follow_the_first(flights: Flights[str]) -> None:
-    """One loop after the other, each has its own lock and tasks."""
-    for _ in range(2):
-        assert asyncio.run(_elsewhere(flights, close=False)) == (None, "nothing")
+def test_close_leaves_the_flights_of_another_loop(clock: FakeClock, flights: Flights[str]) -> None:
+    """Nobody can await what runs in another loop; there nothing new may begin."""
+    first = asyncio.new_event_loop()
+    flight = first.run_until_complete(_begin(clock, flights))
+    asyncio.run(flights.aclose())
+    with pytest.raises(RuntimeError, match="closed"):
+        first.run_until_complete(_look(flights))
+    clock.advance(2)
+    assert first.run_until_complete(flights.wait(flight, None)) == "it"
+    first.close()
+
+
+def test_loops_may_follow_each_other(flights: Flights[str]) -> None:
+    """One loop after the other, each has its own lock and tasks; a closed one is let go."""
+    loops = []
+    for _ in range(3):
+        loop = asyncio.new_event_loop()
+        loops.append(weakref.ref(loop))
+        assert loop.run_until_complete(_look_and_fly(flights)) == (None, "nothing")
+        loop.close()
+        del loop
+    gc.collect()
+    assert [loop() is None for loop in loops] == [True, True, False]
 
 
 def test_flights_of_the_parent_are_dropped_in_a_fork() -> None:
@@ -238,14 +277,13 @@ async def _begin(clock: FakeClock, flights: Flights[str]) -> Flight[str]:
     return flight
 
 
-async def _elsewhere(
-    flights: Flights[str], *, close: bool = True
-) -> tuple[Flight[str] | None, str | None]:
-    found = flights.under_way("upkeep")
-    brought = await flights.wait(flights.start("upkeep", _nothing), None)
-    if close:
-        await flights.aclose()
-    return found, brought
+async def _look(flights: Flights[str]) -> Flight[str] | None:
+    return flights.under_way("upkeep")
+
+
+async def _look_and_fly(flights: Flights[str]) -> tuple[Flight[str] | None, str | None]:
+    found = await _look(flights)
+    return found, await flights.wait(flights.start("upkeep", _nothing), None)
 
 
 def _fork(flights: Flights[str], writer: int) -> None:
@@ -253,7 +291,7 @@ def _fork(flights: Flights[str], writer: int) -> None:
         os.waitpid(pid, 0)
         return
     busy = flights.busy
-    found, brought = asyncio.run(_elsewhere(flights))
+    found, brought = asyncio.run(_look_and_fly(flights))
     told = {"busy": busy, "under_way": found and "a flight", "brought": brought}
     os.write(writer, json.dumps(told).encode())
     os._exit(0)

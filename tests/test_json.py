@@ -120,13 +120,18 @@ def test_brackets_that_do_not_nest_are_no_levels(raw: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "raw", [b'{"a":"]]]]","b":%s}', b'{"a":"\\"]]]]","b":%s}', b'{"]]]]":0,"b":%s}']
+    "raw", [b'{"a":"[]]]]","b":%s}', b'{"a":"\\"[]]]]","b":%s}', b'{"[]]]]":0,"b":%s}']
 )
 def test_brackets_in_strings_do_not_hide_levels(raw: bytes) -> None:
     """A closing bracket within a string closes nothing."""
     levels = MAX_DEPTH - 1
     assert strict_object(raw % (b"[" * levels + b"]" * levels)) is not None
     assert strict_object(raw % (b"[" * (levels + 1) + b"]" * (levels + 1))) is None
+
+
+def test_a_long_text_is_scanned_once() -> None:
+    """A string that never ends is followed to its end once, not from each of its quotes."""
+    assert strict_object(b"[" * (MAX_DEPTH + 1) + b'"' + b'\\"' * 250_000) is None
 
 
 @pytest.mark.parametrize("raw", [b'{"a":1,"a":1}', b'{"b":[{"a":1,"\\u0061":2}]}'])

@@ -22,9 +22,10 @@ from auth_jwks._flights import Flights
 from auth_jwks._freshness import Policy
 from auth_jwks._key_cache import KeyCache
 from auth_jwks._source import Source
-from auth_jwks.events import Event, KeysRefreshed, StaleServed, UnknownKey
+from auth_jwks.events import Event, KeysRefreshed, RefreshFailed, StaleServed, UnknownKey
 from auth_jwks.stores import Answer, KeyStore, LeaseRequest
 from auth_jwks.testing import FakeClock, FakeIssuer, SigningKey
+from tests.scripted_store import ScriptedStore, granted
 
 T = TypeVar("T")
 
@@ -518,6 +519,25 @@ async def test_the_worker_that_failed_skips_the_next_turn(
     assert other.cache.status().retry_after == 11.0
 
 
+async def test_a_bug_is_a_failure_like_others(
+    hire: Hire, clock: FakeClock, issuer: FakeIssuer
+) -> None:
+    """A store that answers nonsense makes the keys unavailable, and not every token asks it."""
+    nonsense: Any = "nonsense"
+    store = ScriptedStore(nonsense)
+    worker = hire(store=store)
+    for _ in range(3):
+        with pytest.raises(KeysUnavailableError, match="unexpected AssertionError") as caught:
+            await worker.verify()
+        assert caught.value.retry_after == 6.0
+    assert len(store.polls) == 1
+    reason = "unexpected AssertionError"
+    assert worker.events == [RefreshFailed(issuer.discovery_url, reason, 5.0, mismatch=False)]
+    clock.advance(6)
+    store.play(granted())
+    assert await worker.verify() == ["first"]
+
+
 # Unknown keys.
 
 
@@ -700,6 +720,37 @@ async def test_a_search_is_waited_for_no_longer_than_the_deadline(
     with pytest.raises(KeysUnavailableError, match="no answer in time"):
         await search
     assert worker.at_once == ["first"]
+
+
+async def test_one_search_serves_all_who_came_by_its_begin(hire: Hire, issuer: FakeIssuer) -> None:
+    """A hundred tokens of a hundred unknown keys at once are one fetch."""
+    worker = hire()
+    await worker.verify()
+    issuer.reset()
+    searches = (worker.verify(f"random-{number}") for number in range(100))
+    assert await outcomes(*searches) == {UnknownKeyError: 100}
+    assert issuer.jwks_requests == 1
+
+
+async def test_a_search_that_came_too_early_is_followed_by_another(
+    hire: Hire, clock: FakeClock, issuer: FakeIssuer
+) -> None:
+    """The answer under way may be older than the token's key."""
+    worker = hire()
+    await worker.verify()
+    issuer.reset()
+    issuer.hang(times=1, on="jwks")
+    early = begin(worker.verify("random"))
+    await issuer.arrived(2)
+    clock.advance(1)
+    issuer.rotate(SECOND)
+    late = begin(worker.verify("second"))
+    await spin()
+    issuer.release()
+    with pytest.raises(UnknownKeyError):
+        await early
+    assert await late == ["second"]
+    assert issuer.jwks_requests == 2
 
 
 async def test_an_unknown_kid_is_looked_for_in_the_store_first(
@@ -1019,6 +1070,24 @@ async def test_an_outage_does_not_excuse_another_issuer(
     assert worker.stale() == []
 
 
+async def test_another_issuer_is_found_by_one_for_all(
+    hire: Hire, clock: FakeClock, issuer: FakeIssuer
+) -> None:
+    """Workers of one store learn of it without asking, and serve nothing stale either."""
+    store = MemoryKeyStore(timer=clock.monotonic)
+    one, other = hire(store=store), hire(store=store)
+    await one.verify()
+    await other.verify()
+    issuer.announce(issuer="https://other.test")
+    clock.advance(901)
+    issuer.reset()
+    for worker in (one, other):
+        with pytest.raises(IssuerMismatchError, match="issuer: "):
+            await worker.verify()
+    assert issuer.discovery_requests == 1
+    assert other.stale() == []
+
+
 async def test_a_search_meets_another_issuer(hire: Hire, issuer: FakeIssuer) -> None:
     """While the keys are fresh, known kids pass and unknown ones tell what is wrong."""
     worker = hire()
@@ -1122,26 +1191,48 @@ def test_an_event_loop_may_die_amid_a_refresh() -> None:
         assert asyncio.run(jwks.verify_token(issuer.sign()))["sub"] == "alice"
 
 
-def test_an_event_loop_may_sleep_amid_a_refresh() -> None:
-    """Another loop does not wait for it; and what comes late replaces nothing."""
+def test_an_event_loop_may_sleep_amid_a_refresh(clock: FakeClock, issuer: FakeIssuer) -> None:
+    """Another loop waits for its lease alone; and what comes late replaces nothing."""
 
-    async def wait_for_arrival() -> "asyncio.Task[None]":
-        refresh = begin(jwks.refresh(force=True))
+    async def begin_refresh() -> "asyncio.Task[None]":
+        refresh = begin(worker.cache.refresh(force=True))
         await issuer.arrived(2)
         return refresh
 
     async def finish(refresh: "asyncio.Task[None]") -> None:
         await refresh
+        await client.aclose()
 
-    with FakeIssuer(keys=[FIRST]) as issuer, asyncio.Runner() as one, asyncio.Runner() as other:
-        jwks = JWKS(issuer.discovery_url, issuer=issuer.issuer)
-        issuer.hang(times=1, on="jwks")
-        refresh = one.run(wait_for_arrival())
+    client = httpx.AsyncClient(transport=issuer.transport())
+    worker = Worker(issuer, client, clock)
+    issuer.hang(times=1, on="jwks")
+    with asyncio.Runner() as one, asyncio.Runner() as other:
+        refresh = one.run(begin_refresh())
         issuer.rotate(SECOND, keep=False)
-        other.run(jwks.verify_token(issuer.sign()))
+        clock.advance(3)
+        assert other.run(worker.verify("second")) == ["second"]
         issuer.release()
         one.run(finish(refresh))
-        assert jwks.status().kids == ("second",)
+    assert worker.cache.status().kids == ("second",)
+
+
+def test_a_refresh_may_be_cancelled_by_others(clock: FakeClock, issuer: FakeIssuer) -> None:
+    """Who cancels all tasks of a loop makes the keys unavailable to those who wait for them."""
+
+    async def cancel_all_others() -> None:
+        waiting = begin(worker.verify())
+        await issuer.arrived(1)
+        for task in asyncio.all_tasks() - {asyncio.current_task(), waiting}:
+            task.cancel()
+        with pytest.raises(KeysUnavailableError):
+            await waiting
+        assert await worker.verify() == ["first"]
+        await client.aclose()
+
+    client = httpx.AsyncClient(transport=issuer.transport())
+    worker = Worker(issuer, client, clock)
+    issuer.hang(times=1)
+    asyncio.run(cancel_all_others())
 
 
 @pytest.mark.parametrize(("moment", "fetches"), [("new", 3), ("used", 2), ("amid", 3)])

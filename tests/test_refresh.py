@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
+from math import nan
 
 import httpx
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from auth_jwks._document import Document, decode, encode
 from auth_jwks._freshness import Policy
 from auth_jwks._refresh import Deferred, Done, Failed, Outcome, Refresher
+from auth_jwks._sharing import Sharing
 from auth_jwks._source import Source
 from auth_jwks.events import DocumentRejected, Event, KeysRefreshed, RefreshFailed, StoreFailed
 from auth_jwks.stores import (
@@ -25,7 +27,7 @@ from auth_jwks.stores import (
     Unchanged,
 )
 from auth_jwks.testing import FakeClock, FakeIssuer, SigningKey
-from tests.scripted_store import ScriptedStore, granted
+from tests.scripted_store import ScriptedStore, Silence, granted
 
 DOWN = StoreUnavailable("timed out")
 FIRST, SECOND = SigningKey.generate("ES256", "first"), SigningKey.generate("ES256", "second")
@@ -67,7 +69,9 @@ class Worker:
         store: ScriptedStore,
         *,
         discovers: bool = False,
+        algorithm: str = "ES256",
         uniform: Callable[[float, float], float] = min,
+        **policy: float,
     ) -> None:
         self.clock = clock
         self.events: list[Event] = []
@@ -84,8 +88,8 @@ class Worker:
         self.refresher = Refresher(
             source,
             store,
-            policy=Policy(),
-            allowed=frozenset(("ES256",)),
+            policy=Policy(**policy),
+            allowed=frozenset((algorithm,)),
             clock=clock,
             observer=self.events.append,
             uniform=uniform,
@@ -143,9 +147,14 @@ async def elapsed(clock: FakeClock, task: asyncio.Task[Outcome]) -> float:
     began = clock.monotonic()
     while not task.done():
         clock.advance(0.01)
-        for _ in range(10):
-            await asyncio.sleep(0)
+        await spin()
     return clock.monotonic() - began
+
+
+async def spin() -> None:
+    """Let all tasks run until they wait for the clock or the provider."""
+    for _ in range(50):
+        await asyncio.sleep(0)
 
 
 def _never() -> bool:
@@ -251,7 +260,7 @@ async def test_a_failure_is_shared(hire: Hire, issuer: FakeIssuer) -> None:
     outcome = await worker.run()
     assert isinstance(outcome, Failed)
     assert (outcome.retry_after, outcome.here, outcome.mismatch) == (5.0, True, False)
-    assert [retry_after for _, retry_after in store.fails] == [5.0]
+    assert [retry_after for _, retry_after, _ in store.fails] == [5.0]
     assert worker.events == [RefreshFailed(issuer.jwks_uri, outcome.reason, 5.0, mismatch=False)]
     assert store.commits == []
 
@@ -279,7 +288,7 @@ async def test_cool_downs_double_with_the_failures_of_the_fleet(
     outcome = await hire(store).run()
     assert isinstance(outcome, Failed)
     assert outcome.retry_after == cooldown
-    assert [retry_after for _, retry_after in store.fails] == [cooldown]
+    assert [retry_after for _, retry_after, _ in store.fails] == [cooldown]
 
 
 async def test_cool_downs_are_jittered(hire: Hire, issuer: FakeIssuer) -> None:
@@ -304,6 +313,33 @@ async def test_an_unusable_set_replaces_nothing(
     assert len(store.commits) == len(store.fails) == 1
 
 
+async def test_keys_for_others_are_shared_with_them(hire: Hire, issuer: FakeIssuer) -> None:
+    """A worker whose algorithms fit no key fails alone: the set is stored, and nobody cools."""
+    store = ScriptedStore(granted(1))
+    worker = hire(store, algorithm="RS256")
+    outcome = await worker.run()
+    assert isinstance(outcome, Failed)
+    assert (outcome.here, outcome.retry_after) == (True, 30.0)
+    assert "allowed_algorithms" in outcome.reason
+    assert worker.told(RefreshFailed) == [
+        RefreshFailed(issuer.jwks_uri, outcome.reason, 30.0, mismatch=False)
+    ]
+    assert (len(store.commits), len(store.fails)) == (1, 0)
+    assert worker.kids == []
+
+
+async def test_keys_for_others_are_not_rejected(hire: Hire, issuer: FakeIssuer) -> None:
+    """In the store, too, they are somebody's; what the worker holds is kept."""
+    store = ScriptedStore(granted(1))
+    worker = hire(store)
+    await worker.run()
+    worker.clock.advance(50)
+    store.play(Newer(9, stored(issuer, SigningKey.generate("ES384")), 0.0, 1000.0))
+    assert await worker.run(None) == Done()
+    assert worker.kids == ["first"]
+    assert worker.told(DocumentRejected) == []
+
+
 async def test_another_issuer_is_told_apart(hire: Hire, issuer: FakeIssuer) -> None:
     """A discovery document of another issuer is an answer and no outage; its keys are not used."""
     store = ScriptedStore(granted(1))
@@ -317,7 +353,7 @@ async def test_another_issuer_is_told_apart(hire: Hire, issuer: FakeIssuer) -> N
     assert event.mismatch
     assert worker.kids == []
     assert issuer.jwks_requests == 0
-    assert len(store.fails) == 1
+    assert [mismatch for _, _, mismatch in store.fails] == [True]
 
 
 async def test_a_reply_that_comes_late_replaces_nothing(hire: Hire, issuer: FakeIssuer) -> None:
@@ -376,17 +412,18 @@ async def test_the_lease_is_renewed_while_the_fetch_runs(
     issuer.hang(times=1)
     task = asyncio.ensure_future(hire(store).run())
     await issuer.arrived(1)
+    await spin()
     for renewals in range(4):
         assert len(store.polls) == 1 + renewals
         clock.advance(0.9)
-        await asyncio.sleep(0)
+        await spin()
         assert len(store.polls) == 1 + renewals
         clock.advance(0.1)
-        await clock.until_sleeping(2)
+        await spin()
     issuer.release()
     assert await task == Done()
     clock.advance(10)
-    await asyncio.sleep(0)
+    await spin()
     assert len(store.polls) == 5
     assert len({lease.token for lease in store.leases}) == 1
     assert clock.sleeping == 0
@@ -405,7 +442,7 @@ async def test_the_lease_is_not_renewed_beyond_the_deadline(
     asked = len(store.polls)
     assert asked in {5, 6}
     clock.advance(10)
-    await asyncio.sleep(0)
+    await spin()
     assert len(store.polls) == asked
     assert len(store.fails) == 1
 
@@ -419,9 +456,10 @@ async def test_a_lost_lease_is_not_asked_for_again(
     issuer.hang(times=1)
     task = asyncio.ensure_future(worker.run())
     await issuer.arrived(1)
+    await spin()
     for _ in range(3):
         clock.advance(1.0)
-        await asyncio.sleep(0)
+        await spin()
     assert len(store.polls) == 2
     issuer.release()
     assert await task == Done()
@@ -437,9 +475,10 @@ async def test_a_renewal_that_fails_is_tried_again(
     issuer.hang(times=1)
     task = asyncio.ensure_future(worker.run())
     await issuer.arrived(1)
+    await spin()
     for _ in range(3):
         clock.advance(1.0)
-        await clock.until_sleeping(2)
+        await spin()
     issuer.release()
     assert await task == Done()
     assert len(store.polls) == 4
@@ -471,6 +510,24 @@ async def test_a_lease_token_is_used_for_one_lease(hire: Hire, issuer: FakeIssue
     assert len({lease.token for lease in store.leases}) == 3
 
 
+def test_a_lease_token_is_not_shared_with_a_living_loop(
+    clock: FakeClock, issuer: FakeIssuer
+) -> None:
+    """A loop beside the one that holds the lease is another holder; a dead one leaves it."""
+    client = httpx.AsyncClient(transport=issuer.transport())
+    store = ScriptedStore(Cooling(5.0, failed=False))
+    worker = Worker(issuer, client, clock, store)
+    with asyncio.Runner() as one:
+        one.run(worker.run())
+        with asyncio.Runner() as other:
+            other.run(worker.run())
+    with asyncio.Runner() as last:
+        last.run(worker.run())
+        last.run(client.aclose())
+    first, second, third = (lease.token for lease in store.leases)
+    assert first != second == third
+
+
 def test_a_lease_token_is_not_shared_with_a_forked_child() -> None:
     """Two processes never hold one lease: the child asks with a token of its own."""
     command = [sys.executable, "-c", NO_SUCCESSOR]
@@ -499,9 +556,9 @@ async def test_a_cold_worker_waits_for_the_lease_holders_keys(
     store = ScriptedStore(*[Busy(3.0)] * len(pauses), newer)
     task = asyncio.ensure_future(hire(store, uniform=uniform).run())
     for asked, pause in enumerate(pauses, start=1):
-        await clock.until_sleeping()
+        await spin()
         clock.advance(pause - 0.001)
-        await asyncio.sleep(0)
+        await spin()
         assert len(store.polls) == asked
         clock.advance(0.001)
     assert await task == Done()
@@ -525,12 +582,42 @@ async def test_a_shared_failure_ends_the_wait_at_once(
 ) -> None:
     """When the lease holder failed, those who wait for it fail too, and for the same time."""
     task = asyncio.ensure_future(hire(ScriptedStore(Busy(3.0), Cooling(4.5, failed=True))).run())
-    await clock.until_sleeping()
+    await spin()
     clock.advance(0.05)
     outcome = await task
     assert isinstance(outcome, Failed)
     assert (outcome.retry_after, outcome.here) == (4.5, False)
     assert issuer.requests == ()
+
+
+async def test_another_workers_mismatch_is_no_outage(hire: Hire, issuer: FakeIssuer) -> None:
+    """What one worker learned of the issuer the others need not find out by themselves."""
+    worker = hire(ScriptedStore(Cooling(4.5, failed=True, mismatch=True)), discovers=True)
+    outcome = await worker.run()
+    assert isinstance(outcome, Failed)
+    assert (outcome.mismatch, outcome.retry_after, outcome.here) == (True, 4.5, False)
+    assert outcome.reason.startswith("issuer: ")
+    assert issuer.requests == ()
+
+
+@pytest.mark.parametrize(
+    ("stated", "believed"), [(-5.0, 1.0), (0.0, 1.0), (nan, 1.0), (20.0, 20.0), (1e9, 300.0)]
+)
+async def test_a_stores_numbers_are_believed_within_reason(
+    hire: Hire, stated: float, believed: float
+) -> None:
+    """No store can stop a worker for good, or make it ask without a pause."""
+    outcome = await hire(ScriptedStore(Cooling(stated, failed=True))).run()
+    assert isinstance(outcome, Failed)
+    assert outcome.retry_after == believed
+    assert await hire(ScriptedStore(Cooling(stated, failed=False))).run() == Deferred(believed)
+
+
+async def test_a_document_from_the_future_counts_as_new(hire: Hire, issuer: FakeIssuer) -> None:
+    """A clock that went wrong elsewhere prolongs no key's life."""
+    worker = hire(ScriptedStore(Newer(7, stored(issuer, FIRST), -500.0, 1000.0)))
+    assert await worker.run() == Done()
+    assert worker.refresher.held.life.fetched == worker.clock.monotonic()
 
 
 async def test_a_worker_with_fresh_keys_waits_for_nobody(hire: Hire, clock: FakeClock) -> None:
@@ -554,7 +641,7 @@ async def test_a_search_waits_for_the_lease_holders_keys(
     clock.advance(1)
     store.play(Busy(2.5), Newer(2, stored(issuer, SECOND), 0.0, 1000.0))
     task = asyncio.ensure_future(worker.refresher.run(cause, lambda: worker.kids == ["second"]))
-    await clock.until_sleeping()
+    await spin()
     clock.advance(0.05)
     assert await task == Done()
 
@@ -669,6 +756,21 @@ async def test_a_fault_of_the_store_is_named_by_its_class(hire: Hire, issuer: Fa
     assert worker.told(StoreFailed) == [StoreFailed(issuer.jwks_uri, "poll", "RuntimeError")] * 2
 
 
+async def test_a_store_that_does_not_answer_is_down(hire: Hire, issuer: FakeIssuer) -> None:
+    """No call of it is waited for without end, whatever the store thinks of it."""
+    store = ScriptedStore(Silence(), granted(1), commits=(Silence(),), fails=(Silence(),))
+    worker = hire(store, store_patience=0.01)
+    assert await worker.run() == Done()
+    issuer.outage()
+    assert isinstance(await worker.run("forced"), Failed)
+    faults = [event for event in worker.events if isinstance(event, StoreFailed)]
+    assert [(fault.operation, fault.reason) for fault in faults] == [
+        ("poll", "TimeoutError"),
+        ("commit", "TimeoutError"),
+        ("fail", "TimeoutError"),
+    ]
+
+
 async def test_without_a_store_noise_is_limited_all_the_same(
     hire: Hire, clock: FakeClock, issuer: FakeIssuer
 ) -> None:
@@ -719,6 +821,18 @@ async def test_a_store_that_is_back_is_used_again(
     assert worker.refresher.known == 3
 
 
+async def test_its_representation_tells_the_version_seen(
+    hire: Hire, clock: FakeClock, issuer: FakeIssuer
+) -> None:
+    """And the source, without a key."""
+    worker = hire(ScriptedStore(granted(7), commits=(7,)))
+    await worker.run()
+    assert repr(worker.refresher) == f"Refresher({issuer.jwks_uri!r}, known=7)"
+    store = ScriptedStore(granted())
+    sharing = Sharing(store, "k", name="n", lease=3.0, patience=1.0, clock=clock, observer=None)
+    assert repr(sharing) == "Sharing('n', known=0)"
+
+
 # What the store holds can't be used.
 
 
@@ -756,7 +870,7 @@ async def test_an_unusable_document_is_seen_and_leased_over(
     assert worker.refresher.known == 8
 
 
-async def test_a_rejected_document_takes_no_keys_away(hire: Hire, issuer: FakeIssuer) -> None:
+async def test_a_rejected_document_takes_no_keys_away(hire: Hire) -> None:
     """A worker with young keys rejects the document, and leases it over."""
     store = ScriptedStore(granted(1))
     worker = hire(store)

@@ -1,13 +1,12 @@
 """The provider, over HTTP: discovery and the JWK Set, within one deadline and strict limits."""
 
+import asyncio
 import random
 import zlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
-from functools import cached_property
-from ssl import SSLContext
-from typing import Protocol, TypeGuard
+from typing import TYPE_CHECKING, Protocol, TypeGuard
 
 import httpx
 
@@ -17,6 +16,9 @@ from auth_jwks._headers import entity_tag, max_age, retry_after
 from auth_jwks._json import strict_object
 from auth_jwks._urls import fault_in, redacted, repaired
 from auth_jwks.errors import IssuerMismatchError
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
 
 __all__ = ["FetchError", "HTTPClient", "HTTPResponse", "Source"]
 
@@ -125,6 +127,7 @@ class Source:
         self._client = http_client
         self._clock = clock
         self._uniform = uniform
+        self._tls: SSLContext | None = None
 
     def __repr__(self) -> str:
         return f"Source({self.name!r})"
@@ -154,21 +157,20 @@ class Source:
         give_up = self._clock.monotonic() + self.deadline
         if self._client is not None:
             return await self._documents(self._client, held, give_up)
-        async with self._own_client() as client:
+        async with await self._own_client() as client:
             return await self._documents(client, held, give_up)
 
-    def _own_client(self) -> httpx.AsyncClient:
+    async def _own_client(self) -> httpx.AsyncClient:
         """Make a client for one refresh: no socket outlives it, or passes to another loop."""
         try:
+            if self._tls is None:
+                # Reading the CA certificates takes 50 ms, which are not the event loop's.
+                self._tls = await asyncio.to_thread(httpx.create_ssl_context)
             return httpx.AsyncClient(verify=self._tls)
         except (OSError, ValueError, ImportError, httpx.InvalidURL) as fault:
             # The environment: a CA file that can't be read, a proxy that httpx doesn't know.
             failure = type(fault).__name__
         raise FetchError(f"no HTTP client: {failure}")
-
-    @cached_property
-    def _tls(self) -> SSLContext:
-        return httpx.create_ssl_context()
 
     async def _documents(
         self, client: HTTPClient, held: Document | None, give_up: float

@@ -98,7 +98,8 @@ def emit(event: Event, observer: Observer | None) -> None:
         observer(event)
     except Exception as fault:  # noqa: BLE001 - an observer must not break a verification
         # No traceback: it may hold the observer's secrets.
-        logger.warning("observer failed on %s: %s", type(event).__name__, type(fault).__name__)
+        text = "the observer failed on %s: %s"
+        logger.log(logging.ERROR, text, type(event).__name__, type(fault).__name__)
 
 
 def _log(event: Event) -> None:

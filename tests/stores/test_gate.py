@@ -273,6 +273,16 @@ def test_cooldown_is_at_most_five_minutes(stated: float, cooldown: float) -> Non
     assert answer(record, wish("two")) == Cooling(cooldown, failed=True)
 
 
+def test_mismatch_is_told_with_the_cooldown() -> None:
+    """The whole fleet learns that the provider names another issuer, until the next attempt."""
+    record, lease = grant(EMPTY, wish())
+    record = failed(record, NOW, lease, 5, mismatch=True)
+    assert answer(record, wish("two"), after=1) == Cooling(4, failed=True, mismatch=True)
+    record, lease = grant(record, wish("two"), after=5)
+    record = failed(record, NOW + 5, lease, 5)
+    assert answer(record, wish(), after=5) == Cooling(5, failed=True, mismatch=False)
+
+
 def test_failures_are_counted_until_a_commit() -> None:
     """Each lease tells how often in a row the whole fleet has failed."""
     record, counts = EMPTY, []

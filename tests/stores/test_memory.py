@@ -371,6 +371,13 @@ async def test_g_cooldown_is_at_most_five_minutes(store: MemoryKeyStore) -> None
     assert await store.poll(KEY, known=0, lease=wish()) == Cooling(300, failed=True)
 
 
+async def test_g_mismatch_is_told_with_the_cooldown(store: MemoryKeyStore) -> None:
+    """That the provider names another issuer is an answer to all who share the store."""
+    await store.fail(await granted(store, wish()), retry_after=5, mismatch=True)
+    expected = Cooling(5, failed=True, mismatch=True)
+    assert await store.poll(KEY, known=0, lease=wish("two")) == expected
+
+
 async def test_g_failures_are_counted_and_reset(store: MemoryKeyStore, timer: Timer) -> None:
     """Consecutive failures are the fleet's; a commit ends the row."""
     counts = []
@@ -408,9 +415,10 @@ def test_fork_drops_leases_and_keeps_cooldowns() -> None:
     # A process of its own: to fork is safe only where no other thread runs.
     script = [sys.executable, "-W", "error", str(Path(__file__))]
     told = subprocess.run(script, check=True, capture_output=True, timeout=60)
+    both = {"held": "Busy", "cooling": "Cooling", "stored": "Newer"}
     assert json.loads(told.stdout) == {
-        "child": {"leased": "Granted", "cooling": "Cooling", "stored": "Newer", "rises": True},
-        "parent": {"leased": "Busy", "cooling": "Cooling", "stored": "Newer", "rises": False},
+        "child": both | {"leased": "Granted", "rises": True},
+        "parent": both | {"leased": "Busy", "rises": False},
     }
 
 
@@ -461,10 +469,12 @@ async def test_idle_record_is_kept_for_a_day_or_the_life_of_its_document(
 
 async def _views(store: KeyStore, fence: int) -> dict[str, object]:
     leased = await store.poll("leased", known=0, lease=wish("two"))
+    held = await store.poll("leased", known=0, lease=wish("three"))
     cooling = await store.poll("cooling", known=0, lease=wish("two"))
     document = await store.poll("stored", known=0, lease=None)
     return {
         "leased": type(leased).__name__,
+        "held": type(held).__name__,
         "cooling": type(cooling).__name__,
         "stored": type(document).__name__,
         "rises": isinstance(leased, Granted) and leased.lease.fence > fence,

@@ -128,7 +128,7 @@ class NullKeyStore:
         """Keep nothing."""
         return lease.fence if payload and ttl > cooldown else None
 
-    async def fail(self, lease: Lease, *, retry_after: float) -> None:
+    async def fail(self, lease: Lease, *, retry_after: float, mismatch: bool = False) -> None:
         """Remember nothing."""
 
     async def aclose(self) -> None:
