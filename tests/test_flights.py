@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from auth_jwks._clock import SYSTEM_CLOCK
 from auth_jwks._flights import Flight, Flights
 from auth_jwks.errors import KeysUnavailableError
 from auth_jwks.testing import FakeClock
@@ -262,7 +261,7 @@ def test_flights_of_the_parent_are_dropped_in_a_fork() -> None:
     script = [sys.executable, "-W", "error", str(Path(__file__))]
     told = subprocess.run(script, check=True, capture_output=True, timeout=60)
     assert json.loads(told.stdout) == {
-        "child": {"busy": False, "under_way": None, "brought": "nothing"},
+        "child": {"busy": False, "same loop": [None, "nothing"], "own loop": [None, "nothing"]},
         "parent": {"busy": True, "brought": "it"},
     }
 
@@ -286,37 +285,30 @@ async def _look_and_fly(flights: Flights[str]) -> tuple[Flight[str] | None, str 
     return found, await flights.wait(flights.start("upkeep", _nothing), None)
 
 
-def _fork(flights: Flights[str], writer: int) -> None:
-    if pid := os.fork():
-        os.waitpid(pid, 0)
-        return
+def _child(flights: Flights[str], loop: asyncio.AbstractEventLoop) -> dict[str, object]:
     busy = flights.busy
-    found, brought = asyncio.run(_look_and_fly(flights))
-    told = {"busy": busy, "under_way": found and "a flight", "brought": brought}
-    os.write(writer, json.dumps(told).encode())
-    os._exit(0)
+    same = loop.run_until_complete(_look_and_fly(flights))
+    return {"busy": busy, "same loop": same, "own loop": asyncio.run(_look_and_fly(flights))}
 
 
-async def _forking() -> dict[str, object]:
-    landing = asyncio.Event()
-
-    async def work() -> str:
-        await landing.wait()
-        return "it"
-
-    flights: Flights[str] = Flights(SYSTEM_CLOCK)
-    flight = flights.start("upkeep", work)
-    await asyncio.sleep(0)
+def _forking() -> dict[str, object]:
+    clock = FakeClock()
+    flights: Flights[str] = Flights(clock)
+    loop = asyncio.new_event_loop()
+    flight = loop.run_until_complete(_begin(clock, flights))
     reader, writer = os.pipe()
-    _fork(flights, writer)
+    pid = os.fork()
+    if pid == 0:
+        os.write(writer, json.dumps(_child(flights, loop)).encode())
+        os._exit(0)
+    os.waitpid(pid, 0)
     busy = flights.busy
-    landing.set()
-    brought = await flights.wait(flight, None)
-    return {
-        "child": json.loads(os.read(reader, 1000)),
-        "parent": {"busy": busy, "brought": brought},
-    }
+    clock.advance(2)
+    brought = loop.run_until_complete(flights.wait(flight, None))
+    loop.close()
+    child = json.loads(os.read(reader, 1000))
+    return {"child": child, "parent": {"busy": busy, "brought": brought}}
 
 
 if __name__ == "__main__":
-    print(json.dumps(asyncio.run(_forking())))  # noqa: T201 - the answer to the test
+    print(json.dumps(_forking()))  # noqa: T201 - the answer to the test

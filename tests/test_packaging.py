@@ -113,5 +113,6 @@ def test_sdist_can_be_tested(dist: Path) -> None:
     with tarfile.open(next(dist.glob("*.tar.gz"))) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert {"src/auth_jwks/py.typed", "tests/conftest.py", "pyproject.toml"} <= names
+    assert {"docs/tokens.md", "examples/demo.py", "Makefile", ".ci/pythons"} <= names
     assert {"README.md", "CHANGELOG.md", "LICENSE"} <= names
     assert not any("node_modules" in name or "__pycache__" in name for name in names)

@@ -10,7 +10,7 @@ import re
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable
-from itertools import accumulate
+from itertools import accumulate, combinations
 from pathlib import Path
 from typing import Any
 
@@ -488,6 +488,57 @@ def test_the_table_is_the_documented_one() -> None:
     documented = [(found[1], found[3]) for found in cells if found]
     assert documented == [(row.check, row.raises.__name__) for row in TABLE]
     assert lines[1 + len(documented)] == ""
+
+
+FAULTS: list[tuple[str, str, str]] = [
+    *[("header", "alg", text) for text in ('"none"', '"HS256"', "null", '["ES256"]')],
+    *[("header", "kid", text) for text in ("1", "null", json.dumps("a" * 257))],
+    *[("header", "b64", text) for text in ("false", "true", "0")],
+    *[("header", "crit", text) for text in ("null", "[]", '["b64"]', '["b64","x"]', '["x"]')],
+    ("header", "x", "NaN"),
+    *[("claims", "exp", text) for text in ("null", "1", "[]", '"x"', "true", "1e400")],
+    *[("claims", "nbf", text) for text in ("null", "9999999999", "[]", '"1"', "true")],
+    *[("claims", "iat", text) for text in ("null", "9999999999", "[]", '"1"', "true")],
+    *[("claims", "iss", text) for text in ("null", '"x"', "[]")],
+    *[("claims", "aud", text) for text in ("null", '"x"', "1", "[]")],
+    *[("claims", name, text) for name in ("sub", "jti") for text in ("null", "1")],
+    *[
+        ("segment", place, how)
+        for place in "012"
+        for how in ("emptied", "last bits", "=", "!", "A")
+    ],
+]
+
+
+def faulty(key: SigningKey, faults: tuple[tuple[str, str, str], ...]) -> str:
+    """Return a token with these faults; those of a segment come after the signature."""
+    claims = {name: json.dumps(value) for name, value in json.loads(good()).items()}
+    levels: dict[str, dict[str, str]] = {"header": {"alg": '"ES256"'}, "claims": claims}
+    levels["segment"] = {}
+    for level, name, text in faults:
+        levels[level][name] = text
+    written = [
+        "{" + ",".join(f'"{name}":{text}' for name, text in levels[level].items()) + "}"
+        for level in ("claims", "header")
+    ]
+    segments = key.sign(*map(str.encode, written)).split(".")
+    for place, how in levels["segment"].items():
+        whole = segments[int(place)]
+        changed = {"emptied": "", "last bits": whole[:-1] + "_"}
+        segments[int(place)] = changed.get(how, whole + how)
+    return ".".join(segments)
+
+
+def test_several_faults_are_told_in_the_order_of_pyjwt(trusts: dict[str, Trust]) -> None:
+    """Any one, any two, and any two of a header without a payload."""
+    detached = ("segment", "1", "emptied")
+    of_headers = [fault for fault in FAULTS if fault[0] == "header"]
+    for faults in (
+        *combinations(FAULTS, 1),
+        *combinations(FAULTS, 2),
+        *((*two, detached) for two in combinations(of_headers, 2)),
+    ):
+        check(faulty(trusts["ES256"].signing, faults), trusts["ES256"], STRICT)
 
 
 def test_no_row_applies_to_a_good_token(trusts: dict[str, Trust]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from itertools import accumulate
 from typing import Any, NoReturn
 
 __all__ = ["MAX_DEPTH", "strict_object"]
@@ -9,7 +10,8 @@ __all__ = ["MAX_DEPTH", "strict_object"]
 MAX_DEPTH = 64
 
 # Strings run to their end or to the end of the text, so that the scan is linear on any input.
-_MARK = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[][{}]', re.DOTALL)
+_NO_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[^][{}"]+', re.DOTALL)
+_STEPS = {"{": 1, "[": 1, "}": -1, "]": -1}
 
 
 def strict_object(raw: bytes, *, unique_members: bool = False) -> dict[str, Any] | None:
@@ -33,11 +35,8 @@ def strict_object(raw: bytes, *, unique_members: bool = False) -> dict[str, Any]
 
 
 def _depth(text: str) -> int:
-    depth = deepest = 0
-    for mark in _MARK.finditer(text):
-        depth += {"{": 1, "[": 1, "}": -1, "]": -1}.get(mark[0], 0)
-        deepest = max(deepest, depth)
-    return deepest
+    brackets = _NO_BRACKETS.sub("", text)
+    return max(accumulate(map(_STEPS.__getitem__, brackets), initial=0))
 
 
 def _refuse_constant(_name: str) -> NoReturn:
