@@ -23,7 +23,7 @@ from auth_jwks._freshness import Policy
 from auth_jwks._key_cache import KeyCache
 from auth_jwks._source import Source
 from auth_jwks.events import Event, KeysRefreshed, RefreshFailed, StaleServed, UnknownKey
-from auth_jwks.stores import Answer, KeyStore, LeaseRequest
+from auth_jwks.stores import Answer, KeyStore, LeaseRequest, Newer, Unchanged
 from auth_jwks.testing import FakeClock, FakeIssuer, SigningKey
 from tests.scripted_store import ScriptedStore, granted
 
@@ -430,7 +430,7 @@ async def test_a_refresh_left_to_another_worker_is_looked_for_in_time(
     hire: Hire, clock: FakeClock, issuer: FakeIssuer, max_stale: float
 ) -> None:
     """A worker that left the refresh-ahead to the lease holder has its keys when its own expire."""
-    store = MemoryKeyStore(timer=clock.monotonic)
+    store = CountingStore(clock)
     one, other = (hire(store=store, max_stale=max_stale) for _ in range(2))
     await one.verify()
     await other.verify()
@@ -439,8 +439,11 @@ async def test_a_refresh_left_to_another_worker_is_looked_for_in_time(
     issuer.hang(times=1)
     assert one.at_once == ["first"]
     await issuer.arrived(1)
-    assert other.at_once == ["first"]
-    await other.landed()
+    polls = store.polls
+    for _ in range(10):
+        assert other.at_once == ["first"]
+        await other.landed()
+    assert store.polls == polls + 1
     issuer.release()
     await one.landed()
     clock.advance(1)
@@ -517,6 +520,27 @@ async def test_the_worker_that_failed_skips_the_next_turn(
     assert issuer.discovery_requests == 2
     assert one.cache.status().retry_after == 1.0
     assert other.cache.status().retry_after == 11.0
+
+
+async def test_another_workers_keys_end_a_failure(
+    hire: Hire, clock: FakeClock, issuer: FakeIssuer
+) -> None:
+    """What a look into the store brings does, though this worker itself may not ask yet."""
+    store = ScriptedStore(granted())
+    worker = hire(store=store)
+    await worker.verify()
+    issuer.outage(retry_after=300)
+    clock.advance(700)
+    assert worker.at_once == ["first"]
+    await worker.landed()
+    for answer in (Unchanged(), Newer(9, store.commits[0][1], 0.0, 1000.0)):
+        assert worker.cache.status().failure
+        store.play(answer)
+        clock.advance(45)
+        assert worker.at_once == ["first"]
+        await worker.landed()
+    assert (worker.cache.status().failure, worker.cache.status().retry_after) == (None, 0.0)
+    assert worker.cache.status().age == 0.0
 
 
 async def test_a_bug_is_a_failure_like_others(
@@ -647,9 +671,10 @@ async def test_a_search_that_fails_makes_the_keys_unavailable(
     issuer.reset()
     searches = [worker.verify(f"random-{number}") for number in range(10)]
     assert await outcomes(*searches) == {KeysUnavailableError: 10}
-    with pytest.raises(KeysUnavailableError) as caught:
-        await worker.verify("second")
-    assert caught.value.retry_after == 6.0
+    for _ in range(5):
+        with pytest.raises(KeysUnavailableError) as caught:
+            await worker.verify("second")
+        assert caught.value.retry_after == 6.0
     assert issuer.discovery_requests == 1
     assert worker.at_once == ["first"]
     issuer.recover()
@@ -662,7 +687,8 @@ async def test_a_search_that_waited_for_a_failure_fails_with_it(
     hire: Hire, clock: FakeClock, issuer: FakeIssuer
 ) -> None:
     """The provider that just failed a refresh-ahead is not asked again for an unknown `kid`."""
-    worker = hire()
+    store = CountingStore(clock)
+    worker = hire(store=store)
     await worker.verify()
     clock.advance(700)
     issuer.reset()
@@ -676,6 +702,7 @@ async def test_a_search_that_waited_for_a_failure_fails_with_it(
     with pytest.raises(KeysUnavailableError):
         await search
     assert issuer.discovery_requests == 1
+    assert store.polls == 2
 
 
 async def test_searches_are_joined_by_a_thousand(hire: Hire, issuer: FakeIssuer) -> None:
@@ -769,10 +796,13 @@ async def test_an_unknown_kid_is_looked_for_in_the_store_first(
     assert issuer.requests == ()
 
 
+@pytest.mark.parametrize(
+    ("pause", "kid", "end"), [(0.0, "random", UnknownKeyError), (0.1, "second", list)]
+)
 async def test_a_refresh_that_came_in_between_is_the_search(
-    hire: Hire, clock: FakeClock, issuer: FakeIssuer
+    hire: Hire, clock: FakeClock, issuer: FakeIssuer, pause: float, kid: str, end: type
 ) -> None:
-    """A search that waited for a refresh begun after it does not ask again."""
+    """One that waited for a refresh which began no earlier, or brought the key, asks no more."""
     worker = hire()
     await worker.verify()
     clock.advance(1)
@@ -781,11 +811,12 @@ async def test_a_refresh_that_came_in_between_is_the_search(
     forced = begin(worker.cache.refresh(force=True))
     await issuer.arrived(1)
     issuer.rotate(SECOND)
-    search = begin(worker.verify("second"))
+    clock.advance(pause)
+    search = begin(outcomes(worker.verify(kid)))
     await spin()
     issuer.release()
     await forced
-    assert await search == ["second"]
+    assert await search == {end: 1}
     assert issuer.jwks_requests == 1
 
 
@@ -875,9 +906,13 @@ async def test_a_cancelled_search_leaves_room_for_another(hire: Hire, issuer: Fa
     late = begin(worker.verify("second"))
     await spin()
     assert not late.done()
+    later = begin(outcomes(worker.verify("second")))
+    await spin()
+    assert later.done()
     issuer.rotate(SECOND)
     issuer.release()
     assert await late == ["second"]
+    assert await later == {UnknownKeyError: 1}
     await asyncio.gather(*searches, return_exceptions=True)
 
 

@@ -94,7 +94,7 @@ def test_a_wrong_type_is_a_type_error(
         (checked_url, "ftp://a.example"),
         (checked_url, "https://user:secret@a.example"),
         (checked_text, ""),
-        (checked_text, " \t\n"),
+        (checked_text, "  "),
         (checked_text, "a\n"),
         (checked_text, "a\x00"),
         (checked_text, "\ud800"),
@@ -124,6 +124,21 @@ def test_a_senseless_value_is_a_value_error(
         check("parameter", value)
     assert "secret" not in str(caught.value)
     assert "a.example" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("check", "value", "told"),
+    [
+        (checked_number, "1", "got str"),
+        (checked_count, True, "got bool"),
+        (checked_strings, b"exp", "got bytes"),
+        (checked_audience, 1, "got int"),
+    ],
+)
+def test_the_type_is_told(check: Callable[[str, object], object], value: object, told: str) -> None:
+    """Whoever passed the wrong thing learns what it was."""
+    with pytest.raises(TypeError, match=told):
+        check("parameter", value)
 
 
 @pytest.mark.parametrize(
