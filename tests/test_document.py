@@ -134,6 +134,7 @@ def test_the_same_source_has_one_store_key() -> None:
         {"fix_local_url": False},
         {"url": "https://a.example1:b", "issuer": ""},
         {"mode": "jwks17:https", "url": "://a.example"},
+        {"url": "https://a.exampleb", "issuer": None},
     ],
 )
 def test_another_source_has_another_store_key(change: dict[str, object]) -> None:

@@ -530,13 +530,13 @@ def faulty(key: SigningKey, faults: tuple[tuple[str, str, str], ...]) -> str:
 
 
 def test_several_faults_are_told_in_the_order_of_pyjwt(trusts: dict[str, Trust]) -> None:
-    """Any one, any two, and any two of a header without a payload."""
+    """Any one, any two, and any three of a header without a payload."""
     detached = ("segment", "1", "emptied")
     of_headers = [fault for fault in FAULTS if fault[0] == "header"]
     for faults in (
         *combinations(FAULTS, 1),
         *combinations(FAULTS, 2),
-        *((*two, detached) for two in combinations(of_headers, 2)),
+        *((*three, detached) for three in combinations(of_headers, 3)),
     ):
         check(faulty(trusts["ES256"].signing, faults), trusts["ES256"], STRICT)
 
