@@ -522,6 +522,20 @@ async def test_the_worker_that_failed_skips_the_next_turn(
     assert other.cache.status().retry_after == 11.0
 
 
+async def test_the_next_turn_is_drawn_among_the_others(
+    hire: Hire, clock: FakeClock, issuer: FakeIssuer
+) -> None:
+    """Within half a second after the cool-down, before the worker that failed."""
+    store = MemoryKeyStore(timer=clock.monotonic)
+    one, other = hire(store=store, uniform=max), hire(store=store, uniform=max)
+    issuer.outage()
+    for worker in (one, other):
+        with pytest.raises(KeysUnavailableError):
+            await worker.verify()
+    assert one.cache.status().retry_after == 7.25
+    assert other.cache.status().retry_after == 6.75
+
+
 async def test_another_workers_keys_end_a_failure(
     hire: Hire, clock: FakeClock, issuer: FakeIssuer
 ) -> None:

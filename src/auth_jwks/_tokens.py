@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 MAX_TOKEN = 16 * 1024
-DOTS = 2
+USUAL_HEADER = 1024
 
 Claims = dict[str, Any]
 
@@ -73,7 +73,7 @@ def compact(token: object) -> str:
         token = token[7:].strip(" ")
     if len(token) > MAX_TOKEN:
         raise jwt.DecodeError(f"the token is longer than {MAX_TOKEN} characters")
-    if not token.isascii() or token.count(".") != DOTS:
+    if not token.isascii() or token.count(".") != 2:
         raise jwt.DecodeError("the token is not a compact JWS of three ASCII segments")
     return token
 
@@ -125,13 +125,22 @@ def _check_claims(claims: Claims, expected: Expected, now: float) -> None:
         raise InvalidJTIError("jti must be a string")
 
 
-@lru_cache(maxsize=256)
 def _header(segment: bytes) -> Mapping[str, Any]:
-    """Parse each distinct header once: a provider has a few, and sends them with every token."""
+    """Parse each distinct header once: a provider has a few, and sends them with every token.
+
+    Only those of usual length, lest a stranger fill the memory with others.
+    """
+    return _known_header(segment) if len(segment) <= USUAL_HEADER else _parsed_header(segment)
+
+
+def _parsed_header(segment: bytes) -> Mapping[str, Any]:
     header = strict_object(_decoded(segment, "header"), unique_members=True)
     if header is None:
         raise jwt.DecodeError("the header is not a small JSON object with unique members")
     return header
+
+
+_known_header = lru_cache(maxsize=256)(_parsed_header)
 
 
 def _decoded(segment: bytes, name: str) -> bytes:

@@ -56,7 +56,7 @@ def is_local(host: str) -> bool:
     except ValueError:
         return "." not in name or name.endswith(_LOCAL_SUFFIXES)
     mapped = getattr(address, "ipv4_mapped", None) or address
-    return bool(mapped.is_private or mapped.is_loopback or mapped.is_link_local)
+    return bool(mapped.is_private)  # loopback and link-local are
 
 
 def _origin(parts: SplitResult) -> tuple[str, str, int | None]:

@@ -33,10 +33,6 @@ class KeysUnavailableError(jwt.InvalidTokenError):
         super().__init__(message)
         self.retry_after = retry_after
 
-    def __reduce__(self) -> tuple[object, ...]:
-        """Keep `retry_after` through `pickle` and `copy`."""
-        return (type(self), self.args, {"retry_after": self.retry_after})
-
 
 class IssuerMismatchError(jwt.InvalidTokenError):
     """The discovery document's `issuer` is not the configured one (OpenID Discovery §4.3).
