@@ -68,7 +68,10 @@ def test_the_public_modules_are_these() -> None:
         "auth_jwks.events",
         "auth_jwks.stores",
         "auth_jwks.stores.base",
+        "auth_jwks.stores.file",
         "auth_jwks.stores.memory",
+        "auth_jwks.stores.redis",
+        "auth_jwks.stores.sealed",
         "auth_jwks.testing",
         "auth_jwks.testing.clock",
         "auth_jwks.testing.issuer",
@@ -102,6 +105,7 @@ def test_the_package_offers_what_it_documents() -> None:
         "KeyStore",
         "KeysUnavailableError",
         "MemoryKeyStore",
+        "RedisKeyStore",
         "Status",
         "UnknownKeyError",
     }

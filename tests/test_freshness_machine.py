@@ -275,4 +275,4 @@ class Worker(RuleBasedStateMachine):
 
 def test_worker_keeps_the_rules_on_age() -> None:
     """No age, order of events or fault breaks the table, prolongs a wait or repeats a fetch."""
-    run_state_machine_as_test(Worker, settings=settings(max_examples=100))
+    run_state_machine_as_test(Worker, settings=settings(max_examples=150))

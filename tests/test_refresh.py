@@ -771,6 +771,25 @@ async def test_a_store_that_does_not_answer_is_down(hire: Hire, issuer: FakeIssu
     ]
 
 
+@pytest.mark.parametrize(
+    ("cache_ttl", "max_stale", "apart"),
+    [(20.0, 3600.0, 30.0), (20.0, 0.0, 10.0), (900.0, 86_400.0, 30.0)],
+)
+async def test_without_a_store_fetches_are_half_a_minute_apart(
+    hire: Hire, clock: FakeClock, issuer: FakeIssuer, cache_ttl: float, max_stale: float,
+    apart: float,
+) -> None:  # fmt: skip
+    """Keys of short life don't multiply the fetches of a fleet by its workers; nor do they die."""
+    worker = hire(ScriptedStore(DOWN), cache_ttl=cache_ttl, max_stale=max_stale)
+    await worker.run()
+    clock.advance(apart - 1)
+    assert await worker.run() == Deferred(1.0)
+    assert issuer.jwks_requests == 1
+    clock.advance(1)
+    assert await worker.run() == Done()
+    assert issuer.jwks_requests == 2
+
+
 async def test_without_a_store_noise_is_limited_all_the_same(
     hire: Hire, clock: FakeClock, issuer: FakeIssuer
 ) -> None:
@@ -868,6 +887,18 @@ async def test_an_unusable_document_is_seen_and_leased_over(
     assert isinstance(rejection, DocumentRejected)
     assert rejection.reason
     assert worker.refresher.known == 8
+
+
+async def test_a_document_that_its_store_does_not_vouch_for_is_rejected(
+    hire: Hire, issuer: FakeIssuer
+) -> None:
+    """The store says why, and the event repeats it; the worker may lease over it."""
+    forged = Newer(4, stored(issuer, SECOND), 1.0, 1000.0, fault="it is not sealed")
+    store = ScriptedStore(forged, granted(5), commits=(5,))
+    worker = hire(store)
+    assert await worker.run() == Done()
+    assert worker.kids == ["first"]
+    assert worker.told(DocumentRejected) == [DocumentRejected(issuer.jwks_uri, "it is not sealed")]
 
 
 async def test_a_rejected_document_takes_no_keys_away(hire: Hire) -> None:

@@ -257,7 +257,7 @@ steps = st.one_of(
 )
 
 
-@settings(max_examples=120)
+@settings(max_examples=150)
 @given(story=st.lists(steps, min_size=5, max_size=30))
 def test_cache_changes_no_answer(story: list[tuple[Any, ...]]) -> None:
     """Whatever happens to keys, tokens and time, with and without a cache the answer is one."""

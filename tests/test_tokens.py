@@ -159,7 +159,11 @@ def test_only_a_string_is_a_token(
     refuse(convert(es256.sign(CLAIMS)), jwt.DecodeError, keys)
 
 
-@pytest.mark.parametrize("token", [None, 1, True, [], {}, ["a.b.c"], object()], ids=repr)
+@pytest.mark.parametrize(
+    "token",
+    [None, 1, True, [], {}, ["a.b.c"], object()],
+    ids=["None", "1", "True", "[]", "{}", "list", "object"],
+)
 def test_other_objects_are_no_tokens(token: object, keys: KeySet) -> None:
     """Nothing is tried with them."""
     refuse(token, jwt.DecodeError, keys)

@@ -1,6 +1,7 @@
 """Async JWKS fetching, caching and JWT verification, shared by a fleet of workers."""
 
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from auth_jwks._status import Status
 from auth_jwks._verifier import JWKS
@@ -8,20 +9,25 @@ from auth_jwks.errors import IssuerMismatchError, KeysUnavailableError, UnknownK
 from auth_jwks.stores.base import KeyStore
 from auth_jwks.stores.memory import MemoryKeyStore
 
+if TYPE_CHECKING:
+    from auth_jwks.stores.redis import RedisKeyStore
+
 __all__ = [
     "JWKS",
     "IssuerMismatchError",
     "KeyStore",
     "KeysUnavailableError",
     "MemoryKeyStore",
+    "RedisKeyStore",
     "Status",
     "UnknownKeyError",
 ]
 
 
 def __getattr__(name: str) -> Any:
+    # Milliseconds of import that few need, and an extra that few have.
     if name == "__version__":
-        from importlib.metadata import version  # noqa: PLC0415 - 10 ms that few need
-
-        return version("auth-jwks")
+        return import_module("importlib.metadata").version("auth-jwks")
+    if name == "RedisKeyStore":
+        return import_module("auth_jwks.stores.redis").RedisKeyStore
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

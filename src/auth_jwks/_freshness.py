@@ -24,6 +24,7 @@ __all__ = [
 SHORTEST_MAX_AGE = 60.0
 FIRST_COOLDOWN = 5.0
 LONGEST_COOLDOWN = 300.0
+LEASE = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class Policy:
     cache_ttl: float = 900.0
     max_stale: float = 86_400.0
     soft_wait: float = 0.5
-    lease: float = 3.0
+    lease: float = LEASE
     poll_interval: float = 60.0
     store_patience: float = 2.0
 

@@ -157,8 +157,10 @@ class Refresher:
         fetched = sent - max(0.0, stored.age)
         if fetched <= self.held.life.fetched:
             return True
-        document = decode(stored.payload)
-        fault = "not in our format" if document is None else self.source.fault_in(document)
+        document, fault = None, stored.fault
+        if fault is None:
+            document = decode(stored.payload)
+            fault = self.source.fault_in(document) if document else "it is not in our format"
         if document is not None and fault is None:
             try:
                 keys = parse_key_set(document.jwks, self._allowed)

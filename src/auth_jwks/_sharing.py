@@ -5,6 +5,7 @@ import os
 import secrets
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from math import inf
 from typing import Any, Literal, TypeVar
 
 from auth_jwks._clock import Clock
@@ -12,6 +13,7 @@ from auth_jwks.events import Observer, StoreFailed, emit
 from auth_jwks.stores.base import (
     Answer,
     Cause,
+    Cooling,
     Granted,
     KeyStore,
     Lease,
@@ -23,6 +25,8 @@ from auth_jwks.stores.memory import MemoryKeyStore
 __all__ = ["Sharing"]
 
 T = TypeVar("T")
+
+ALONE_APART = 30.0
 
 
 class Sharing:
@@ -51,6 +55,7 @@ class Sharing:
         self._patience = patience
         self._clock = clock
         self._observer = observer
+        self._alone_until = -inf
         self._token: tuple[int, asyncio.AbstractEventLoop, str] | None = None
 
     def __repr__(self) -> str:
@@ -68,8 +73,10 @@ class Sharing:
             answer = await self._poll(self._store, request)
             if answer is not None:
                 return self._store, answer
-        known = round(self._clock.monotonic() * 1e6)
-        return self._alone, await self._alone.poll(self._key, known=known, lease=request)
+        now = self._clock.monotonic()
+        if cause == "age" and now < self._alone_until:
+            return self._alone, Cooling(self._alone_until - now, failed=False)
+        return self._alone, await self._alone.poll(self._key, known=round(now * 1e6), lease=request)
 
     async def look(self) -> Answer | None:
         """Ask for a newer document only."""
@@ -95,6 +102,10 @@ class Sharing:
         self._token = None
         if store is self._store:
             self.known = max(self.known, version or 0)
+        else:
+            # Each worker of the fleet fetches for itself now; keys of short life are no reason
+            # to do so more often than this, as far as their stale life allows.
+            self._alone_until = self._clock.monotonic() + min(ALONE_APART, ttl / 2)
         return version is not None
 
     async def fail(

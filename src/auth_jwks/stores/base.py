@@ -64,12 +64,14 @@ class Newer:
     """The store holds a version above the one known.
 
     `age` is the time since its fetch at the provider began, `ttl_left` until the store drops it.
+    A store that can tell that the document is not to be trusted says why in `fault`.
     """
 
     version: int
     payload: bytes
     age: float
     ttl_left: float
+    fault: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

