@@ -100,6 +100,7 @@ def test_every_public_name_has_a_docstring(name: str) -> None:
 def test_the_package_offers_what_it_documents() -> None:
     """These names are fixed."""
     assert set(auth_jwks.__all__) == {
+        "FileKeyStore",
         "JWKS",
         "IssuerMismatchError",
         "KeyStore",

@@ -18,7 +18,10 @@ PURE = [
     "_settings",
     "_tokens",
     "_urls",
+    "stores/_breaker",
     "stores/_gate",
+    "stores/_record",
+    "stores/sealed",
 ]
 IMPURE = {"asyncio", "datetime", "httpx", "logging", "time"}
 ASYNC = (ast.AsyncFor, ast.AsyncFunctionDef, ast.AsyncWith, ast.Await)

@@ -7,6 +7,7 @@ from auth_jwks._status import Status
 from auth_jwks._verifier import JWKS
 from auth_jwks.errors import IssuerMismatchError, KeysUnavailableError, UnknownKeyError
 from auth_jwks.stores.base import KeyStore
+from auth_jwks.stores.file import FileKeyStore
 from auth_jwks.stores.memory import MemoryKeyStore
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "JWKS",
+    "FileKeyStore",
     "IssuerMismatchError",
     "KeyStore",
     "KeysUnavailableError",

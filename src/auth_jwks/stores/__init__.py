@@ -13,6 +13,7 @@ from auth_jwks.stores.base import (
     StoreUnavailable,
     Unchanged,
 )
+from auth_jwks.stores.file import FileKeyStore
 from auth_jwks.stores.memory import MemoryKeyStore
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Busy",
     "Cause",
     "Cooling",
+    "FileKeyStore",
     "Granted",
     "KeyStore",
     "Lease",

@@ -1,0 +1,96 @@
+"""A record comes back from its bytes as it was; whatever else is read is no record."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from auth_jwks.stores._gate import EMPTY, Gate, Record
+from auth_jwks.stores._record import decode, encode
+
+SECONDS = st.floats(allow_nan=False, allow_infinity=False)
+COUNT = st.integers(0, 2**63 - 1)
+GATES = st.builds(Gate, st.none() | st.text(), COUNT, SECONDS, SECONDS, st.booleans())
+RECORDS = st.builds(
+    Record,
+    version=COUNT,
+    payload=st.binary(),
+    fetched=SECONDS,
+    expires=SECONDS,
+    issued=COUNT,
+    failures=COUNT,
+    window=SECONDS,
+    noise=st.lists(SECONDS, max_size=2).map(tuple),
+    gate=st.none() | GATES,
+)
+RECORD = Record(1, b"keys\nand more", 2, 3, 4, 5, 6, (7, 8), Gate("token", 9, 10, 11))
+HEAD = json.loads(encode(RECORD, "boot").partition(b"\n")[0])
+
+
+@given(record=RECORDS)
+def test_record_round_trips(record: Record) -> None:
+    """Whatever is in it."""
+    assert decode(encode(record, "boot"), "boot") == record
+
+
+def test_record_of_another_boot_is_absent() -> None:
+    """Its times say nothing, and nobody is left who knows its versions."""
+    assert decode(encode(RECORD, "yesterday"), "boot") == EMPTY
+
+
+@given(cut=st.integers(1, len(encode(RECORD, "boot"))))
+def test_torn_record_is_absent(cut: int) -> None:
+    """Its size is stated."""
+    assert decode(encode(RECORD, "boot")[:-cut], "boot") == EMPTY
+
+
+@given(raw=st.binary())
+def test_garbage_is_absent(raw: bytes) -> None:
+    """Any bytes are read without an exception."""
+    assert decode(raw, "boot") == EMPTY
+
+
+@pytest.mark.parametrize("member", HEAD)
+def test_record_without_a_member_is_absent(member: str) -> None:
+    """Each is required."""
+    head = {name: value for name, value in HEAD.items() if name != member}
+    assert decode(json.dumps(head).encode() + b"\n" + RECORD.payload, "boot") == EMPTY
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"format": 2},
+        {"size": 1},
+        {"version": True},
+        {"version": -1},
+        {"version": 2**63},
+        {"version": 1.5},
+        {"issued": "1"},
+        {"failures": None},
+        {"fetched": "now"},
+        {"fetched": True},
+        {"expires": 10**400},
+        {"window": None},
+        {"noise": None},
+        {"noise": ["then"]},
+        {"gate": "open"},
+        {"gate": {}},
+        {"gate": HEAD["gate"] | {"token": 1}},
+        {"gate": HEAD["gate"] | {"mismatch": None}},
+        {"gate": HEAD["gate"] | {"fence": None}},
+        {"gate": HEAD["gate"] | {"ttl": "long"}},
+    ],
+    ids=str,
+)
+def test_record_of_wrong_values_is_absent(changed: dict[str, object]) -> None:
+    """Each member is checked."""
+    head = json.dumps(HEAD | changed).encode()
+    assert decode(head + b"\n" + RECORD.payload, "boot") == EMPTY
+
+
+def test_time_beyond_all_numbers_is_absent() -> None:
+    """JSON can write what reads as infinity."""
+    head = json.dumps(HEAD).replace('"expires": 3', '"expires": 1e999')
+    assert decode(head.encode() + b"\n" + RECORD.payload, "boot") == EMPTY
