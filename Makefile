@@ -15,7 +15,7 @@ demo: .venv/demo/ready
 test: $(VERSIONS:%=test-%)
 
 $(VERSIONS:%=test-%): test-%: .venv/%/ready
-	COVERAGE_FILE='$(CURDIR)/.venv/$*/coverage' .venv/$*/bin/python -m pytest --cov
+	COVERAGE_FILE='$(CURDIR)/.venv/$*/coverage' .venv/$*/bin/python -m pytest --cov --numprocesses auto
 
 check: .venv/$(LOWEST)/ready .venv/demo/ready
 	$(BIN)/ruff check
@@ -33,5 +33,5 @@ $(VENVS:%=.venv/%/bin/python): .venv/%/bin/python:
 
 $(VENVS:%=.venv/%/ready): .venv/%/ready: pyproject.toml .venv/%/bin/python
 	.venv/$*/bin/python -m pip install -qq --upgrade pip
-	.venv/$*/bin/python -m pip install -qq --editable $(if $(filter demo,$*),'.[cli]',. --group dev)
+	.venv/$*/bin/python -m pip install -qq --editable $(if $(filter demo,$*),. --group demo,. --group dev)
 	touch $@
