@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import os
 import pickle
 import subprocess
@@ -211,6 +212,26 @@ async def test_a_mismatch_is_shared(store: RedisKeyStore) -> None:
     assert isinstance(answer, Cooling)
     assert (answer.failed, answer.mismatch) == (True, True)
     assert 290 < answer.retry_after <= 300
+
+
+@pytest.mark.parametrize("ttl", [1e12, 1e300, math.inf])
+async def test_a_document_may_be_kept_for_any_time(sealed: RedisKeyStore, ttl: float) -> None:
+    """A century stands for what is longer, which Lua could not count exactly."""
+    granted = await lease(sealed)
+    assert await sealed.commit(granted, b"x", ttl=ttl, cooldown=ttl) == granted.fence
+    answer = await sealed.poll(KEY, known=0, lease=None)
+    assert isinstance(answer, Newer)
+    assert answer.payload == b"x"
+    assert answer.ttl_left == pytest.approx(36_525 * DAY, abs=60)
+
+
+@pytest.mark.parametrize("retry_after", [math.nan, -1.0, 0.0])
+async def test_a_cool_down_of_no_time_is_over(store: RedisKeyStore, retry_after: float) -> None:
+    """Numbers that make no sense are none."""
+    await store.fail(await lease(store), retry_after=retry_after)
+    request = LeaseRequest("b", 60, "age")
+    answers = [await store.poll(KEY, known=0, lease=request) for _ in range(50)]
+    assert isinstance(answers[-1], Granted)
 
 
 # Seals.

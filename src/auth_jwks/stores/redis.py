@@ -35,6 +35,7 @@ logger = logging.getLogger("auth_jwks")
 
 MICRO = 1_000_000
 LONGEST_CONNECT = 2.0
+CENTURY = 36_525 * 86_400.0
 NO_LEASE = LeaseRequest("", 0.0, "age")
 SCRIPT = files("auth_jwks.stores").joinpath("gate.lua").read_text("utf-8")
 
@@ -94,7 +95,7 @@ class RedisKeyStore:
         self, lease: Lease, payload: bytes, *, ttl: float, cooldown: float
     ) -> int | None:
         """Store the document unless superseded; return its version or None."""
-        took = self._clock.monotonic() - lease.started
+        took, ttl = self._clock.monotonic() - lease.started, min(CENTURY, ttl)
         if self._sealer is not None:
             began = self._clock.time() - took
             payload = self._sealer.seal(
@@ -188,8 +189,8 @@ class RedisKeyStore:
 
 
 def _micro(seconds: float) -> str:
-    """Return microseconds as the script takes them: whole, not negative, without an exponent."""
-    return str(max(0, ceil(seconds * MICRO)))
+    """Return microseconds as the script takes them: whole, exact, and no more than a century."""
+    return str(ceil(min(CENTURY, max(0.0, seconds)) * MICRO))
 
 
 def _checked_prefix(prefix: object) -> str:
