@@ -130,6 +130,43 @@ class Fleet(RuleBasedStateMachine):
         self.run(self.stores[worker].fail(lease, retry_after=LONG, mismatch=mismatch))
         self.done(worker)
 
+    @rule(worker=workers, cause=causes, again=st.integers(1, 3))
+    def refresh(self, worker: int, cause: Cause, again: int) -> None:
+        """Let a worker refresh, perhaps over and over."""
+        for _ in range(again):
+            self.poll(worker, cause, "seen")
+            self.commit(worker, b"refreshed", LONG)
+
+    @rule(worker=workers, other=workers, mismatch=st.booleans())
+    def struggle(self, worker: int, other: int, *, mismatch: bool) -> None:
+        """Let a worker fail, its cool-down lapse, and another one ask."""
+        self.poll(worker, "age", "seen")
+        self.fail(worker, mismatch=mismatch)
+        self.poll(other, "age", "seen")
+        self.lapse()
+        self.poll(other, "age", "seen")
+
+    @rule(worker=workers, other=workers, comes=st.sampled_from(("commit", "fail")))
+    def stall(self, worker: int, other: int, comes: str) -> None:
+        """Let a worker come back after its lease was given to another."""
+        self.poll(worker, "age", "seen")
+        self.lapse()
+        self.poll(other, "age", "seen")
+        if comes == "commit":
+            self.commit(worker, b"late", LONG)
+        else:
+            self.fail(worker, mismatch=False)
+        self.poll(other, "age", "seen")
+
+    @rule(worker=workers)
+    def commit_twice(self, worker: int) -> None:
+        """Let a worker, whose reply was lost, commit again."""
+        self.poll(worker, "age", "seen")
+        lease = self.leases[worker]
+        self.commit(worker, b"once", LONG)
+        self.leases[worker] = lease
+        self.commit(worker, b"twice", LONG)
+
     @rule(worker=workers)
     def restart(self, worker: int) -> None:
         """Let a worker forget everything, as one does that was killed and started again."""
@@ -185,5 +222,5 @@ def test_redis_keeps_the_rules_of_the_gate(valkey: ValkeyServer) -> None:
 
     run_state_machine_as_test(
         Here,
-        settings=settings(max_examples=60, stateful_step_count=30, deadline=None),
+        settings=settings(max_examples=80, stateful_step_count=20, deadline=None),
     )
