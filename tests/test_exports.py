@@ -69,13 +69,18 @@ def test_the_public_modules_are_these() -> None:
         "auth_jwks.stores",
         "auth_jwks.stores.base",
         "auth_jwks.stores.file",
+        "auth_jwks.stores.gate",
         "auth_jwks.stores.memory",
+        "auth_jwks.stores.record",
         "auth_jwks.stores.redis",
         "auth_jwks.stores.sealed",
         "auth_jwks.testing",
+        "auth_jwks.testing.chaos",
         "auth_jwks.testing.clock",
+        "auth_jwks.testing.contract",
         "auth_jwks.testing.issuer",
         "auth_jwks.testing.keys",
+        "auth_jwks.testing.rig",
     ]
 
 

@@ -19,8 +19,8 @@ PURE = [
     "_tokens",
     "_urls",
     "stores/_breaker",
-    "stores/_gate",
-    "stores/_record",
+    "stores/gate",
+    "stores/record",
     "stores/sealed",
 ]
 IMPURE = {"asyncio", "datetime", "httpx", "logging", "time"}

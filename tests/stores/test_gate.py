@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 
-from auth_jwks.stores._gate import EMPTY, Record, committed, failed, orphaned, polled
 from auth_jwks.stores.base import (
     Answer,
     Busy,
@@ -16,6 +15,7 @@ from auth_jwks.stores.base import (
     Newer,
     Unchanged,
 )
+from auth_jwks.stores.gate import EMPTY, Record, committed, failed, orphaned, polled
 
 NOW = 1_800_000_000.0
 MICROS = int(NOW * 1e6)

@@ -23,8 +23,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from auth_jwks.stores._gate import EMPTY, Record, committed, failed, polled
 from auth_jwks.stores.base import Answer, Busy, Cause, Cooling, Granted, Lease, LeaseRequest, Newer
+from auth_jwks.stores.gate import EMPTY, Record, committed, failed, polled
 
 LEASE, COOLDOWN, WINDOW = 2.0, 3.0, 4.0
 NOISE = 2

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auth_jwks.stores._gate import EMPTY, Gate, Record
-from auth_jwks.stores._record import decode, encode
+from auth_jwks.stores.gate import EMPTY, Gate, Record
+from auth_jwks.stores.record import decode, encode
 
 SECONDS = st.floats(allow_nan=False, allow_infinity=False)
 COUNT = st.integers(0, 2**63 - 1)

@@ -13,9 +13,9 @@ from typing import Self
 
 from auth_jwks._settings import checked_number
 from auth_jwks.stores._directory import Descriptor, Directory, prepared
-from auth_jwks.stores._gate import Record, committed, failed, orphaned, polled
-from auth_jwks.stores._record import LONGEST_PAYLOAD, LONGEST_RECORD, decode, encode
 from auth_jwks.stores.base import Answer, Busy, Granted, Lease, LeaseRequest, StoreUnavailable
+from auth_jwks.stores.gate import Record, committed, failed, orphaned, polled
+from auth_jwks.stores.record import LONGEST_PAYLOAD, LONGEST_RECORD, decode, encode
 
 __all__ = ["FileKeyStore", "boot", "since_boot"]
 

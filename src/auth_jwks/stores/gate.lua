@@ -1,4 +1,4 @@
--- The rules of stores/_gate.py, carried out by Redis: each call is one atomic step.
+-- The rules of stores/gate.py, carried out by Redis: each call is one atomic step.
 --
 -- KEYS[1]  hash: version, payload, fetched, expires, issued, failures, window, noise1, noise2
 -- KEYS[2]  string with a time to live: kind:fence:granted:ttl:token, where kind is L for a

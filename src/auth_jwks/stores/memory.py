@@ -8,8 +8,8 @@ from typing import Self
 
 from cachetools import TLRUCache
 
-from auth_jwks.stores._gate import DAY, EMPTY, Record, committed, failed, orphaned, polled
 from auth_jwks.stores.base import Answer, Granted, Lease, LeaseRequest
+from auth_jwks.stores.gate import DAY, EMPTY, Record, committed, failed, orphaned, polled
 
 __all__ = ["MemoryKeyStore"]
 

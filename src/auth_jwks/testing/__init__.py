@@ -1,8 +1,40 @@
-"""A provider and a clock for tests: real HTTP on loopback, or no socket at all."""
+"""A provider, a clock and a suite for stores: real HTTP on loopback, or no socket at all."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from auth_jwks.testing._traffic import Request
+from auth_jwks.testing.chaos import ChaosStore
 from auth_jwks.testing.clock import FakeClock
 from auth_jwks.testing.issuer import FakeIssuer
 from auth_jwks.testing.keys import SigningKey
+from auth_jwks.testing.rig import StoreRig
 
-__all__ = ["FakeClock", "FakeIssuer", "Request", "SigningKey"]
+if TYPE_CHECKING:
+    from auth_jwks.testing.contract import KeyStoreContract
+
+__all__ = [
+    "ChaosStore",
+    "FakeClock",
+    "FakeIssuer",
+    "KeyStoreContract",
+    "Request",
+    "SigningKey",
+    "StoreRig",
+]
+
+ASSERTING = ("_asking", "_documents", "_interleavings", "_leases")
+
+
+def __getattr__(name: str) -> Any:
+    # The suite needs an extra, which who wants a provider only may not have. Its assertions tell
+    # more when pytest rewrites them, of which it must know before they are imported.
+    if name == "KeyStoreContract":
+        try:
+            pytest, _ = import_module("pytest"), import_module("hypothesis")
+        except ModuleNotFoundError as fault:
+            text = "KeyStoreContract needs pytest and hypothesis: install auth-jwks[testing]"
+            raise ImportError(text, name=fault.name) from fault
+        pytest.register_assert_rewrite(*(f"{__name__}.{module}" for module in ASSERTING))
+        return import_module(f"{__name__}.contract").KeyStoreContract
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from auth_jwks._json import strict_object
-from auth_jwks.stores._gate import EMPTY, Gate, Record
+from auth_jwks.stores.gate import EMPTY, Gate, Record
 
 __all__ = ["LONGEST_PAYLOAD", "LONGEST_RECORD", "decode", "encode"]
 
@@ -15,15 +15,15 @@ LONGEST_RECORD = LONGEST_PAYLOAD + 4096
 FORMAT = 1
 
 
-def encode(record: Record, boot: str) -> bytes:
-    """Write a record whose times are those since that boot of the machine."""
+def encode(record: Record, boot: str = "") -> bytes:
+    """Write a record; `boot` names where its times count from, if that can change."""
     head = asdict(record)
     size = len(head.pop("payload"))
     line = json.dumps({"format": FORMAT, "boot": boot, "size": size, **head})
     return line.encode() + b"\n" + record.payload
 
 
-def decode(raw: bytes, boot: str) -> Record:
+def decode(raw: bytes, boot: str = "") -> Record:
     """Read a record; the empty one for whatever else it is, or of another boot.
 
     Another boot's times can't be compared with ours, and nobody lives who knows its versions.

@@ -1,6 +1,8 @@
 """The rules of the gate, as pure functions from one record to the next.
 
 `now` is the store's own time in seconds. A record holds one document and the gate before it.
+A store that can read, change and write a record in one atomic step keeps the contract with them;
+so do `MemoryKeyStore` and `FileKeyStore`, and Redis carries the same rules out in Lua.
 """
 
 from dataclasses import dataclass, replace
@@ -16,7 +18,16 @@ from auth_jwks.stores.base import (
     Unchanged,
 )
 
-__all__ = ["EMPTY", "Record", "committed", "failed", "orphaned", "polled"]
+__all__ = [
+    "DAY",
+    "EMPTY",
+    "Gate",
+    "Record",
+    "committed",
+    "failed",
+    "orphaned",
+    "polled",
+]
 
 DAY = 86_400.0
 LONGEST_COOLDOWN = 300.0

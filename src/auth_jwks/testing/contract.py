@@ -1,0 +1,20 @@
+"""The suite that every `KeyStore` has to pass: a class to inherit from, under pytest.
+
+Its tests are named after the lines of the contract: a errors, b payloads and versions, c polls,
+d leases, e fences, f commits, g cool-downs and budgets, h cancellation; and there is one for all
+of them at random.
+"""
+
+from auth_jwks.testing._documents import Documents
+from auth_jwks.testing._interleavings import Interleavings
+from auth_jwks.testing._leases import Leases
+
+__all__ = ["KeyStoreContract"]
+
+
+class KeyStoreContract(Documents, Leases, Interleavings):
+    """Inherit, name it `Test...`, and define `rig`. Plain pytest runs it.
+
+    `impossible` names capabilities that a store of this kind can't have: their tests are left
+    out. `examples` is how many random sequences are tried.
+    """
