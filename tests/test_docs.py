@@ -30,7 +30,7 @@ from auth_jwks.events import (
     emit,
 )
 from auth_jwks.stores import Answer, Busy, Granted, LeaseRequest, Newer, StoreUnavailable
-from auth_jwks.testing import FakeIssuer, SigningKey
+from auth_jwks.testing import ChaosStore, FakeIssuer, SigningKey, StoreRig
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = {
@@ -39,7 +39,8 @@ DOCUMENTS = {
 }
 README = DOCUMENTS["README.md"]
 EXECUTED = (
-    "README.md", "docs/errors.md", "docs/fleet.md", "docs/freshness.md", "docs/testing.md",
+    "README.md", "docs/errors.md", "docs/fleet.md", "docs/freshness.md", "docs/stores.md",
+    "docs/testing.md",
 )  # fmt: skip
 
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -57,7 +58,8 @@ EXAMPLES = {
     for found in BLOCK.finditer(DOCUMENTS[name])
 }
 OF_TESTS = [place for place, code in EXAMPLES.items() if "import pytest" in code]
-SCRIPTS = [place for place in EXAMPLES if place not in OF_TESTS]
+OF_SUITES = [place for place, code in EXAMPLES.items() if "KeyStoreContract" in code]
+SCRIPTS = [place for place in EXAMPLES if place not in OF_TESTS + OF_SUITES]
 
 BAD: dict[str, Callable[[FakeIssuer], str]] = {
     "DecodeError": lambda _: "junk",
@@ -143,10 +145,28 @@ def test_example_prints_what_it_says(place: str) -> None:
 def test_example_of_tests_passes(place: str, tmp_path: Path) -> None:
     """An example of tests passes under pytest, with none of them skipped."""
     (tmp_path / "test_service.py").write_text(EXAMPLES[place])
-    command = [sys.executable, "-m", "pytest", "-W", "error", "-p", "no:cacheprovider"]
-    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert re.search(r"= \d+ passed in ", printed_for(tmp_path))
+
+
+def printed_for(folder: Path) -> str:
+    """Return what pytest prints of the tests in a folder, which must pass."""
+    command = [sys.executable, "-m", "pytest", "-W", "error", "-p", "no:cacheprovider", "-rs"]
+    run = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout + run.stderr
-    assert re.search(r"= \d+ passed in ", run.stdout), run.stdout
+    return run.stdout
+
+
+def test_example_store_keeps_the_contract(tmp_path: Path) -> None:
+    """The store that the page shows passes its tests; those it can't be put to are told."""
+    store, *_ = (code for place, code in EXAMPLES.items() if place.startswith("docs/stores.md"))
+    [suite] = OF_SUITES
+    (tmp_path / "sqlite_store.py").write_text(store)
+    (tmp_path / "test_sqlite_store.py").write_text(EXAMPLES[suite])
+    printed = printed_for(tmp_path)
+    assert re.search(r"= \d\d passed, \d skipped in ", printed)
+    assert set(re.findall(r"not declare the capability '(\w+)'", printed)) == {
+        "cut", "forge", "stall",
+    }  # fmt: skip
 
 
 def test_every_executed_document_has_examples() -> None:
@@ -262,6 +282,23 @@ def test_fault_table_is_the_fake_issuers() -> None:
         stated = {ast.unparse(it) for it in call.args} | {str(it.arg) for it in call.keywords}
         taken = inspect.signature(getattr(FakeIssuer, call.func.id)).parameters
         assert stated <= taken.keys() or "members" in taken, call.func.id
+
+
+@pytest.mark.parametrize(
+    ("heading", "kind"),
+    [("method | what it does to the store", StoreRig), ("method | the store", ChaosStore)],
+)
+def test_tables_of_the_store_kit_are_its_methods(heading: str, kind: type) -> None:
+    """They list those that do something to a store, with their parameters, and no others."""
+    stated = {names(cell)[0].partition("(")[0] for cell, _ in rows("docs/stores.md", heading)}
+    methods = {name for name, it in vars(kind).items() if inspect.isfunction(it)}
+    others = {"open", "release", "recover", "poll", "commit", "fail", "aclose"}
+    assert stated == {name for name in methods - others if not name.startswith("_")}
+    for cell, _ in rows("docs/stores.md", heading):
+        name, _, words = names(cell)[0].rstrip(")").partition("(")
+        given = [word.strip() for word in words.split(",") if word]
+        taken = list(inspect.signature(getattr(kind, name)).parameters)[1:]
+        assert given == [word for word in taken if word not in {"times", "on"}]
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
