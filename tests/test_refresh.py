@@ -21,7 +21,9 @@ from auth_jwks.stores import (
     Busy,
     Cause,
     Cooling,
+    KeyStore,
     LeaseRequest,
+    MemoryKeyStore,
     Newer,
     StoreUnavailable,
     Unchanged,
@@ -66,7 +68,7 @@ class Worker:
         issuer: FakeIssuer,
         client: httpx.AsyncClient,
         clock: FakeClock,
-        store: ScriptedStore,
+        store: KeyStore,
         *,
         discovers: bool = False,
         algorithm: str = "ES256",
@@ -338,6 +340,27 @@ async def test_keys_for_others_are_not_rejected(hire: Hire, issuer: FakeIssuer) 
     assert await worker.run(None) == Done()
     assert worker.kids == ["first"]
     assert worker.told(DocumentRejected) == []
+
+
+async def test_keys_for_others_are_fetched_once_for_all_they_are_no_good_to(
+    hire: Hire, issuer: FakeIssuer, clock: FakeClock
+) -> None:
+    """Whoever finds them in the store waits for others, as long as they are fresh."""
+    store = MemoryKeyStore(timer=clock.monotonic)
+    crew = [hire(store, algorithm="RS256") for _ in range(5)]
+    for worker in crew * 2:
+        assert isinstance(await worker.run(), Failed)
+        assert len(worker.told(RefreshFailed)) > 0
+    assert issuer.jwks_requests == 1
+    issuer.rotate(SigningKey.generate("RS256", "third"))
+    other = hire(store)
+    assert await other.run("forced") == Done()
+    assert await crew[0].run() == Done()
+    assert crew[0].kids == ["third"]
+    assert issuer.jwks_requests == 2
+    clock.advance(900)
+    assert await hire(store, algorithm="PS256").run() != Done()
+    assert issuer.jwks_requests == 3
 
 
 async def test_another_issuer_is_told_apart(hire: Hire, issuer: FakeIssuer) -> None:
@@ -630,6 +653,25 @@ async def test_a_worker_with_fresh_keys_waits_for_nobody(hire: Hire, clock: Fake
     assert await worker.run() == Deferred(2.5)
 
 
+async def test_a_worker_with_stale_keys_asks_less_and_less(
+    hire: Hire, issuer: FakeIssuer, clock: FakeClock
+) -> None:
+    """Nobody waits for it any more: ten thousand of them should not wear the store out."""
+    store = ScriptedStore(granted(1))
+    worker = hire(store, uniform=max)
+    await worker.run()
+    clock.advance(1000)
+    store.play(Busy(3.0))
+    before = len(store.polls)
+    call = asyncio.ensure_future(worker.run())
+    for _ in range(36):
+        await clock.until_sleeping()
+        clock.advance(0.25)
+    assert len(store.polls) - before <= 10
+    assert call.done() or call.cancel()
+    issuer.release()
+
+
 @pytest.mark.parametrize("cause", ["unknown_kid", "forced"])
 async def test_a_search_waits_for_the_lease_holders_keys(
     hire: Hire, clock: FakeClock, issuer: FakeIssuer, cause: Cause
@@ -754,6 +796,18 @@ async def test_a_fault_of_the_store_is_named_by_its_class(hire: Hire, issuer: Fa
     worker = hire(ScriptedStore(RuntimeError("redis://:hunter2@redis.test refused")))
     assert await worker.run() == Done()
     assert worker.told(StoreFailed) == [StoreFailed(issuer.jwks_uri, "poll", "RuntimeError")] * 2
+
+
+async def test_a_store_that_gives_itself_up_is_down(hire: Hire, issuer: FakeIssuer) -> None:
+    """A cancellation that nobody asked for is a fault like any other."""
+
+    def give_up(_key: str, _request: LeaseRequest | None) -> Answer:
+        raise asyncio.CancelledError
+
+    worker = hire(ScriptedStore(give_up))
+    assert await worker.run() == Done()
+    fault = StoreFailed(issuer.jwks_uri, "poll", "CancelledError")
+    assert worker.told(StoreFailed) == [fault] * 2
 
 
 async def test_a_store_that_does_not_answer_is_down(hire: Hire, issuer: FakeIssuer) -> None:
@@ -924,6 +978,34 @@ async def test_a_store_that_repeats_itself_is_not_asked_without_end(
     assert isinstance(outcome, Failed)
     assert len(store.polls) == 2
     assert issuer.requests == ()
+
+
+async def test_a_store_that_alternates_is_not_asked_without_end(hire: Hire) -> None:
+    """Two documents in turn, both of no use, would keep it busy for as long as it may wait."""
+    polls = [Newer(version, b"junk", 1.0, 10.0) for version in (2, 1, 2)]
+    store = ScriptedStore(*polls)
+    assert await hire(store).run() == Failed("the key store repeats itself", 1.0)
+    assert len(store.polls) == 3
+
+
+async def test_a_store_whose_clock_went_back_is_used_again(
+    hire: Hire, issuer: FakeIssuer, clock: FakeClock
+) -> None:
+    """It ignores a version that lies more than a day ahead, and so does the worker."""
+    ahead = 2 * 86_400.0
+    store = MemoryKeyStore(timer=lambda: clock.monotonic() + ahead)
+    worker, other = hire(store), hire(store)
+    assert await worker.run() == Done()
+    await store.aclose()
+    ahead = 0.0
+    assert await other.run() == Done()
+    clock.advance(700)
+    for count in (2, 3):
+        for each in (worker, other):
+            assert await each.run() == Done()
+            assert each.is_young()
+        assert issuer.jwks_requests == count + 1
+        clock.advance(700)
 
 
 async def test_a_look_that_finds_junk_becomes_a_repair(hire: Hire, issuer: FakeIssuer) -> None:

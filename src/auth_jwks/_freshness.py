@@ -25,6 +25,7 @@ SHORTEST_MAX_AGE = 60.0
 FIRST_COOLDOWN = 5.0
 LONGEST_COOLDOWN = 300.0
 LEASE = 3.0
+LONGEST_CALL = LEASE / 4  # to a store: so that a lease can be renewed, and a commit come in time
 
 
 @dataclass(frozen=True, slots=True)

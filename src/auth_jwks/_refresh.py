@@ -103,6 +103,7 @@ class Refresher:
     ) -> None:
         self.source = source
         self.held = Held()
+        self._unfit = NO_LIFE
         self._policy = policy
         self._allowed = allowed
         self._clock = clock
@@ -125,28 +126,39 @@ class Refresher:
         """Refresh until `satisfied`, or say why not; `cause` None only looks into the store."""
         give_up = self._clock.monotonic() + self._policy.lease + self.source.deadline + MARGIN
         pause = FIRST_PAUSE
+        seen = {self.known}
         while True:
             sent = self._clock.monotonic()
             attempts = 2 if self.held.document is None else 1
-            store, answer = await self._sharing.ask(cause, attempts=attempts)
+            # A fresh fetch of keys that are good for others only would be good for nobody.
+            unfit = cause == "age" and sent < self._unfit.refresh_at
+            store, answer = await self._sharing.ask(None if unfit else cause, attempts=attempts)
             match answer:
-                case Newer() if answer.version <= self.known:
+                case Newer() if answer.version in seen:
                     return Failed("the key store repeats itself", MARGIN)
                 case Newer():
+                    seen.add(answer.version)
                     if not self._adopt(answer, sent):
                         cause = cause or "repair"
                     elif satisfied():
                         return Done()
                 case Granted():
                     return await self._fetch(store, answer.lease)
+                case Unchanged() if unfit:
+                    return self._useless()
                 case Busy() if cause != "age" or not self._is_fresh():
                     left = give_up - sent
                     await self._clock.sleep(min(left, self._uniform(pause / 2, pause)))
-                    pause = min(LONGEST_PAUSE, pause * 2)
+                    pause = min(self._longest_pause(cause), pause * 2)
                 case _:
                     return _ended(answer, looking=cause is None)
             if sent >= give_up:
                 return Failed("no worker brought the keys in time", MARGIN)
+
+    def _longest_pause(self, cause: Cause | None) -> float:
+        """Where stale keys serve nobody waits for long, and the store is spared the question."""
+        serves = cause == "age" and self._clock.monotonic() < self.held.life.dies
+        return self._policy.lease if serves else LONGEST_PAUSE
 
     def _is_fresh(self) -> bool:
         return self._clock.monotonic() < self.held.life.expires
@@ -169,6 +181,8 @@ class Refresher:
             else:
                 if keys.keys:
                     self._hold(document, keys, fetched, "store")
+                else:
+                    self._unfit = self._life(document, fetched)
                 return True
         emit(DocumentRejected(self.source.name, fault or ""), self._observer)
         return False
@@ -179,14 +193,16 @@ class Refresher:
         """Replace the set at hand, unless it was fetched later."""
         if fetched < self.held.life.fetched:
             return
-        share = self._uniform(0.75, 0.9)
-        life = lifetime(
-            self._policy, fetched=fetched, max_age=document.max_age, refresh_ahead=share
-        )
-        self.held = Held(keys, life, document, document.issuer)
+        self.held = Held(keys, self._life(document, fetched), document, document.issuer)
         age = self._clock.monotonic() - fetched
         event = KeysRefreshed(self.source.name, origin, len(keys.keys), keys.skipped, age)
         emit(event, self._observer)
+
+    def _life(self, document: Document, fetched: float) -> Lifetime:
+        share = self._uniform(0.75, 0.9)
+        return lifetime(
+            self._policy, fetched=fetched, max_age=document.max_age, refresh_ahead=share
+        )
 
     async def _fetch(self, store: KeyStore, lease: Lease) -> Outcome:
         began = self._clock.monotonic()
@@ -204,6 +220,8 @@ class Refresher:
         else:
             if keys.keys:
                 self._hold(document, keys, began, "provider")
+            else:
+                self._unfit = self._life(document, began)
             await self._commit(store, lease, document)
             return Done() if keys.keys else self._useless()
         return await self._fail(store, lease, reason, stated, mismatch=mismatch)

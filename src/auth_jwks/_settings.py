@@ -43,13 +43,17 @@ def checked_text(name: str, value: object) -> str | None:
     return value
 
 
-def checked_number(name: str, value: object, *, above: float | None = None) -> float:
-    """Return a finite number of at least 0, or more than `above`."""
+def checked_number(
+    name: str, value: object, *, above: float | None = None, most: float | None = None
+) -> float:
+    """Return a finite number of at least 0, or more than `above`; if given, at most `most`."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
     if not 0 <= value <= float_info.max or (above is not None and value <= above):
         bound = "of at least 0" if above is None else f"above {above:g}"
         raise ValueError(f"{name}: expected a finite number {bound}")
+    if most is not None and value > most:
+        raise ValueError(f"{name}: expected a number of at most {most:g}")
     return float(value)
 
 

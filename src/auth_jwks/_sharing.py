@@ -101,7 +101,7 @@ class Sharing:
         )
         self._token = None
         if store is self._store:
-            self.known = max(self.known, version or 0)
+            self.known = version or self.known
         else:
             # Each worker of the fleet fetches for itself now; keys of short life are no reason
             # to do so more often than this, as far as their stale life allows.
@@ -156,6 +156,12 @@ class Sharing:
                 return await call()
         except StoreUnavailable as fault:
             reason = str(fault)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # Not ours: the store gave itself up.
+            reason = "CancelledError"
         except Exception as fault:  # noqa: BLE001 - stores are written by others
             reason = type(fault).__name__
         emit(StoreFailed(self._name, operation, reason), self._observer)

@@ -363,7 +363,7 @@ async def test_poll_that_changes_nothing_writes_nothing(
 async def test_frozen_lock_is_waited_for_within_the_timeout(directory: Path) -> None:
     """Then the store is unavailable; whoever is cancelled while it waits leaves no lock."""
     store = FileKeyStore(directory, timeout=0.02)
-    patient = FileKeyStore(directory, timeout=60)
+    patient = FileKeyStore(directory, timeout=0.75)
     async with store:
         await granted(store, wish())
     with Directory(directory) as frozen:
@@ -470,9 +470,9 @@ async def test_what_cannot_be_replaced_is_told(store: FileKeyStore, directory: P
         await granted(store, wish())
 
 
-@pytest.mark.parametrize("timeout", [0, -1, float("inf"), float("nan")])
+@pytest.mark.parametrize("timeout", [0, -1, float("inf"), float("nan"), 0.8])
 def test_timeout_is_a_time(directory: Path, timeout: float) -> None:
-    """Above zero, and finite."""
+    """Above zero, and at most a quarter of a lease, so that a holder can renew it."""
     with pytest.raises(ValueError, match=r"timeout: expected"):
         FileKeyStore(directory, timeout=timeout)
 

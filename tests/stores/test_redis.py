@@ -26,6 +26,9 @@ from auth_jwks.stores import (
     StoreUnavailable,
     Unchanged,
 )
+from auth_jwks.stores._breaker import CallFailedError
+from auth_jwks.stores._driver import Driver
+from auth_jwks.stores.redis import SCRIPT
 from auth_jwks.testing import FakeClock
 
 SECRET, OTHER = b"s" * 32, b"o" * 32
@@ -195,6 +198,17 @@ async def test_a_document_too_large_to_be_ours_counts_as_absent(
     assert await store.poll(KEY, known=version - 1, lease=None) == Unchanged()
 
 
+async def test_a_record_without_its_document_counts_as_absent(
+    store: RedisKeyStore, keys: Keys
+) -> None:
+    """An empty document is one all the same."""
+    await put(store, b"")
+    assert isinstance(await store.poll(KEY, known=0, lease=None), Newer)
+    keys.redis.hdel(keys.record, "payload")
+    assert await store.poll(KEY, known=0, lease=None) == Unchanged()
+    await lease(store)
+
+
 async def test_a_token_may_hold_the_separator(store: RedisKeyStore) -> None:
     """Tokens are compared whole: neither a part nor a longer one is the holder's."""
     granted = await lease(store, "a:b")
@@ -317,6 +331,9 @@ async def test_a_document_for_other_keys_is_rejected(
         ("redis://host/first", "a number is expected"),
         ("redis://:hunter2@host?nonsense=hunter2", "nonsense"),
         ("redis://:hunter2@host?db=hunter2", "db"),
+        ("rediss://:hunter2@host?ssl_cert_reqs=hunter2", "RedisError"),
+        ("redis://:hunter2@host?protocol=9", "ConnectionError"),
+        ("redis://:hunter2@host?retry=hunter2", "AttributeError"),
     ],
 )
 def test_a_wrong_url_is_refused(url: str, message: str) -> None:
@@ -330,7 +347,7 @@ def test_a_wrong_url_is_refused(url: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [
-        ("timeout", 1.0, "expected at most 0.75 s, a quarter of the lease of 3 s"),
+        ("timeout", 1.0, "expected a number of at most 0.75"),
         ("timeout", 0, "expected a finite number above 0"),
         ("connect_timeout", 0.1, "expected a number between timeout"),
         ("connect_timeout", 3, "expected a number between timeout"),
@@ -419,6 +436,46 @@ async def test_a_store_that_is_gone_is_left_alone(caplog: pytest.LogCaptureFixtu
     assert caplog.records == []
 
 
+async def test_calls_that_are_out_together_count_as_one_fault(valkey: ValkeyServer) -> None:
+    """Else one moment's silence would keep a busy process from its store for half a minute."""
+    url = valkey.connection_url
+    async with RedisKeyStore(
+        url, integrity_key=SECRET, clock=FakeClock(), uniform=max, timeout=0.05
+    ) as store:
+        await store.poll(KEY, known=0, lease=None)
+        with Redis.from_url(url) as admin:
+            admin.client_pause(60_000)
+            calls = (store.poll(f"{number}", known=0, lease=None) for number in range(5))
+            outcomes = await asyncio.gather(*calls, return_exceptions=True)
+        assert {type(outcome) for outcome in outcomes} == {StoreUnavailable}
+        with pytest.raises(StoreUnavailable, match=r"^left alone for 2\.0 s after faults$"):
+            await store.poll(KEY, known=0, lease=None)
+
+
+async def test_a_late_call_that_is_given_up_lets_no_second_probe_out(valkey: ValkeyServer) -> None:
+    """It went out before the breaker opened."""
+    clock = FakeClock()
+    url = valkey.connection_url
+    async with RedisKeyStore(
+        url, integrity_key=SECRET, clock=clock, uniform=max, timeout=0.05, connect_timeout=1.0
+    ) as store:
+        await store.poll(KEY, known=0, lease=None)
+        with Redis.from_url(url) as admin:
+            admin.client_pause(60_000)
+            first = asyncio.ensure_future(store.poll("first", known=0, lease=None))
+            late = asyncio.ensure_future(store.poll("late", known=0, lease=None))
+            await asyncio.wait((first,))
+            clock.advance(2)
+            probe = asyncio.ensure_future(store.poll(KEY, known=0, lease=None))
+            await asyncio.sleep(0)
+            late.cancel()
+            await asyncio.wait((late,))
+            with pytest.raises(StoreUnavailable, match="left alone"):
+                await store.poll(KEY, known=0, lease=None)
+            probe.cancel()
+            await asyncio.wait((probe,))
+
+
 async def test_a_cancelled_probe_leaves_the_next_one_its_turn(valkey: ValkeyServer) -> None:
     """Else a caller that gave up at the wrong moment would leave the store unused for good."""
     clock = FakeClock()
@@ -501,15 +558,39 @@ async def test_an_acl_that_forbids_the_scripts_commands_is_told(valkey: ValkeySe
 
 
 async def test_an_acl_that_forbids_what_the_script_does_is_told(valkey: ValkeyServer) -> None:
-    """The script runs with the worker's rights; Redis sends this refusal without a code."""
+    """The script runs with the worker's rights; what it may not do is as wrong as a password."""
     commands = ["+eval", "+evalsha", "+time", "+type", "+hmget", "+hstrlen", "+get", "+pttl"]
     with Redis.from_url(valkey.connection_url) as admin:
         admin.acl_setuser("worker", enabled=True, nopass=True, keys=["*"], commands=commands)
     url = valkey.connection_url.replace("//", "//worker@")
     async with RedisKeyStore(url, integrity_key=SECRET) as store:
         assert await store.poll(KEY, known=0, lease=None) == Unchanged()
-        with pytest.raises(StoreUnavailable, match=r"^ResponseError; .*ACL"):
+        with pytest.raises(StoreUnavailable, match=r"^access denied \(NoPermissionError\)$"):
             await lease(store)
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        ("@user_script: 1: -NOREPLICAS Not enough good replicas to write.", "unwritable"),
+        ("@user_script: 1: -READONLY You can't write against a read only replica.", "unwritable"),
+        ("@user_script: 1: -OOM command not allowed when used memory > 'maxmemory'.", "unwritable"),
+        ("@user_script: 1: The user executing the script can't run this command", "denied"),
+        ("ERR The user executing the script can't run this command or subcommand", "denied"),
+        ("ERR ACL failure in script: User u has no permissions to run 'set'", "denied"),
+        ("OOM command not allowed when used memory > 'maxmemory'.", "unwritable"),
+        ("user_script:7: attempt to index a nil value", "broken"),
+    ],
+)
+async def test_each_release_words_it_in_its_own_way(redis_url: str, words: str, kind: str) -> None:
+    """What a command in the script was refused with: by Redis 6.2, 7.0 and Valkey 9."""
+    raising = SCRIPT.replace("pcall(answer)", f'pcall(error, "{words}", 0)')
+    assert raising != SCRIPT
+    driver = Driver(redis_url, raising, timeout=0.75, connect_timeout=1.5)
+    with pytest.raises(CallFailedError) as caught:
+        await driver.run("{a}", "{a}:gate", "poll", "0", "", "0", "1")
+    assert caught.value.kind == kind
+    await driver.aclose()
 
 
 async def test_an_unexpected_reply_is_told() -> None:

@@ -47,12 +47,15 @@ class Client(Protocol):
 
 @dataclass(eq=False, slots=True)
 class _Line:
-    """The client of one process and event loop; `dropped`: it is closed after its last call."""
+    """The client of one process and event loop.
+
+    `warm`: how many calls at once find a connection; `dropped`: closed after its last call.
+    """
 
     client: Client
     calls: int = 0
-    connected: bool = False
-    broken: bool = False
+    warm: int = 0
+    demoted: bool = False
     dropped: bool = False
     idle: asyncio.TimerHandle | None = None
 
@@ -90,18 +93,24 @@ class Driver:
         """Return the script's reply to two keys and its arguments, or raise `CallFailedError`."""
         line = self._line()
         line.calls += 1
+        calls = line.calls
+        limit = self._timeout if calls <= line.warm else self._connect_timeout
         try:
-            async with asyncio.timeout(self._timeout if line.connected else self._connect_timeout):
+            async with asyncio.timeout(limit):
                 reply = await self._evaluated(line.client, *words)
+        except asyncio.CancelledError:
+            # redis-py closes the connection of a call that is given up.
+            line.warm = max(0, line.warm - 1)
+            raise
         except Exception as fault:  # noqa: BLE001 - a client handed in may raise anything
-            if _spoils(fault):
-                line.broken = True
+            line.demoted = line.demoted or isinstance(fault, ReadOnlyError)
+            if line.demoted or not isinstance(fault, ResponseError):
                 self._drop(line)
             raise _known(fault) from None
         finally:
             line.calls -= 1
             self._settle(line)
-        line.connected = True
+        line.warm = max(line.warm, min(calls, MAX_CONNECTIONS))
         if not isinstance(reply, list):
             raise CallFailedError("unexpected reply", "broken")
         return reply
@@ -112,8 +121,11 @@ class Driver:
         if line is not None:
             self._drop(line)
             self._settle(line)
-        if self._closing:
-            await asyncio.wait(self._closing)
+        # Those of another loop, or of the process before a fork, may never end.
+        loop = asyncio.get_running_loop()
+        closing = {task for task in self._closing if task.get_loop() is loop}
+        if closing:
+            await asyncio.wait(closing)
 
     async def _evaluated(self, client: Client, *words: str | bytes) -> Any:
         options: dict[str, Any] = {NEVER_DECODE: True}
@@ -179,18 +191,13 @@ class Driver:
         with contextlib.suppress(Exception):
             if line.client is not self._redis:
                 await line.client.aclose()
-            elif line.broken and isinstance(line.client, Redis):
+            elif line.demoted and isinstance(line.client, Redis):
                 # The user's own stays open, but not connected to a server that was demoted.
                 await line.client.connection_pool.disconnect(inuse_connections=False)
 
 
 def _place() -> tuple[int, asyncio.AbstractEventLoop]:
     return os.getpid(), asyncio.get_running_loop()
-
-
-def _spoils(fault: Exception) -> bool:
-    """Whether the connection is of no more use: it is broken, or its server was demoted."""
-    return isinstance(fault, ReadOnlyError) or not isinstance(fault, ResponseError)
 
 
 def _known(fault: Exception) -> CallFailedError:
@@ -203,5 +210,4 @@ def _known(fault: Exception) -> CallFailedError:
     code = str(fault).partition(" ")[0] if type(fault) is ResponseError else ""
     if isinstance(fault, (OutOfMemoryError, ReadOnlyError)) or code in UNWRITABLE_CODES:
         return CallFailedError(f"refuses writes ({code or name})", "unwritable")
-    hint = "; does the ACL allow all that the script does?" if name == "ResponseError" else ""
-    return CallFailedError(name + hint, "broken")
+    return CallFailedError(name, "broken")

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
+from auth_jwks._freshness import LONGEST_CALL
 from auth_jwks._settings import checked_number
 from auth_jwks.stores._directory import Descriptor, Directory, prepared
 from auth_jwks.stores.base import Answer, Busy, Granted, Lease, LeaseRequest, StoreUnavailable
@@ -59,7 +60,7 @@ class FileKeyStore:
         timer: Callable[[], float] = since_boot,
     ) -> None:
         self._path = prepared(directory)
-        self._timeout = checked_number("timeout", timeout, above=0)
+        self._timeout = checked_number("timeout", timeout, above=0, most=LONGEST_CALL)
         self._timer = timer
         self._boot = boot()
         self._held: dict[str, tuple[str, Descriptor]] = {}

@@ -49,8 +49,12 @@ if window == 0 then
     window = WINDOW
 end
 local version = 0
-if expires > now and redis.call('HSTRLEN', RECORD, 'payload') <= LARGEST then
-    version = plausible(number(fields[1]))
+if expires > now then
+    local size = redis.call('HSTRLEN', RECORD, 'payload')
+    -- An empty payload is one, a missing field is not.
+    if size <= LARGEST and (size > 0 or redis.call('HGET', RECORD, 'payload')) then
+        version = plausible(number(fields[1]))
+    end
 end
 
 local function write(left, ...)
@@ -164,10 +168,24 @@ local function fail(token, retry_after, mismatch)
     return {'noted'}
 end
 
-if ARGV[1] == 'poll' then
-    return poll(number(ARGV[2]), ARGV[3], number(ARGV[4]), ARGV[5] == '1')
-elseif ARGV[1] == 'commit' then
-    return commit(ARGV[2], number(ARGV[3]), number(ARGV[4]), number(ARGV[5]), number(ARGV[6]),
-        ARGV[7])
+local function answer()
+    if ARGV[1] == 'poll' then
+        return poll(number(ARGV[2]), ARGV[3], number(ARGV[4]), ARGV[5] == '1')
+    elseif ARGV[1] == 'commit' then
+        return commit(ARGV[2], number(ARGV[3]), number(ARGV[4]), number(ARGV[5]),
+            number(ARGV[6]), ARGV[7])
+    end
+    return fail(ARGV[2], number(ARGV[3]), ARGV[4] == '1')
 end
-return fail(ARGV[2], number(ARGV[3]), ARGV[4] == '1')
+
+local done, reply = pcall(answer)
+if done then
+    return reply
+end
+-- Each release words the refusal of a command in a script in its own way; 6.2 raises it as a
+-- string, and buries the code of any error in it.
+local words = type(reply) == 'table' and reply.err or reply
+if words:find("can't run this command") or words:find('ACL failure') then
+    return redis.error_reply('NOPERM the script lacks a right')
+end
+return redis.error_reply(words:match('%-(%u+ .*)') or words)

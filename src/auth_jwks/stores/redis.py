@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote, urlsplit
 
 from auth_jwks._clock import SYSTEM_CLOCK, Clock
-from auth_jwks._freshness import LEASE
+from auth_jwks._freshness import LONGEST_CALL
 from auth_jwks._settings import checked_number, checked_parts, checked_text
 from auth_jwks._urls import redacted
 from auth_jwks.stores._breaker import Breaker, CallFailedError
@@ -73,7 +73,7 @@ class RedisKeyStore:
         self._denied = False
         self._name, self._driver = _connected(
             redis,
-            timeout=_checked_timeout(timeout),
+            timeout=checked_number("timeout", timeout, above=0, most=LONGEST_CALL),
             connect_timeout=_checked_connect_timeout(connect_timeout, timeout),
         )
         if self._sealer is None:
@@ -160,20 +160,24 @@ class RedisKeyStore:
         if not self._breaker.admits(now):
             raise StoreUnavailable(f"left alone for {self._breaker.left(now):.1f} s after faults")
         name = f"{self._prefix}:{{{quote(key, safe=':')}}}"
-        self._breaker = self._breaker.called()
+        self._breaker = before = self._breaker.called()
         try:
             reply = await self._driver.run(name, f"{name}:gate", *args)
         except CallFailedError as fault:
-            raise self._noted(fault) from None
+            raise self._noted(fault, before) from None
         except BaseException:
-            self._breaker = self._breaker.given_up()
+            if before.probing:
+                self._breaker = self._breaker.given_up()
             raise
         self._breaker, self._denied = self._breaker.answered(), False
         return reply
 
-    def _noted(self, fault: CallFailedError) -> StoreUnavailable:
+    def _noted(self, fault: CallFailedError, before: Breaker) -> StoreUnavailable:
         """Draw the consequences of a fault; one that only forbids writes is none for the reads."""
         now = self._clock.monotonic()
+        if self._breaker.rests != before.rests:
+            # Another of the calls that were out together has drawn them.
+            return StoreUnavailable(fault.reason)
         match fault.kind:
             case "unwritable":
                 self._breaker = self._breaker.answered()
@@ -200,13 +204,6 @@ def _checked_prefix(prefix: object) -> str:
     return text
 
 
-def _checked_timeout(timeout: float) -> float:
-    if checked_number("timeout", timeout, above=0) > LEASE / 4:
-        expected = f"at most {LEASE / 4:g} s, a quarter of the lease of {LEASE:g} s"
-        raise ValueError(f"timeout: expected {expected}")
-    return timeout
-
-
 def _checked_connect_timeout(connect_timeout: float, timeout: float) -> float:
     number = checked_number("connect_timeout", connect_timeout)
     if not timeout <= number <= LONGEST_CONNECT:
@@ -231,9 +228,11 @@ def _connected(
         raise ImportError(text, name="redis") from fault
     try:
         return name, Driver(redis, SCRIPT, timeout=timeout, connect_timeout=connect_timeout)
-    except (TypeError, ValueError) as fault:
-        # redis-py's words name the option; they quote no value.
-        raise ValueError(f"redis: an option in the URL is wrong: {fault}") from None
+    except Exception as fault:  # noqa: BLE001 - redis-py has many, and says so in none
+        # Of these two its words name the option, and quote no value.
+        told = isinstance(fault, (TypeError, ValueError))
+        words = str(fault) if told else type(fault).__name__
+        raise ValueError(f"redis: an option in the URL is wrong: {words}") from None
 
 
 def _checked_url(url: str) -> str:

@@ -45,7 +45,7 @@ class Worker:
 
     def forget(self) -> None:
         """Know nothing, as a process that was just started."""
-        self.known = 0
+        self.known, self.began = 0, 0.0
         self.done()
 
     def done(self) -> None:
@@ -71,7 +71,7 @@ class Fleet(RuleBasedStateMachine):
         lease = self.run(granted(self.stores[0], key=f"{self.key}.time"))
         self.model = Model(lease.fence / 1e6, self.short)
         self.highest = 0
-        self.began: dict[str, float] = {}
+        self.tokens: set[str] = set()
 
     @rule(
         index=workers,
@@ -194,8 +194,9 @@ class Fleet(RuleBasedStateMachine):
         answer = await worker.store.poll(self.key, known=known, lease=request)
         match answer:
             case Granted(lease):
-                self.granted(worker.token, lease, now)
-                worker.lease = worker.lease if lost else lease
+                self.check_fence(worker.token, lease)
+                if not lost:
+                    worker.lease, worker.began = lease, now
             case Newer(version, _, age, ttl_left):
                 assert age >= 0 < ttl_left <= LONG
                 worker.known = worker.known if lost else version
@@ -205,13 +206,12 @@ class Fleet(RuleBasedStateMachine):
                 pass
         return Polled(known, request, answer)
 
-    def granted(self, token: str, lease: Lease, now: float) -> None:
-        """Note when a lease was granted first; its fence is the highest, and stays what it is."""
-        if token not in self.began:
-            self.began[token] = now
-            assert lease.fence > self.highest, "fences do not increase"
+    def check_fence(self, token: str, lease: Lease) -> None:
+        """A new lease has a higher fence than any before, whatever happened to the store."""
+        assert lease.fence > self.highest or token in self.tokens, "fences do not increase"
         assert lease.fence >= self.highest, "fences do not increase"
         self.highest = lease.fence
+        self.tokens.add(token)
 
     async def put(
         self, worker: Worker, payload: bytes, *, short: bool = False, brief: bool = False
@@ -222,7 +222,7 @@ class Fleet(RuleBasedStateMachine):
         ttl, cooldown = self.short if short else LONG, self.short if brief else LONG
         version = await worker.store.commit(lease, payload, ttl=ttl, cooldown=cooldown)
         worker.known = max(worker.known, version or 0)
-        took = self.model.now - self.began[lease.token]
+        took = self.model.now - worker.began
         return Committed(lease, payload, took, ttl, cooldown, version)
 
     async def give_up(

@@ -82,7 +82,7 @@ class Model:
 
     def __init__(self, now: float, short: float) -> None:
         self.now = now
-        self._short = short
+        self._short = short * 1.01
         self._records = BLANK
 
     def pass_time(self, seconds: float) -> None:
