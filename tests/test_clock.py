@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from auth_jwks._clock import SYSTEM_CLOCK, Clock, SystemClock, settle, within
+from auth_jwks._clock import SYSTEM_CLOCK, Clock, SystemClock, patience, settle, within
 from auth_jwks.testing import FakeClock
 
 
@@ -162,3 +162,38 @@ async def _fault_on_cancel(clock: Clock) -> None:
 async def _drain() -> None:
     for _ in range(5):
         await asyncio.sleep(0)
+
+
+async def test_patience_ends() -> None:
+    """As `asyncio.timeout` does, for what is never answered."""
+    with pytest.raises(TimeoutError):
+        async with patience(0.06):
+            await asyncio.Event().wait()
+
+
+async def test_patience_is_not_for_a_busy_loop() -> None:
+    """An answer that could not be taken while the loop did other work is not late."""
+    loop = asyncio.get_running_loop()
+    answer = loop.create_future()
+
+    def work() -> None:
+        time.sleep(0.09)
+        loop.call_soon(answer.set_result, "in time")
+
+    async with patience(0.08):
+        loop.call_soon(work)
+        assert await answer == "in time"
+
+
+async def test_patience_lets_a_cancellation_through() -> None:
+    """It is no timeout."""
+
+    async def wait() -> None:
+        async with patience(5):
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(wait())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task

@@ -565,7 +565,7 @@ def test_a_lease_token_is_not_shared_with_a_forked_child() -> None:
 
 @pytest.mark.parametrize(
     ("uniform", "pauses"),
-    [(max, (0.05, 0.1, 0.2, 0.4, 0.5, 0.5)), (min, (0.025, 0.05, 0.1, 0.2, 0.25, 0.25))],
+    [(max, (0.05, 0.1, 0.2, 0.4, 0.4, 0.4)), (min, (0.025, 0.05, 0.1, 0.2, 0.2, 0.2))],
 )
 async def test_a_cold_worker_waits_for_the_lease_holders_keys(
     hire: Hire,

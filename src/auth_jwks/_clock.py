@@ -2,12 +2,15 @@
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
 from typing import Any, Protocol, TypeVar
 
-__all__ = ["SYSTEM_CLOCK", "Clock", "SystemClock", "settle", "within"]
+__all__ = ["SYSTEM_CLOCK", "Clock", "SystemClock", "patience", "settle", "within"]
 
 T = TypeVar("T")
+
+SLICE = 0.05
 
 
 class Clock(Protocol):
@@ -61,3 +64,28 @@ async def within(clock: Clock, seconds: float, work: Coroutine[Any, Any, T]) -> 
         task.cancel()
         # Gathered, not only awaited: asyncio would log what late work raises on its way out.
         await asyncio.gather(task, return_exceptions=True)
+
+
+@asynccontextmanager
+async def patience(seconds: float) -> AsyncIterator[None]:
+    """Raise `TimeoutError` after so many seconds of a loop that turns, as `asyncio.timeout` does.
+
+    While the loop is busy with its own work no answer can be taken, so that is nobody's delay: a
+    stretch in which it did not turn counts as one slice.
+    """
+    loop = asyncio.get_running_loop()
+    alarm: asyncio.TimerHandle
+    async with asyncio.timeout(None) as limit:
+
+        def tick(left: float) -> None:
+            nonlocal alarm
+            if left > 0:
+                alarm = loop.call_later(min(left, SLICE), tick, left - SLICE)
+            else:
+                limit.reschedule(loop.time())
+
+        alarm = loop.call_later(min(seconds, SLICE), tick, seconds - SLICE)
+        try:
+            yield
+        finally:
+            alarm.cancel()

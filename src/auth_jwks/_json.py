@@ -28,7 +28,10 @@ def strict_object(raw: bytes, *, unique_members: bool = False) -> dict[str, Any]
         brackets = text.count("{") + text.count("[")
         if brackets > MAX_DEPTH and (unique_members or _depth(text) > MAX_DEPTH):
             return None
-        value = decoder.decode(text)
+        # What `decode` does besides is to look for white space, which few objects begin with.
+        value, end = decoder.raw_decode(text) if text[:1] == "{" else (None, 0)
+        if end != len(text):
+            value = decoder.decode(text)
     except ValueError:
         return None
     return value if isinstance(value, dict) else None

@@ -1,17 +1,24 @@
 """A JWK Set (RFC 7517) turned into the keys that may verify a token. Pure."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from json import dumps
 from types import MappingProxyType
 from typing import Any
 
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.padding import MGF1, PSS, PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt import PyJWTError
-from jwt.algorithms import Algorithm, OKPAlgorithm, get_default_algorithms
+from jwt.algorithms import (
+    Algorithm,
+    OKPAlgorithm,
+    RSAAlgorithm,
+    RSAPSSAlgorithm,
+    get_default_algorithms,
+)
 
 from auth_jwks._json import strict_object
 
@@ -70,10 +77,8 @@ class Key:
     alg: str
     thumbprint: bytes
     public: Any
-
-    def verify(self, message: bytes, signature: bytes) -> bool:
-        """Tell whether `signature` is this key's for `message`; PyJWT decides."""
-        return _IMPLEMENTATIONS[self.alg].verify(message, self.public, signature)
+    verify: Callable[[bytes, bytes], bool]
+    """Tells whether a signature, the second argument, is this key's for a message, the first."""
 
     def __repr__(self) -> str:
         return f"Key(kid={self.kid!r}, alg={self.alg!r})"
@@ -149,7 +154,7 @@ def _parse_key(member: object, allowed: frozenset[str]) -> list[Key]:
         raise _SkipError(NOT_ALLOWED)
     public = _public_key(member, names[0])
     kid, thumbprint = _checked_kid(member), _thumbprint(member)
-    return [Key(kid, name, thumbprint, public) for name in names]
+    return [Key(kid, name, thumbprint, public, _check(name, public)) for name in names]
 
 
 def _fitting_algorithms(member: dict[str, Any]) -> frozenset[str]:
@@ -193,6 +198,31 @@ def _public_key(member: dict[str, Any], alg: str) -> object:
     if isinstance(public, RSAPublicKey) and public.key_size not in RSA_BITS:
         raise _SkipError("its RSA modulus is outside 2048-8192 bits")
     return public
+
+
+def _check(alg: str, public: Any) -> Callable[[bytes, bytes], bool]:
+    """Return PyJWT's check of a signature by that key.
+
+    For RSA it is the same one, less the objects that PyJWT makes anew for each signature. OpenSSL
+    takes a PSS signature without its leading zero, which RFC 8017 §8.1.2 does not.
+    """
+    implementation = _IMPLEMENTATIONS[alg]
+    if not isinstance(implementation, RSAAlgorithm):
+        return lambda message, signature: implementation.verify(message, public, signature)
+    digest, verify = implementation.hash_alg(), public.verify
+    size: int = (public.key_size + 7) // 8
+    padding: PKCS1v15 | PSS = PKCS1v15()
+    if isinstance(implementation, RSAPSSAlgorithm):
+        padding = PSS(mgf=MGF1(digest), salt_length=digest.digest_size)
+
+    def check(message: bytes, signature: bytes) -> bool:
+        try:
+            verify(signature, message, padding, digest)
+        except InvalidSignature:
+            return False
+        return len(signature) == size
+
+    return check
 
 
 def _thumbprint(member: dict[str, Any]) -> bytes:

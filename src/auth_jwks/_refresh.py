@@ -42,7 +42,7 @@ from auth_jwks.stores.base import (
 __all__ = ["Deferred", "Done", "Failed", "Held", "Outcome", "Refresher"]
 
 FIRST_PAUSE = 0.05
-LONGEST_PAUSE = 0.5
+LONGEST_PAUSE = 0.4
 MARGIN = 1.0
 USELESS = 30.0
 NO_KEYS = KeySet(())

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from math import inf
 from typing import Any, Literal, TypeVar
 
-from auth_jwks._clock import Clock
+from auth_jwks._clock import Clock, patience
 from auth_jwks.events import Observer, StoreFailed, emit
 from auth_jwks.stores.base import (
     Answer,
@@ -152,7 +152,7 @@ class Sharing:
     ) -> T:
         """Return the store's answer; a store that breaks down, or its contract, is unavailable."""
         try:
-            async with asyncio.timeout(self._patience):
+            async with patience(self._patience):
                 return await call()
         except StoreUnavailable as fault:
             reason = str(fault)

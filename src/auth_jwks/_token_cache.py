@@ -1,36 +1,69 @@
 """Tokens seen before: the same token again needs no second signature check."""
 
+import marshal
+from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from hashlib import sha256
+from typing import Any
 
-from cachetools import LRUCache
+from auth_jwks._keys import Key
+from auth_jwks._refresh import Held
+from auth_jwks._tokens import MAX_TOKEN, validity
 
-from auth_jwks._keys import Key, KeySet
-
-__all__ = ["SeenToken", "TokenCache", "ticket"]
+__all__ = ["SeenToken", "TokenCache", "seen_token", "ticket"]
 
 OVERHEAD = 512
 BYTES_PER_ENTRY = 4096
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SeenToken:
-    """What a good signature vouches for; the claims in `payload` are judged anew each time."""
+    """What was found when a token was verified: by whom it was signed, and what it claims.
+
+    `held` are the keys that vouched for it last; `begins` and `ends` are whole Unix seconds.
+    """
 
     kid: str | None
     key: Key
-    payload: bytes = field(repr=False)
+    held: Held
+    begins: int
+    ends: int
+    packed: bytes = field(repr=False)
 
-    def is_signed_by(self, keys: KeySet) -> bool:
-        """Tell whether the key that verified the token would still be tried for it."""
-        candidates = keys.select(self.kid, self.key.alg)
-        return any(self.key.thumbprint == candidate.thumbprint for candidate in candidates)
+    def claims(self, held: Held, now: float, leeway: float) -> dict[str, Any] | None:
+        """Return the claims, None if the token must be verified anew to tell."""
+        if self.held is not held and not self._is_vouched_for_by(held):
+            return None
+        if self.begins > now + leeway or self.ends <= now - leeway:
+            return None
+        claims: dict[str, Any] = marshal.loads(self.packed)  # noqa: S302 - our own memory
+        return claims
+
+    def _is_vouched_for_by(self, held: Held) -> bool:
+        """Tell whether the key would still be tried, and the same issuer be asked for."""
+        candidates = held.keys.select(self.kid, self.key.alg)
+        is_there = any(self.key.thumbprint == candidate.thumbprint for candidate in candidates)
+        if is_there and self.held.issuer == held.issuer:
+            self.held = held
+            return True
+        return False
 
 
-def ticket(token: str, *options: Hashable) -> Hashable:
-    """Return the name of a token under which no other token or check can be taken for it."""
-    return sha256(token.encode()).digest(), options
+def seen_token(kid: str | None, key: Key, held: Held, claims: dict[str, Any]) -> SeenToken:
+    """Return what is to be remembered of a token that was just verified."""
+    begins, ends = validity(claims)
+    return SeenToken(kid, key, held, begins, ends, marshal.dumps(claims))
+
+
+def ticket(token: object, *options: Hashable) -> Hashable:
+    """Return the name of a token under which no other token or check can be taken for it.
+
+    None for what can be no token, or is too long to be one.
+    """
+    if type(token) is not str or len(token) > MAX_TOKEN:
+        return None
+    return sha256(token.encode(errors="surrogatepass")).digest(), options
 
 
 class TokenCache:
@@ -38,7 +71,8 @@ class TokenCache:
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._seen: LRUCache[Hashable, SeenToken] = LRUCache(size * BYTES_PER_ENTRY, _cost)
+        self._bytes = 0
+        self._seen: OrderedDict[Hashable, SeenToken] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._seen)
@@ -48,15 +82,20 @@ class TokenCache:
 
     def get(self, name: Hashable) -> SeenToken | None:
         """Return what is known of the token, None if nothing is."""
-        return self._seen.get(name)
+        seen = self._seen.pop(name, None)
+        if seen is not None:
+            self._seen[name] = seen
+        return seen
 
     def put(self, name: Hashable, token: SeenToken) -> None:
         """Remember the token, if it fits at all."""
-        if _cost(token) <= self._seen.maxsize:
-            self._seen[name] = token
-        while len(self._seen) > self._size:
-            self._seen.popitem()
+        if name is None or (cost := _cost(token)) > self._size * BYTES_PER_ENTRY:
+            return
+        self._bytes += cost - _cost(self._seen.pop(name, None))
+        self._seen[name] = token
+        while len(self._seen) > self._size or self._bytes > self._size * BYTES_PER_ENTRY:
+            self._bytes -= _cost(self._seen.popitem(last=False)[1])
 
 
-def _cost(token: SeenToken) -> int:
-    return len(token.payload) + OVERHEAD
+def _cost(token: SeenToken | None) -> int:
+    return 0 if token is None else len(token.packed) + OVERHEAD

@@ -25,6 +25,7 @@ __all__ = [
     "parse_token",
     "read_claims",
     "signer",
+    "validity",
 ]
 
 MAX_TOKEN = 16 * 1024
@@ -34,11 +35,17 @@ Claims = dict[str, Any]
 
 # base64url to base64 (RFC 4648 §5); what belongs to the other alphabet only becomes invalid.
 _TO_BASE64 = bytes.maketrans(b"-_+/=", b"+/!!!")
-# The characters that may end a segment of that length modulo 4: the unused bits are zero.
-_LAST = {0: None, 2: frozenset(b"AQgw"), 3: frozenset(b"AEIMQUYcgkosw048")}
+# By the length of a segment modulo 4: what may end it, as unused bits are zero, and its padding.
+_ENDS: tuple[frozenset[int], ...] = (
+    frozenset(),
+    frozenset(),
+    frozenset(b"AQgw"),
+    frozenset(b"AEIMQUYcgkosw048"),
+)
+_PADDING = (b"", b"", b"==", b"=")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Token:
     """A compact JWS (RFC 7515 §7.1) taken apart; nothing in it is verified yet."""
 
@@ -109,6 +116,11 @@ def read_claims(payload: bytes, expected: Expected, now: float) -> Claims:
     return claims
 
 
+def validity(claims: Claims) -> tuple[int, int]:
+    """Return the whole seconds between which claims that passed are valid, leeway aside."""
+    return max(int(claims.get("iat", 0)), int(claims.get("nbf", 0))), int(claims["exp"])
+
+
 def _check_claims(claims: Claims, expected: Expected, now: float) -> None:
     """Hold the claims to what is expected, in PyJWT's order (RFC 7519 §4.1)."""
     for name in expected.required:
@@ -146,12 +158,10 @@ _known_header = lru_cache(maxsize=256)(_parsed_header)
 def _decoded(segment: bytes, name: str) -> bytes:
     """Decode base64url without padding, in its one canonical form (RFC 7515 §2)."""
     excess = len(segment) % 4
-    last = _LAST.get(excess, frozenset())
-    if last is None or segment[-1] in last:
+    if not excess or segment[-1] in _ENDS[excess]:
+        padded = segment.translate(_TO_BASE64) + _PADDING[excess]
         try:
-            return binascii.a2b_base64(
-                segment.translate(_TO_BASE64) + b"==="[: -excess % 4], strict_mode=True
-            )
+            return binascii.a2b_base64(padded, strict_mode=True)
         except binascii.Error:
             pass
     raise jwt.DecodeError(f"the {name} is not base64url")

@@ -1,14 +1,14 @@
 """`JWKS`: what users hold."""
 
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Hashable, Iterable
+from functools import lru_cache
 from typing import Any, Self
 
 from auth_jwks._clock import SYSTEM_CLOCK, Clock
 from auth_jwks._freshness import Policy
 from auth_jwks._key_cache import KeyCache
 from auth_jwks._keys import checked_algorithms
-from auth_jwks._refresh import Held
 from auth_jwks._settings import (
     checked_audience,
     checked_count,
@@ -21,8 +21,8 @@ from auth_jwks._settings import (
 )
 from auth_jwks._source import HTTPClient, Source
 from auth_jwks._status import Status
-from auth_jwks._token_cache import SeenToken, TokenCache, ticket
-from auth_jwks._tokens import Expected, Token, compact, parse_token, read_claims, signer
+from auth_jwks._token_cache import TokenCache, seen_token, ticket
+from auth_jwks._tokens import Expected, compact, parse_token, read_claims, signer
 from auth_jwks.events import Observer
 from auth_jwks.stores.base import KeyStore
 from auth_jwks.stores.memory import MemoryKeyStore
@@ -122,24 +122,19 @@ class JWKS:
         `UnknownKeyError` if no published key fits it, `KeysUnavailableError` or
         `IssuerMismatchError` if the keys can't be had.
         """
-        self._refuse_if_closed()
-        checked_flag("verify_iss", verify_iss)
-        wanted = self._audience if audience is None else checked_audience("audience", audience)
-        text = compact(token)
-        name = ticket(text, wanted, verify_iss)
+        if self._closed:
+            raise RuntimeError("this JWKS is closed")
+        if verify_iss is not True:
+            checked_flag("verify_iss", verify_iss)
+        wanted = self._audience if audience is None else _checked_audience(audience)
+        name = ticket(token, wanted, verify_iss)
         seen = self._seen.get(name)
-        parsed = parse_token(text, self._allowed) if seen is None else None
-        held = self._cache.ready() or await self._cache.ensure()
-        is_new = seen is None or not seen.is_signed_by(held.keys)
-        if seen is None or is_new:
-            parsed = parsed or parse_token(text, self._allowed)
-            held, seen = await self._verify_signature(parsed, held)
-        issuer = held.issuer if verify_iss else None
-        expected = Expected(self._leeway, self._required, issuer, wanted)
-        claims = read_claims(seen.payload, expected, self._clock.time())
-        if is_new:
-            self._seen.put(name, seen)
-        return claims
+        held = None if seen is None else self._cache.ready()
+        if seen is not None and held is not None:
+            claims = seen.claims(held, self._clock.time(), self._leeway)
+            if claims is not None:
+                return claims
+        return await self._verify(token, name, wanted, verify_iss=verify_iss)
 
     async def refresh(self, *, force: bool = False) -> None:
         """Make sure that the keys are fresh: a warm-up; with `force`, fetched after this call.
@@ -173,15 +168,38 @@ class JWKS:
         state = "closed" if self._closed else f"keys={len(self._cache.status().kids)}"
         return f"JWKS({self._source.name!r}, issuer={self._source.issuer!r}, {state})"
 
-    async def _verify_signature(self, token: Token, held: Held) -> tuple[Held, SeenToken]:
+    async def _verify(
+        self, text: str, name: Hashable, wanted: frozenset[str] | None, *, verify_iss: bool
+    ) -> dict[str, Any]:
+        token = parse_token(compact(text), self._allowed)
+        held = self._cache.ready() or await self._cache.ensure()
         candidates = held.keys.select(token.kid, token.alg)
         if not candidates:
             held, candidates = await self._cache.find(token.kid, token.alg)
-        return held, SeenToken(token.kid, signer(token, candidates), token.payload)
+        key = signer(token, candidates)
+        issuer = held.issuer if verify_iss else None
+        expected = _expected(self._leeway, self._required, issuer, wanted)
+        claims = read_claims(token.payload, expected, self._clock.time())
+        self._seen.put(name, seen_token(token.kid, key, held, claims))
+        return claims
 
     def _refuse_if_closed(self) -> None:
         if self._closed:
             raise RuntimeError("this JWKS is closed")
+
+
+def _checked_audience(audience: object) -> frozenset[str]:
+    if type(audience) is str:
+        return _known_audience(audience)
+    return checked_audience("audience", audience)
+
+
+@lru_cache(maxsize=256)
+def _known_audience(audience: str) -> frozenset[str]:
+    return checked_audience("audience", audience)
+
+
+_expected = lru_cache(maxsize=256)(Expected)
 
 
 def _checked_client(client: HTTPClient | None) -> HTTPClient | None:

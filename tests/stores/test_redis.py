@@ -7,6 +7,8 @@ import os
 import pickle
 import subprocess
 import sys
+import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
@@ -452,6 +454,23 @@ async def test_calls_that_are_out_together_count_as_one_fault(valkey: ValkeyServ
             await store.poll(KEY, known=0, lease=None)
 
 
+async def test_calls_that_wait_behind_one_that_fails_are_not_tried(valkey: ValkeyServer) -> None:
+    """A frozen server costs a process one timeout, however many verifiers share the store."""
+    url = valkey.connection_url
+    async with RedisKeyStore(
+        url, integrity_key=SECRET, clock=FakeClock(), uniform=max, timeout=0.05
+    ) as store:
+        await store.poll(KEY, known=0, lease=None)
+        with Redis.from_url(url) as admin:
+            admin.client_pause(60_000)
+            began = time.monotonic()
+            calls = (store.poll(f"{number}", known=0, lease=None) for number in range(100))
+            outcomes = await asyncio.gather(*calls, return_exceptions=True)
+        assert time.monotonic() - began < 4
+        reasons = Counter(str(outcome).partition(" ")[0] for outcome in outcomes)
+        assert reasons == {"timed": 2, "left": 98}
+
+
 async def test_a_late_call_that_is_given_up_lets_no_second_probe_out(valkey: ValkeyServer) -> None:
     """It went out before the breaker opened."""
     clock = FakeClock()
@@ -588,7 +607,8 @@ async def test_each_release_words_it_in_its_own_way(redis_url: str, words: str, 
     assert raising != SCRIPT
     driver = Driver(redis_url, raising, timeout=0.75, connect_timeout=1.5)
     with pytest.raises(CallFailedError) as caught:
-        await driver.run("{a}", "{a}:gate", "poll", "0", "", "0", "1")
+        async with driver.turn() as run:
+            await run("{a}", "{a}:gate", "poll", "0", "", "0", "1")
     assert caught.value.kind == kind
     await driver.aclose()
 

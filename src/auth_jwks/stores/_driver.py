@@ -5,12 +5,17 @@ The only module that imports redis-py.
 
 import asyncio
 import contextlib
+import inspect
 import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha1
 from typing import Any, Protocol
 
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.client import NEVER_DECODE
@@ -25,11 +30,19 @@ from redis.exceptions import (
 )
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from auth_jwks._clock import patience
 from auth_jwks.stores._breaker import CallFailedError
 
 __all__ = ["Client", "Driver"]
 
 MAX_CONNECTIONS = 2
+BACKSTOP = 10.0  # for what redis-py does by itself; a call has a shorter limit of ours
+# Else each new connection reads redis-py's metadata from the disk, and sends two more commands.
+ANONYMOUS: dict[str, Any] = (
+    {"driver_info": None}
+    if "driver_info" in inspect.signature(AbstractConnection).parameters
+    else {"lib_name": None, "lib_version": None}
+)
 UNWRITABLE_CODES = {"MISCONF", "NOREPLICAS"}
 
 
@@ -53,6 +66,7 @@ class _Line:
     """
 
     client: Client
+    free: asyncio.Semaphore
     calls: int = 0
     warm: int = 0
     demoted: bool = False
@@ -89,31 +103,20 @@ class Driver:
             pool = self._pool(redis)
             pool.connection_class(**pool.connection_kwargs)
 
-    async def run(self, *words: str | bytes) -> list[Any]:
-        """Return the script's reply to two keys and its arguments, or raise `CallFailedError`."""
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[Callable[..., Awaitable[list[Any]]]]:
+        """Wait for a free connection, and return what runs the script over it.
+
+        The wait is for other calls of this process, so it says nothing of the server.
+        """
         line = self._line()
         line.calls += 1
-        calls = line.calls
-        limit = self._timeout if calls <= line.warm else self._connect_timeout
         try:
-            async with asyncio.timeout(limit):
-                reply = await self._evaluated(line.client, *words)
-        except asyncio.CancelledError:
-            # redis-py closes the connection of a call that is given up.
-            line.warm = max(0, line.warm - 1)
-            raise
-        except Exception as fault:  # noqa: BLE001 - a client handed in may raise anything
-            line.demoted = line.demoted or isinstance(fault, ReadOnlyError)
-            if line.demoted or not isinstance(fault, ResponseError):
-                self._drop(line)
-            raise _known(fault) from None
+            async with line.free:
+                yield partial(self._run, line)
         finally:
             line.calls -= 1
             self._settle(line)
-        line.warm = max(line.warm, min(calls, MAX_CONNECTIONS))
-        if not isinstance(reply, list):
-            raise CallFailedError("unexpected reply", "broken")
-        return reply
 
     async def aclose(self) -> None:
         """Close the connections of this process and event loop."""
@@ -126,6 +129,27 @@ class Driver:
         closing = {task for task in self._closing if task.get_loop() is loop}
         if closing:
             await asyncio.wait(closing)
+
+    async def _run(self, line: _Line, *words: str | bytes) -> list[Any]:
+        """Return the script's reply to two keys and its arguments, or raise `CallFailedError`."""
+        calls = min(line.calls, MAX_CONNECTIONS)
+        limit = self._timeout if calls <= line.warm else self._connect_timeout
+        try:
+            async with patience(limit):
+                reply = await self._evaluated(line.client, *words)
+        except asyncio.CancelledError:
+            # redis-py closes the connection of a call that is given up.
+            line.warm = max(0, line.warm - 1)
+            raise
+        except Exception as fault:  # noqa: BLE001 - a client handed in may raise anything
+            line.demoted = line.demoted or isinstance(fault, ReadOnlyError)
+            if line.demoted or not isinstance(fault, ResponseError):
+                self._drop(line)
+            raise _known(fault) from None
+        line.warm = max(line.warm, calls)
+        if not isinstance(reply, list):
+            raise CallFailedError("unexpected reply", "broken")
+        return reply
 
     async def _evaluated(self, client: Client, *words: str | bytes) -> Any:
         options: dict[str, Any] = {NEVER_DECODE: True}
@@ -144,7 +168,7 @@ class Driver:
             for pid, loop in [*self._lines]:
                 if pid == place[0] and loop.is_closed():
                     del self._lines[pid, loop]
-            self._lines[place] = _Line(self._client())
+            self._lines[place] = _Line(self._client(), asyncio.Semaphore(MAX_CONNECTIONS))
         return self._lines[place]
 
     def _client(self) -> Client:
@@ -157,10 +181,11 @@ class Driver:
             url,
             max_connections=MAX_CONNECTIONS,
             timeout=None,
-            socket_timeout=self._connect_timeout,
-            socket_connect_timeout=self._connect_timeout,
+            socket_timeout=BACKSTOP,
+            socket_connect_timeout=BACKSTOP,
             retry=Retry(NoBackoff(), 0),
             protocol=2,
+            **ANONYMOUS,
         )
 
     def _drop(self, line: _Line) -> None:

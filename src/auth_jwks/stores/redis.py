@@ -156,21 +156,27 @@ class RedisKeyStore:
 
     async def _run(self, key: str, *args: str | bytes) -> list[Any]:
         """Run the script within the breaker's limits."""
+        name = f"{self._prefix}:{{{quote(key, safe=':')}}}"
+        self._check_breaker()
+        async with self._driver.turn() as run:
+            # Those who waited behind a call that failed must not try in its wake.
+            self._check_breaker()
+            self._breaker = before = self._breaker.called()
+            try:
+                reply = await run(name, f"{name}:gate", *args)
+            except CallFailedError as fault:
+                raise self._noted(fault, before) from None
+            except BaseException:
+                if before.probing:
+                    self._breaker = self._breaker.given_up()
+                raise
+        self._breaker, self._denied = self._breaker.answered(), False
+        return reply
+
+    def _check_breaker(self) -> None:
         now = self._clock.monotonic()
         if not self._breaker.admits(now):
             raise StoreUnavailable(f"left alone for {self._breaker.left(now):.1f} s after faults")
-        name = f"{self._prefix}:{{{quote(key, safe=':')}}}"
-        self._breaker = before = self._breaker.called()
-        try:
-            reply = await self._driver.run(name, f"{name}:gate", *args)
-        except CallFailedError as fault:
-            raise self._noted(fault, before) from None
-        except BaseException:
-            if before.probing:
-                self._breaker = self._breaker.given_up()
-            raise
-        self._breaker, self._denied = self._breaker.answered(), False
-        return reply
 
     def _noted(self, fault: CallFailedError, before: Breaker) -> StoreUnavailable:
         """Draw the consequences of a fault; one that only forbids writes is none for the reads."""
