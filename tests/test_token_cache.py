@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from auth_jwks import JWKS
 from auth_jwks._keys import KeySet, parse_key_set
-from auth_jwks._token_cache import SeenToken, TokenCache, ticket
+from auth_jwks._refresh import Held
+from auth_jwks._token_cache import SeenToken, TokenCache, seen_token, ticket
 from auth_jwks._tokens import signer
 from auth_jwks.testing import FakeClock, FakeIssuer, SigningKey
 
@@ -29,10 +30,16 @@ def key_set(*members: dict[str, Any]) -> KeySet:
     return parse_key_set(json.dumps({"keys": members}).encode(), ALLOWED)
 
 
-def seen(payload: bytes = b"{}", kid: str | None = "k0") -> SeenToken:
-    """Return a token that the first key has signed."""
-    (key,) = key_set(KEYS[0].jwk()).keys
-    return SeenToken(kid, key, payload)
+def held(keys: KeySet, issuer: str | None = None) -> Held:
+    """Return these keys as a worker has them."""
+    return Held(keys=keys, issuer=issuer)
+
+
+def seen(size: int = 0, kid: str | None = "k0", **claims: Any) -> SeenToken:
+    """Return a token of about that size that the first key has signed."""
+    keys = key_set(KEYS[0].jwk())
+    claims = {"exp": 100, "text": "x" * size} | claims
+    return seen_token(kid, keys.keys[0], held(keys), claims)
 
 
 def test_token_is_found_again() -> None:
@@ -49,7 +56,7 @@ def test_least_recently_used_leaves_first() -> None:
     cache = TokenCache(2)
     for name in ("old", "used"):
         cache.put(name, seen())
-    cache.put("old", seen(b"anew"))
+    cache.put("old", seen(4))
     cache.get("old")
     cache.put("new", seen())
     assert [cache.get(name) is not None for name in ("old", "used", "new")] == [True, False, True]
@@ -69,7 +76,7 @@ def test_bytes_are_bounded_however_few() -> None:
     """Long tokens push others out before the number is reached: 4 KiB for each on average."""
     cache = TokenCache(10)
     for name in range(10):
-        cache.put(name, seen(b"x" * 8192))
+        cache.put(name, seen(8192))
     assert len(cache) == 4
     assert cache.get(9) is not None
 
@@ -78,7 +85,7 @@ def test_token_that_fits_nowhere_is_not_kept() -> None:
     """A token longer than the whole cache is left out, and pushes out nothing."""
     cache = TokenCache(1)
     cache.put("small", seen())
-    cache.put("huge", seen(b"x" * 12_000))
+    cache.put("huge", seen(12_000))
     assert cache.get("huge") is None
     assert cache.get("small") is not None
 
@@ -93,8 +100,10 @@ def test_size_zero_is_off() -> None:
 def test_state_is_told_without_tokens() -> None:
     """The representation counts, and shows no name and no claim."""
     cache = TokenCache(3)
-    cache.put(ticket("secret"), seen(b'{"sub": "secret"}'))
+    token = seen(sub="secret")
+    cache.put(ticket("secret"), token)
     assert repr(cache) == "TokenCache(size=3, used=1)"
+    assert "secret" not in repr(token)
 
 
 def test_name_holds_everything_that_shaped_the_check() -> None:
@@ -131,7 +140,7 @@ def test_signature_holds_while_its_key_would_be_tried(
     members: list[dict[str, Any]], *, vouched: bool
 ) -> None:
     """A key that left the set, or changed, vouches for nothing any more."""
-    assert seen().is_signed_by(key_set(*members)) is vouched
+    assert (seen().claims(held(key_set(*members)), 0.0, 0.0) is not None) is vouched
 
 
 @pytest.mark.parametrize(
@@ -142,7 +151,50 @@ def test_token_without_kid_needs_the_only_key(
     members: list[dict[str, Any]], *, vouched: bool
 ) -> None:
     """A second fitting key makes the choice a guess, for a token seen before as for a new one."""
-    assert seen(kid=None).is_signed_by(key_set(*members)) is vouched
+    assert (seen(kid=None).claims(held(key_set(*members)), 0.0, 0.0) is not None) is vouched
+
+
+def test_another_issuer_is_no_answer() -> None:
+    """A document that names another one vouches for no token of before."""
+    keys = key_set(KEYS[0].jwk())
+    token = seen_token("k0", keys.keys[0], held(keys, "one"), {"exp": 100})
+    assert token.claims(held(keys, "two"), 0.0, 0.0) is None
+    assert token.claims(held(keys, "one"), 0.0, 0.0) == {"exp": 100}
+
+
+@pytest.mark.parametrize(
+    ("now", "leeway", "valid"),
+    [
+        (99.9, 0, True), (100, 0, False), (104.9, 5, True), (105, 5, False),
+        (50, 0, True), (49.9, 0, False), (45, 5, True), (44.9, 5, False),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("begins", ["iat", "nbf"])
+def test_times_are_judged_each_time(begins: str, now: float, leeway: float, *, valid: bool) -> None:
+    """To the second, as for a token that is new."""
+    times: dict[str, Any] = {begins: 50.9, "exp": 100.9}
+    token = seen(**times)
+    assert (token.claims(token.held, now, leeway) is not None) is valid
+
+
+def test_what_can_be_no_token_has_no_name() -> None:
+    """And is not remembered."""
+    cache = TokenCache(1)
+    for name in (ticket(7), ticket(b"a.b.c"), ticket("x" * 16_385)):
+        assert name is None
+        cache.put(name, seen())
+    assert len(cache) == 0
+    assert ticket("x" * 16_384) is not None
+    assert ticket("\ud800") is not None
+
+
+def test_replaced_token_is_counted_once() -> None:
+    """Its bytes are given back."""
+    cache = TokenCache(10)
+    for size in (20_000, 1, 20_000, 20_000):
+        cache.put("name", seen(size))
+        cache.put("other", seen(1))
+    assert len(cache) == 2
 
 
 class Pair:

@@ -10,7 +10,7 @@ import re
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable
-from itertools import accumulate, combinations
+from itertools import accumulate, combinations, count
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +171,12 @@ def has_many_brackets(token: Any) -> bool:
     return raw.count(b"{") + raw.count(b"[") > 64
 
 
+def is_short_pss(token: Any) -> bool:
+    """Tell whether a signature may lack a leading zero; keys here have 2048 bits."""
+    is_pss = str(members(token, 0).get("alg")).startswith("PS")
+    return is_pss and 0 < len(content(token, 2)) < 256
+
+
 def is_deep(token: Any) -> bool:
     """Tell whether the payload has more than 64 levels, brackets in strings aside."""
     raw = content(token, 1)
@@ -202,6 +208,7 @@ TABLE = [
         jwt.InvalidTokenError,
         lambda token: members(token, 0).get("b64", False) is not False,
     ),
+    Row("PSS signature without its leading zero", jwt.InvalidSignatureError, is_short_pss),
     Row("payload not in UTF-8, or with a byte order mark", jwt.DecodeError, is_not_utf8(1)),
     Row("`NaN` or `Infinity` in the payload", jwt.DecodeError, has_constants(1)),
     Row("payload nested deeper than 64 levels", jwt.DecodeError, is_deep),
@@ -416,6 +423,17 @@ def header(more: str = "") -> bytes:
     return f'{{"alg":"ES256"{more}}}'.encode()
 
 
+def without_zero(key: SigningKey) -> str:
+    """Sign until a signature begins with a zero, one time in 256, and leave that out."""
+    for number in count():
+        signed, _, signature = key.sign(good(number=number)).rpartition(".")
+        raw = urlsafe_b64decode(signature + "==")
+        if raw[0] == 0:
+            short = urlsafe_b64encode(raw[1:]).decode().rstrip("=")
+            return f"{signed}.{short}"
+    raise AssertionError
+
+
 WITNESSES: dict[str, list[Callable[[SigningKey], object]]] = {
     "not exactly a `str`": [
         lambda key: key.sign(good()).encode(),
@@ -447,6 +465,7 @@ WITNESSES: dict[str, list[Callable[[SigningKey], object]]] = {
         lambda key: key.sign(good(), header(',"b64":null')),
         lambda key: key.sign(good(), {"b64": True, "crit": ["b64"]}),
     ],
+    "PSS signature without its leading zero": [without_zero],
     "payload not in UTF-8, or with a byte order mark": [
         lambda key: key.sign(good().decode().encode("utf-8-sig")),
         lambda key: key.sign(good().decode().encode("utf-32-be")),
@@ -472,13 +491,14 @@ WITNESSES: dict[str, list[Callable[[SigningKey], object]]] = {
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row.check)
 def test_each_row_of_the_table_has_a_witness(row: Row, trusts: dict[str, Trust]) -> None:
     """A token that PyJWT accepts, and that is refused for the one reason and by the class given."""
+    trust = trusts["PS256" if "PSS" in row.check else "ES256"]
     for sign in WITNESSES[row.check]:
-        token = sign(trusts["ES256"].signing)
+        token = sign(trust.signing)
         assert [one for one in TABLE if one.applies(token)] == [row]
-        assert type(our_verdict(token, trusts["ES256"], STRICT)) is row.raises
+        assert type(our_verdict(token, trust, STRICT)) is row.raises
         # 2.15.0, the oldest release that will do, refuses padding as well.
         if row.check != "`=` padding" or jwt.__version__ != "2.15.0":
-            assert isinstance(their_verdict(token, trusts["ES256"], STRICT), dict)
+            assert isinstance(their_verdict(token, trust, STRICT), dict)
 
 
 def test_the_table_is_the_documented_one() -> None:
