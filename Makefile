@@ -5,12 +5,16 @@ ifeq ($(LOWEST),)
 $(error no Python >= 3.11 with the venv module here (Debian: apt install python3-venv))
 endif
 BIN := .venv/$(LOWEST)/bin
-VENVS := demo $(VERSIONS)
+VENVS := demo bench $(VERSIONS)
 
-.PHONY: demo test check clean $(VERSIONS:%=test-%)
+.PHONY: demo bench test check clean $(VERSIONS:%=test-%)
 
 demo: .venv/demo/ready
 	.venv/demo/bin/python examples/demo.py
+	.venv/demo/bin/python -m examples.fleet_demo
+
+bench: .venv/bench/ready
+	.venv/bench/bin/python -m benchmarks.fleet
 
 test: $(VERSIONS:%=test-%)
 
@@ -33,5 +37,5 @@ $(VENVS:%=.venv/%/bin/python): .venv/%/bin/python:
 
 $(VENVS:%=.venv/%/ready): .venv/%/ready: pyproject.toml .venv/%/bin/python
 	.venv/$*/bin/python -m pip install -qq --upgrade pip
-	.venv/$*/bin/python -m pip install -qq --editable $(if $(filter demo,$*),. --group demo,. --group dev)
+	.venv/$*/bin/python -m pip install -qq --editable . --group $(or $(filter demo bench,$*),dev)
 	touch $@

@@ -107,7 +107,7 @@ def suite(make: Callable[..., Store], rig: type[Rig] = Rig) -> KeyStoreContract:
     """Return the suite over such a store."""
 
     class Suite(KeyStoreContract):
-        examples = 200
+        examples = 60
 
         @asynccontextmanager
         async def rig(self) -> AsyncIterator[StoreRig]:

@@ -1,0 +1,122 @@
+"""Cold starts: what the provider and the store see, and who is served when."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+
+from benchmarks.fleet_crew import LATENCY, arena, released
+from benchmarks.report import Row
+
+__all__ = [
+    "EXTRA", "FULL", "PROVIDER", "QUICK", "WITHOUT_STORE", "Start", "cold_starts", "most_polls",
+]  # fmt: skip
+
+PROVIDER = 2 * LATENCY  # the discovery document, then the keys
+EXTRA = 0.6
+PAUSES = (0.025, 0.05, 0.1, 0.2)  # at least, between the polls of a cold worker
+LAST_PAUSE = 0.25
+WITHOUT_STORE = "requests without a store"
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """So many processes with so many verifiers each; `shared`: one store for all of a process."""
+
+    processes: int
+    verifiers: int = 1
+    shared: bool = False
+
+    @property
+    def number(self) -> int:
+        """How many verifiers start."""
+        return self.processes * self.verifiers
+
+    @property
+    def name(self) -> str:
+        """What it is called in the table."""
+        if self.verifiers == 1:
+            return (
+                f"cold start, {self.processes} {'processes' if self.processes > 1 else 'process'}"
+            )
+        stores = "that share a store" if self.shared else "with a store each"
+        return f"cold start, {self.processes} x {self.verifiers} verifiers {stores}"
+
+
+FULL = (
+    Start(1), Start(10), Start(100), Start(10, 100), Start(1, 1000, shared=True), Start(1, 1000),
+)  # fmt: skip
+QUICK = (Start(2), Start(1, 20, shared=True))
+
+
+@dataclass(slots=True)
+class Seen:
+    """What one cold start came to."""
+
+    fetches: tuple[int, int]
+    calls: int
+    cpu: float
+    last: float
+    outcomes: list[str] = field(default_factory=list)
+
+    @property
+    def refused(self) -> int:
+        """How many verifications failed."""
+        return sum(outcome != "alice" for outcome in self.outcomes)
+
+
+async def cold_starts(starts: Sequence[Start], slack: float) -> AsyncIterator[Row]:
+    """Measure each start with a shared store; and single verifiers without one, to compare."""
+    for start in starts:
+        seen = await _measured(start, slack, store=True)
+        for row in _rows(start, seen, slack):
+            yield row
+        if start.verifiers == 1:
+            alone = await _measured(start, slack, store=False)
+            for row in _beside(start, seen, alone):
+                yield row
+
+
+async def _measured(start: Start, slack: float, *, store: bool) -> Seen:
+    with arena() as ground:
+        settings = ground.settings(start.verifiers, store=store, shared=start.shared, slack=slack)
+        async with ground.hired(start.processes, settings) as crew:
+            ground.forget()
+            told = await released(crew, ground.issuer.sign())
+            served = [each for worker in told for each in worker["served"]]
+            return Seen(
+                ground.fetches,
+                ground.calls,
+                sum(worker["cpu"] for worker in told),
+                max(seconds for _, seconds in served),
+                [outcome for outcome, _ in served],
+            )
+
+
+def _rows(start: Start, seen: Seen, slack: float) -> list[Row]:
+    name, number = start.name, start.number
+    most = most_polls(PROVIDER + EXTRA) + 1 / number
+    return [
+        Row(name, "discovery requests", seen.fetches[0], "exactly", 1),
+        Row(name, "key set requests", seen.fetches[1], "exactly", 1),
+        Row(name, "failed verifications", seen.refused, "exactly", 0),
+        Row(name, "last one served", seen.last, "at most", PROVIDER + EXTRA + slack, "s"),
+        Row(name, "store calls a verifier", seen.calls / number, "at most", most),
+        Row(name, "CPU time a verifier", 1e3 * seen.cpu / number, "beside", 1e3 * seen.last, "ms"),
+    ]
+
+
+def _beside(start: Start, seen: Seen, alone: Seen) -> list[Row]:
+    requests, last = sum(alone.fetches), alone.last
+    return [
+        Row(start.name, WITHOUT_STORE, requests, "beside", sum(seen.fetches)),
+        Row(start.name, "last one without a store", last, "beside", seen.last, "s"),
+    ]
+
+
+def most_polls(seconds: float) -> int:
+    """Return how many polls a cold worker makes at most in that time, the first included."""
+    polls, at = 1, 0.0
+    while True:
+        at += PAUSES[polls - 1] if polls <= len(PAUSES) else LAST_PAUSE
+        if at > seconds:
+            return polls
+        polls += 1
