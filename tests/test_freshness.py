@@ -252,7 +252,7 @@ def takes(times: list[float]) -> list[bool]:
     """Tell at which of these times a new bucket gives a token."""
     bucket, given_out = Bucket(), []
     for now in times:
-        taken = bucket.refilled(now).taken()
+        taken = bucket.taken(now)
         bucket = taken or bucket
         given_out.append(taken is not None)
     return given_out

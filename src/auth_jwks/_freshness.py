@@ -3,7 +3,7 @@
 Times are monotonic seconds, spans are seconds.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import inf
 
 __all__ = [
@@ -145,10 +145,7 @@ class Bucket:
     tokens: float = 2.0
     filled: float = -inf
 
-    def refilled(self, now: float) -> "Bucket":
-        """Return the bucket as it stands at `now`."""
-        return Bucket(min(2.0, self.tokens + (now - self.filled)), now)
-
-    def taken(self) -> "Bucket | None":
-        """Return the bucket less one token, or None when it is empty."""
-        return replace(self, tokens=self.tokens - 1) if self.tokens >= 1 else None
+    def taken(self, now: float) -> "Bucket | None":
+        """Return the bucket as it stands at `now`, less one token; None when it is empty."""
+        tokens = min(2.0, self.tokens + (now - self.filled))
+        return Bucket(tokens - 1, now) if tokens >= 1 else None

@@ -24,17 +24,14 @@ def strict_object(raw: bytes, *, unique_members: bool = False) -> dict[str, Any]
     """
     decoder = _UNIQUE if unique_members else _LENIENT
     try:
-        text = raw.decode()
+        text = raw.decode().strip(" \t\n\r")
         brackets = text.count("{") + text.count("[")
         if brackets > MAX_DEPTH and (unique_members or _depth(text) > MAX_DEPTH):
             return None
-        # What `decode` does besides is to look for white space, which few objects begin with.
-        value, end = decoder.raw_decode(text) if text[:1] == "{" else (None, 0)
-        if end != len(text):
-            value = decoder.decode(text)
+        value, end = decoder.raw_decode(text)
     except ValueError:
         return None
-    return value if isinstance(value, dict) else None
+    return value if isinstance(value, dict) and end == len(text) else None
 
 
 def _depth(text: str) -> int:

@@ -206,7 +206,7 @@ class KeyCache:
         flight = self._flights.under_way("probe")
         if flight is not None:
             return flight if flight.joiners < MAX_JOINERS else None
-        taken = self._bucket.refilled(now).taken()
+        taken = self._bucket.taken(now)
         if taken is None:
             return None
         self._bucket = taken

@@ -60,6 +60,16 @@ class Token:
 
 
 @dataclass(frozen=True, slots=True)
+class Header:
+    """A JOSE header (RFC 7515 §4); a plain one has nothing that must be refused."""
+
+    members: Mapping[str, Any]
+    alg: str | None
+    kid: str | None
+    is_plain: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Expected:
     """What a token's claims are held to; `issuer` or `audience` None leaves that claim alone."""
 
@@ -90,13 +100,16 @@ def parse_token(token: str, allowed: frozenset[str]) -> Token:
     signing_input, _, signature_segment = token.encode().rpartition(b".")
     header_segment, _, payload_segment = signing_input.partition(b".")
     header = _header(header_segment)
-    if header.get("b64", True) is False and payload_segment:
+    if header.members.get("b64", True) is False and payload_segment:
         raise jwt.DecodeError("an unencoded payload (RFC 7797) is not supported")
     payload = _decoded(payload_segment, "payload")
     signature = _decoded(signature_segment, "signature")
-    kid = _checked_kid(header)
-    _refuse_extensions(header)
-    return Token(_checked_alg(header, allowed), kid, signing_input, payload, signature)
+    if not header.is_plain:
+        _refuse_kid(header.members)
+        _refuse_extensions(header.members)
+    if header.alg is None or header.alg not in allowed:
+        raise jwt.InvalidAlgorithmError("the algorithm is not allowed")
+    return Token(header.alg, header.kid, signing_input, payload, signature)
 
 
 def signer(token: Token, keys: Collection[Key]) -> Key:
@@ -137,7 +150,7 @@ def _check_claims(claims: Claims, expected: Expected, now: float) -> None:
         raise InvalidJTIError("jti must be a string")
 
 
-def _header(segment: bytes) -> Mapping[str, Any]:
+def _header(segment: bytes) -> Header:
     """Parse each distinct header once: a provider has a few, and sends them with every token.
 
     Only those of usual length, lest a stranger fill the memory with others.
@@ -145,11 +158,13 @@ def _header(segment: bytes) -> Mapping[str, Any]:
     return _known_header(segment) if len(segment) <= USUAL_HEADER else _parsed_header(segment)
 
 
-def _parsed_header(segment: bytes) -> Mapping[str, Any]:
-    header = strict_object(_decoded(segment, "header"), unique_members=True)
-    if header is None:
+def _parsed_header(segment: bytes) -> Header:
+    members = strict_object(_decoded(segment, "header"), unique_members=True)
+    if members is None:
         raise jwt.DecodeError("the header is not a small JSON object with unique members")
-    return header
+    alg, kid = members.get("alg"), members.get("kid")
+    is_plain = _is_good_kid(members) and "crit" not in members and "b64" not in members
+    return Header(members, alg if isinstance(alg, str) else None, kid, is_plain)
 
 
 _known_header = lru_cache(maxsize=256)(_parsed_header)
@@ -167,12 +182,15 @@ def _decoded(segment: bytes, name: str) -> bytes:
     raise jwt.DecodeError(f"the {name} is not base64url")
 
 
-def _checked_kid(header: Mapping[str, Any]) -> str | None:
-    kid = header.get("kid")
-    if "kid" in header and (not isinstance(kid, str) or len(kid) > MAX_KID):
+def _is_good_kid(header: Mapping[str, Any]) -> bool:
+    kid = header.get("kid", "")
+    return isinstance(kid, str) and len(kid) <= MAX_KID
+
+
+def _refuse_kid(header: Mapping[str, Any]) -> None:
+    if not _is_good_kid(header):
         message = f"the kid must be a string of at most {MAX_KID} characters"
         raise jwt.InvalidTokenError(message)
-    return kid
 
 
 def _refuse_extensions(header: Mapping[str, Any]) -> None:
@@ -183,13 +201,6 @@ def _refuse_extensions(header: Mapping[str, Any]) -> None:
         raise jwt.DecodeError("an unencoded payload (RFC 7797) is not supported")
     if "crit" in header or "b64" in header:
         raise jwt.InvalidTokenError("critical header extensions are not supported")
-
-
-def _checked_alg(header: Mapping[str, Any], allowed: frozenset[str]) -> str:
-    alg = header.get("alg")
-    if not isinstance(alg, str) or alg not in allowed:
-        raise jwt.InvalidAlgorithmError("the algorithm is not allowed")
-    return alg
 
 
 def _check_times(claims: Claims, leeway: float, now: float) -> None:

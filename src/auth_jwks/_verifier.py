@@ -1,7 +1,7 @@
 """`JWKS`: what users hold."""
 
 import logging
-from collections.abc import Collection, Hashable, Iterable
+from collections.abc import Collection, Iterable
 from functools import lru_cache
 from typing import Any, Self
 
@@ -134,7 +134,17 @@ class JWKS:
             claims = seen.claims(held, self._clock.time(), self._leeway)
             if claims is not None:
                 return claims
-        return await self._verify(token, name, wanted, verify_iss=verify_iss)
+        parsed = parse_token(compact(token), self._allowed)
+        held = self._cache.ready() or await self._cache.ensure()
+        candidates = held.keys.select(parsed.kid, parsed.alg)
+        if not candidates:
+            held, candidates = await self._cache.find(parsed.kid, parsed.alg)
+        key = signer(parsed, candidates)
+        issuer = held.issuer if verify_iss else None
+        expected = _expected(self._leeway, self._required, issuer, wanted)
+        claims = read_claims(parsed.payload, expected, self._clock.time())
+        self._seen.put(name, seen_token(parsed.kid, key, held, claims))
+        return claims
 
     async def refresh(self, *, force: bool = False) -> None:
         """Make sure that the keys are fresh: a warm-up; with `force`, fetched after this call.
@@ -167,21 +177,6 @@ class JWKS:
     def __repr__(self) -> str:
         state = "closed" if self._closed else f"keys={len(self._cache.status().kids)}"
         return f"JWKS({self._source.name!r}, issuer={self._source.issuer!r}, {state})"
-
-    async def _verify(
-        self, text: str, name: Hashable, wanted: frozenset[str] | None, *, verify_iss: bool
-    ) -> dict[str, Any]:
-        token = parse_token(compact(text), self._allowed)
-        held = self._cache.ready() or await self._cache.ensure()
-        candidates = held.keys.select(token.kid, token.alg)
-        if not candidates:
-            held, candidates = await self._cache.find(token.kid, token.alg)
-        key = signer(token, candidates)
-        issuer = held.issuer if verify_iss else None
-        expected = _expected(self._leeway, self._required, issuer, wanted)
-        claims = read_claims(token.payload, expected, self._clock.time())
-        self._seen.put(name, seen_token(token.kid, key, held, claims))
-        return claims
 
     def _refuse_if_closed(self) -> None:
         if self._closed:

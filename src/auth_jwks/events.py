@@ -104,6 +104,8 @@ def emit(event: Event, observer: Observer | None) -> None:
 
 def _log(event: Event) -> None:
     match event:
+        case UnknownKey():  # first, as strangers can cause as many as they like
+            logger.debug("%s", event)
         case KeysRefreshed(origin="provider"):
             skipped = dict(Counter(event.skipped))
             logger.info("fetched %d keys of %s, skipped %s", event.keys, event.source, skipped)

@@ -1,0 +1,137 @@
+"""What a verification costs, in counts that no noise can change: calls, parses, checks, awaits."""
+
+import sys
+import tracemalloc
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import jwt
+import pytest
+
+from auth_jwks import JWKS
+from auth_jwks.testing import FakeIssuer
+
+# Python's own functions included, those in C not. Fewer is better: lower them when they sink.
+SEEN_BEFORE = 8
+SEEN_FIRST = 38
+UNKNOWN = 31
+
+
+@pytest.fixture
+def issuer() -> Iterator[FakeIssuer]:
+    """Return a provider."""
+    with FakeIssuer() as issuer:
+        yield issuer
+
+
+@pytest.fixture
+async def jwks(issuer: FakeIssuer) -> AsyncIterator[JWKS]:
+    """Return a verifier that has keys."""
+    async with JWKS(issuer.discovery_url, "api", issuer=issuer.issuer) as jwks:
+        await jwks.verify_token(issuer.sign(aud="api"))
+        yield jwks
+
+
+@contextmanager
+def counting() -> Iterator[Counter[str]]:
+    """Count calls: of Python's functions by name, and in all."""
+    counts: Counter[str] = Counter()
+
+    def note(frame: FrameType, event: str, argument: Any) -> None:
+        if event == "call":
+            counts["all"] += 1
+            counts[frame.f_code.co_name] += 1
+        elif event == "c_call":
+            counts[argument.__name__] += 1
+
+    sys.setprofile(note)
+    try:
+        yield counts
+    finally:
+        sys.setprofile(None)
+
+
+def at_once(call: Coroutine[Any, Any, dict[str, Any]]) -> dict[str, Any]:
+    """Return what a coroutine returns that suspends nowhere."""
+    try:
+        call.send(None)
+    except StopIteration as end:
+        claims: dict[str, Any] = end.value
+        return claims
+    raise AssertionError("it waits")
+
+
+async def test_token_seen_before(issuer: FakeIssuer, jwks: JWKS) -> None:
+    """No suspension, no decoding, no JSON, no signature check, and few calls."""
+    token = issuer.sign(aud="api", roles=["a"])
+    claims = at_once(jwks.verify_token(token))
+    with counting() as counts:
+        again = at_once(jwks.verify_token(token))
+    assert again == claims
+    assert counts["loads"] == 1, "of marshal"
+    assert counts["a2b_base64"] == counts["raw_decode"] == counts["verify"] == 0
+    assert counts["all"] <= SEEN_BEFORE, counts
+
+
+async def test_token_seen_first(issuer: FakeIssuer, jwks: JWKS) -> None:
+    """No suspension, one JSON (the header is known), two decodings, one signature check."""
+    token = issuer.sign(aud="api", jti="first")
+    with counting() as counts:
+        at_once(jwks.verify_token(token))
+    assert counts["raw_decode"] == 1
+    assert counts["a2b_base64"] == 2
+    assert counts["verify"] == 1
+    assert counts["all"] <= SEEN_FIRST, counts
+
+
+@pytest.mark.parametrize(
+    ("spoil", "decodings"),
+    [
+        (lambda token: token + "x" * 16_384, 0),
+        (lambda token: token.replace(".", ""), 0),
+        (lambda token: "é" + token, 0),
+        (lambda token: "e" + token, 1),
+    ],
+    ids=["long", "of one segment", "not ASCII", "not base64url"],
+)
+async def test_junk_is_refused_by_a_look(
+    issuer: FakeIssuer, jwks: JWKS, spoil: Callable[[str], str], decodings: int
+) -> None:
+    """Nothing is decoded beyond the segment that shows what it is."""
+    token = spoil(issuer.sign(aud="api"))
+    with counting() as counts, pytest.raises(jwt.DecodeError):
+        at_once(jwks.verify_token(token))
+    assert counts["a2b_base64"] <= decodings
+    assert counts["verify"] == 0
+
+
+async def test_unknown_key_in_a_flood(
+    issuer: FakeIssuer, jwks: JWKS, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No suspension once the limits are reached, no record in the log, no memory that grows."""
+    tokens = [issuer.sign(aud="api", headers={"kid": f"made up {n}"}) for n in range(1200)]
+    for token in tokens[:600]:
+        with pytest.raises(jwt.InvalidTokenError):
+            await jwks.verify_token(token)
+    tracemalloc.start()
+    with counting() as counts:
+        refused = sum(map(is_refused, [jwks] * 600, tokens[600:]))
+    grown, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert refused == 600
+    assert counts["verify"] == 0
+    assert counts["all"] / 600 <= UNKNOWN, counts
+    assert grown < 600 * 1024
+    assert [record for record in caplog.records if record.levelname != "DEBUG"] == []
+
+
+def is_refused(jwks: JWKS, token: str) -> bool:
+    """Tell whether a token is refused at once."""
+    try:
+        at_once(jwks.verify_token(token))
+    except jwt.InvalidTokenError:
+        return True
+    return False
