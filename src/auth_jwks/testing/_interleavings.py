@@ -129,12 +129,13 @@ class Fleet(RuleBasedStateMachine):
             self.poll(index, cause, "seen", short=False, lost=False)
             self.commit(index, b"refreshed", short=False, brief=False)
 
-    @rule(index=workers, other=workers, commits=st.booleans())
-    def stall(self, index: int, other: int, *, commits: bool) -> None:
+    @rule(index=workers, other=workers, taken=st.booleans(), commits=st.booleans())
+    def stall(self, index: int, other: int, *, taken: bool, commits: bool) -> None:
         """Let a worker come back after its lease is over, and perhaps another's."""
         self.poll(index, "age", "seen", short=True, lost=False)
         self.pass_time()
-        self.poll(other, "age", "seen", short=False, lost=False)
+        if taken:
+            self.poll(other, "age", "seen", short=False, lost=False)
         if commits:
             self.commit(index, b"late", short=False, brief=False)
         else:
