@@ -93,7 +93,8 @@ class KeySet:
         self._named: dict[tuple[str | None, str], tuple[Key, ...]] = defaultdict(tuple)
         self._fitting: dict[str, tuple[Key, ...]] = defaultdict(tuple)
         for key in self.keys:
-            self._named[key.kid, key.alg] += (key,)
+            if len(self._named[key.kid, key.alg]) < MAX_CANDIDATES:
+                self._named[key.kid, key.alg] += (key,)
             self._fitting[key.alg] += (key,)
 
     def select(self, kid: str | None, alg: str) -> tuple[Key, ...]:
@@ -104,7 +105,7 @@ class KeySet:
         if kid is None:
             fitting = self._fitting.get(alg, ())
             return fitting if len(fitting) == 1 else ()
-        return self._named.get((kid, alg), ())[:MAX_CANDIDATES]
+        return self._named.get((kid, alg), ())
 
     def __repr__(self) -> str:
         return f"KeySet(keys={list(self.keys)!r}, skipped={list(self.skipped)!r})"

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
+from auth_jwks._json import strict_object
 from auth_jwks._keys import Key
 from auth_jwks._refresh import Held
 from auth_jwks._tokens import MAX_TOKEN, validity
 
-__all__ = ["SeenToken", "TokenCache", "seen_token", "ticket"]
+__all__ = ["SeenToken", "TokenCache", "ticket"]
 
 OVERHEAD = 512
 BYTES_PER_ENTRY = 4096
@@ -21,24 +22,33 @@ BYTES_PER_ENTRY = 4096
 class SeenToken:
     """What was found when a token was verified: by whom it was signed, and what it claims.
 
-    `held` are the keys that vouched for it last; `begins` and `ends` are whole Unix seconds.
+    `held` are the keys that vouched for it last. What a second sight needs is worked out at that:
+    most tokens of some services are seen once.
     """
 
     kid: str | None
     key: Key
     held: Held
-    begins: int
-    ends: int
-    packed: bytes = field(repr=False)
+    payload: bytes = field(repr=False)
+    begins: int = 0
+    ends: int = 0
+    packed: bytes = field(default=b"", repr=False)
 
     def claims(self, held: Held, now: float, leeway: float) -> dict[str, Any] | None:
         """Return the claims, None if the token must be verified anew to tell."""
         if self.held is not held and not self._is_vouched_for_by(held):
             return None
+        if not self.packed:
+            self._pack()
         if self.begins > now + leeway or self.ends <= now - leeway:
             return None
         claims: dict[str, Any] = marshal.loads(self.packed)  # noqa: S302 - our own memory
         return claims
+
+    def _pack(self) -> None:
+        found = strict_object(self.payload) or {}
+        self.begins, self.ends = validity(found)
+        self.packed = marshal.dumps(found)
 
     def _is_vouched_for_by(self, held: Held) -> bool:
         """Tell whether the key would still be tried, and the same issuer be asked for."""
@@ -48,12 +58,6 @@ class SeenToken:
             self.held = held
             return True
         return False
-
-
-def seen_token(kid: str | None, key: Key, held: Held, claims: dict[str, Any]) -> SeenToken:
-    """Return what is to be remembered of a token that was just verified."""
-    begins, ends = validity(claims)
-    return SeenToken(kid, key, held, begins, ends, marshal.dumps(claims))
 
 
 def ticket(token: object, *options: Hashable) -> Hashable:
@@ -71,6 +75,7 @@ class TokenCache:
 
     def __init__(self, size: int) -> None:
         self._size = size
+        self._limit = size * BYTES_PER_ENTRY
         self._bytes = 0
         self._seen: OrderedDict[Hashable, SeenToken] = OrderedDict()
 
@@ -89,13 +94,15 @@ class TokenCache:
 
     def put(self, name: Hashable, token: SeenToken) -> None:
         """Remember the token, if it fits at all."""
-        if name is None or (cost := _cost(token)) > self._size * BYTES_PER_ENTRY:
+        if name is None or (cost := _cost(token)) > self._limit:
             return
-        self._bytes += cost - _cost(self._seen.pop(name, None))
+        if name in self._seen:
+            self._bytes -= _cost(self._seen.pop(name))
+        self._bytes += cost
         self._seen[name] = token
-        while len(self._seen) > self._size or self._bytes > self._size * BYTES_PER_ENTRY:
+        while len(self._seen) > self._size or self._bytes > self._limit:
             self._bytes -= _cost(self._seen.popitem(last=False)[1])
 
 
-def _cost(token: SeenToken | None) -> int:
-    return 0 if token is None else len(token.packed) + OVERHEAD
+def _cost(token: SeenToken) -> int:
+    return 2 * len(token.payload) + OVERHEAD  # packed as well

@@ -86,7 +86,7 @@ def compact(token: object) -> str:
     """
     if type(token) is not str:
         raise jwt.DecodeError("the token must be a string")
-    if token[:7].lower() == "bearer ":
+    if token[6:7] == " " and token[:6].lower() == "bearer":
         token = token[7:].strip(" ")
     if len(token) > MAX_TOKEN:
         raise jwt.DecodeError(f"the token is longer than {MAX_TOKEN} characters")
@@ -203,25 +203,22 @@ def _refuse(header: Mapping[str, Any]) -> NoReturn:
 
 def _check_times(claims: Claims, leeway: float, now: float) -> None:
     """Whole seconds are compared, as PyJWT does."""
-    if "iat" in claims:
-        if not _is_number(claims["iat"]):
-            raise jwt.InvalidIssuedAtError("iat must be a number")
-        if int(claims["iat"]) > now + leeway:
-            raise jwt.ImmatureSignatureError("the token is not yet valid (iat)")
-    if "nbf" in claims:
-        if not _is_number(claims["nbf"]):
-            raise jwt.DecodeError("nbf must be a number")
-        if int(claims["nbf"]) > now + leeway:
-            raise jwt.ImmatureSignatureError("the token is not yet valid (nbf)")
-    if not _is_number(claims["exp"]):
-        raise jwt.DecodeError("exp must be a number")
-    if int(claims["exp"]) <= now - leeway:
+    if "iat" in claims and _seconds(claims, "iat", jwt.InvalidIssuedAtError) > now + leeway:
+        raise jwt.ImmatureSignatureError("the token is not yet valid (iat)")
+    if "nbf" in claims and _seconds(claims, "nbf", jwt.DecodeError) > now + leeway:
+        raise jwt.ImmatureSignatureError("the token is not yet valid (nbf)")
+    if _seconds(claims, "exp", jwt.DecodeError) <= now - leeway:
         raise jwt.ExpiredSignatureError("the token has expired")
 
 
-def _is_number(value: object) -> bool:
-    """Tell a JSON number from a bool, which Python counts among them, and from an overflow."""
-    return type(value) is int or (type(value) is float and isfinite(value))
+def _seconds(claims: Claims, name: str, fault: type[jwt.InvalidTokenError]) -> int:
+    """Return a JSON number, no bool, which Python counts among them, and no overflow."""
+    value = claims[name]
+    if type(value) is int:
+        return value
+    if type(value) is not float or not isfinite(value):
+        raise fault(f"{name} must be a number")
+    return int(value)
 
 
 def _check_issuer(claims: Claims, issuer: str) -> None:
@@ -235,8 +232,11 @@ def _check_audience(claims: Claims, audience: frozenset[str]) -> None:
     stated = claims.get("aud")
     if not stated:
         raise jwt.MissingRequiredClaimError("aud")
-    members = [stated] if isinstance(stated, str) else stated
-    if not isinstance(members, list) or not all(isinstance(one, str) for one in members):
+    if isinstance(stated, str):
+        matches = stated in audience
+    elif isinstance(stated, list) and all(isinstance(one, str) for one in stated):
+        matches = not audience.isdisjoint(stated)
+    else:
         raise jwt.InvalidAudienceError("aud must be a string or a list of strings")
-    if audience.isdisjoint(members):
+    if not matches:
         raise jwt.InvalidAudienceError("the audience does not match")

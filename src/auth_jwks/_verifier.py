@@ -21,7 +21,7 @@ from auth_jwks._settings import (
 )
 from auth_jwks._source import HTTPClient, Source
 from auth_jwks._status import Status
-from auth_jwks._token_cache import TokenCache, seen_token, ticket
+from auth_jwks._token_cache import SeenToken, TokenCache, ticket
 from auth_jwks._tokens import Expected, compact, parse_token, read_claims, signer
 from auth_jwks.events import Observer
 from auth_jwks.stores.base import KeyStore
@@ -143,7 +143,7 @@ class JWKS:
         issuer = held.issuer if verify_iss else None
         expected = _expected(self._leeway, self._required, issuer, wanted)
         claims = read_claims(parsed.payload, expected, self._clock.time())
-        self._seen.put(name, seen_token(parsed.kid, key, held, claims))
+        self._seen.put(name, SeenToken(parsed.kid, key, held, parsed.payload))
         return claims
 
     async def refresh(self, *, force: bool = False) -> None:
