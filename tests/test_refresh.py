@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from math import nan
 
 import httpx
@@ -450,6 +451,38 @@ async def test_the_lease_is_renewed_while_the_fetch_runs(
     assert len(store.polls) == 5
     assert len({lease.token for lease in store.leases}) == 1
     assert clock.sleeping == 0
+
+
+class Deaf(MemoryKeyStore):
+    """A store whose second call loses the cancellation, as `asyncio.wait_for` may before 3.12."""
+
+    polls = 0
+
+    async def poll(self, key: str, *, known: int, lease: LeaseRequest | None) -> Answer:
+        """Answer, the second time once it is cancelled."""
+        self.polls += 1
+        if self.polls == 2:
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+        return await super().poll(key, known=known, lease=lease)
+
+
+async def test_a_renewal_that_hears_no_cancellation_holds_up_nobody(
+    hire: Hire, clock: FakeClock, issuer: FakeIssuer
+) -> None:
+    """Else the refresh would never end, and its lease be renewed for ever."""
+    store = Deaf(timer=clock.monotonic)
+    issuer.hang(times=1)
+    task = asyncio.ensure_future(hire(store, store_patience=30.0).run())
+    await issuer.arrived(1)
+    await clock.until_sleeping()
+    clock.advance(1)
+    await spin()
+    assert store.polls == 2
+    issuer.release()
+    async with asyncio.timeout(5):
+        assert await task == Done()
+    assert (issuer.jwks_requests, clock.sleeping) == (1, 0)
 
 
 async def test_the_lease_is_not_renewed_beyond_the_deadline(

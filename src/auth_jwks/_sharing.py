@@ -85,10 +85,13 @@ class Sharing:
     @asynccontextmanager
     async def renewing(self, store: KeyStore, lease: Lease) -> AsyncIterator[None]:
         """Keep the lease alive while a fetch runs, which has a deadline of its own."""
-        renewal = asyncio.ensure_future(self._renew(store, lease))
+        over = asyncio.Event()
+        renewal = asyncio.ensure_future(self._renew(store, lease, over))
         try:
             yield
         finally:
+            # A store may lose the cancellation: before Python 3.12 `asyncio.wait_for` does.
+            over.set()
             renewal.cancel()
             await asyncio.wait((renewal,))
 
@@ -131,10 +134,10 @@ class Sharing:
         self._token = os.getpid(), loop, token
         return token
 
-    async def _renew(self, store: KeyStore, lease: Lease) -> None:
+    async def _renew(self, store: KeyStore, lease: Lease, over: asyncio.Event) -> None:
         request = LeaseRequest(lease.token, lease.ttl, "age")
         answer: Answer | None = Granted(lease)
-        while answer is None or isinstance(answer, Granted):
+        while not over.is_set() and (answer is None or isinstance(answer, Granted)):
             await self._clock.sleep(lease.ttl / 3)
             answer = await self._poll(store, request)
 
