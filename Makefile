@@ -6,6 +6,8 @@ $(error no Python >= 3.11 with the venv module here (Debian: apt install python3
 endif
 BIN := .venv/$(LOWEST)/bin
 VENVS := demo bench $(VERSIONS)
+# Other libraries, on the newest interpreter; old is auth-jwks 0.4.0, of our import name.
+PEERS := peers old
 
 .PHONY: demo bench test check clean $(VERSIONS:%=test-%)
 
@@ -13,13 +15,25 @@ demo: .venv/demo/ready
 	.venv/demo/bin/python examples/demo.py
 	.venv/demo/bin/python -m examples.fleet_demo
 
-bench: .venv/bench/ready
-	.venv/bench/bin/python -m benchmarks.fleet
+bench: .venv/bench/ready .venv/bench-040/ready $(PEERS:%=.venv/bench-%/ready)
+	@# One that misses a target keeps no other from being run.
+	@failed=0; run() { .venv/bench/bin/python -m "benchmarks.$$@" || failed=1; }; \
+	run fleet; \
+	run backends; \
+	run scale; \
+	run verify $(foreach each,$(PEERS),--$(each)=.venv/bench-$(each)/bin/python); \
+	run refresh; \
+	run start; \
+	run web; \
+	run page; \
+	exit $$failed
 
 test: $(VERSIONS:%=test-%)
 
 $(VERSIONS:%=test-%): test-%: .venv/%/ready
-	COVERAGE_FILE='$(CURDIR)/.venv/$*/coverage' .venv/$*/bin/python -m pytest --cov --numprocesses auto
+	@# Benchmarks are run with the lowest interpreter, so they are tested with it.
+	COVERAGE_FILE='$(CURDIR)/.venv/$*/coverage' .venv/$*/bin/python -m pytest --cov --numprocesses auto \
+		$(if $(filter $(LOWEST),$*),,--ignore-glob='*/test_benchmark*')
 
 check: .venv/$(LOWEST)/ready .venv/demo/ready
 	$(BIN)/ruff check
@@ -38,4 +52,21 @@ $(VENVS:%=.venv/%/bin/python): .venv/%/bin/python:
 $(VENVS:%=.venv/%/ready): .venv/%/ready: pyproject.toml .venv/%/bin/python
 	.venv/$*/bin/python -m pip install -qq --upgrade pip
 	.venv/$*/bin/python -m pip install -qq --editable . --group $(or $(filter demo bench,$*),dev)
+	touch $@
+
+$(PEERS:%=.venv/bench-%/bin/python): .venv/bench-%/bin/python:
+	"$$(sh .ci/pythons $(lastword $(VERSIONS)))" -m venv --clear .venv/bench-$*
+
+# A compiled peer may have no wheel here; the benchmark says who is missing.
+$(PEERS:%=.venv/bench-%/ready): .venv/bench-%/ready: pyproject.toml .venv/bench-%/bin/python
+	.venv/bench-$*/bin/python -m pip install -qq --upgrade pip
+	.venv/bench-$*/bin/python -m pip install -qq $(if $(filter peers,$*),--editable .) --group bench-$*
+	-$(if $(filter peers,$*),.venv/bench-$*/bin/python -m pip install -qq --only-binary :all: --group bench-compiled)
+	touch $@
+
+# On the interpreter of ours, and behind the same server.
+.venv/bench-040/ready: pyproject.toml
+	"$$(sh .ci/pythons $(LOWEST))" -m venv --clear .venv/bench-040
+	.venv/bench-040/bin/python -m pip install -qq --upgrade pip
+	.venv/bench-040/bin/python -m pip install -qq --group bench-old --group bench-web
 	touch $@

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from benchmarks import fleet_faults as faults
 from benchmarks.fleet_crew import LATENCY
-from benchmarks.fleet_start import FULL, QUICK, WITHOUT_STORE, cold_starts
+from benchmarks.fleet_start import FULL, QUICK, WITHOUT_STORE, cold_starts, workers
 from benchmarks.report import Row, chart, failed, machine, printed, saved
 
 TITLE = "One key set for a fleet, over Valkey"
@@ -54,14 +54,14 @@ async def measured(chosen: list[Scenario], console: Console) -> list[Row]:
 def drawn(file: Path, rows: list[Row]) -> None:
     """Draw the requests at the provider as the fleet grows, with a store and without."""
     alone = [row for row in rows if row.what == WITHOUT_STORE]
-    numbers = [int(row.scenario.split()[2]) for row in alone]
+    numbers = [workers(row.scenario) for row in alone]
     lines = {
         "each worker for itself": [
             (n, row.measured) for n, row in zip(numbers, alone, strict=True)
         ],
         "with a shared store": [(n, row.limit) for n, row in zip(numbers, alone, strict=True)],
     }
-    chart(file, "Cold start of a fleet", lines, ("worker processes", "requests at the provider"))
+    chart(file, "Cold start of a fleet", lines, ("workers", "requests at the provider"))
 
 
 def options() -> argparse.Namespace:

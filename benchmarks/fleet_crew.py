@@ -107,9 +107,11 @@ class Arena:
         }  # fmt: skip
 
     @asynccontextmanager
-    async def hired(self, number: int, settings: dict[str, Any]) -> AsyncIterator[list[Process]]:
+    async def hired(
+        self, number: int, settings: dict[str, Any], *program: str
+    ) -> AsyncIterator[list[Process]]:
         """Start workers, wait until all of them are ready, and end them afterwards."""
-        command = (sys.executable, str(PROGRAM), json.dumps(settings))
+        command = (sys.executable, *(program or (str(PROGRAM),)), json.dumps(settings))
         pipe = asyncio.subprocess.PIPE
         crew: list[Process] = []
         try:

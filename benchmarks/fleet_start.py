@@ -1,5 +1,6 @@
 """Cold starts: what the provider and the store see, and who is served when."""
 
+import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
@@ -8,13 +9,16 @@ from benchmarks.report import Row
 
 __all__ = [
     "EXTRA", "FULL", "PROVIDER", "QUICK", "WITHOUT_STORE", "Start", "cold_starts", "most_polls",
+    "workers",
 ]  # fmt: skip
 
 PROVIDER = 2 * LATENCY  # the discovery document, then the keys
 EXTRA = 0.6
 PAUSES = (0.025, 0.05, 0.1, 0.2)  # at least, between the polls of a cold worker
 LAST_PAUSE = 0.25
+MOST_ALONE = 400
 WITHOUT_STORE = "requests without a store"
+NAME = re.compile(r"cold start, (\d+)(?: x (\d+))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,11 @@ class Start:
         return self.processes * self.verifiers
 
     @property
+    def without_store(self) -> bool:
+        """Whether these can do without a store: more would wait for their own CPU for too long."""
+        return not self.shared and self.number <= MOST_ALONE
+
+    @property
     def name(self) -> str:
         """What it is called in the table."""
         if self.verifiers == 1:
@@ -42,7 +51,8 @@ class Start:
 
 
 FULL = (
-    Start(1), Start(10), Start(100), Start(10, 100), Start(1, 1000, shared=True), Start(1, 1000),
+    *map(Start, (1, 2, 4, 10, 20, 40, 100)), Start(10, 20), Start(10, 40), Start(10, 100),
+    Start(1, 1000, shared=True), Start(1, 1000),
 )  # fmt: skip
 QUICK = (Start(2), Start(1, 20, shared=True))
 
@@ -64,12 +74,12 @@ class Seen:
 
 
 async def cold_starts(starts: Sequence[Start], slack: float) -> AsyncIterator[Row]:
-    """Measure each start with a shared store; and single verifiers without one, to compare."""
+    """Measure each start with a shared store, and all but the largest without one, to compare."""
     for start in starts:
         seen = await _measured(start, slack, store=True)
         for row in _rows(start, seen, slack):
             yield row
-        if start.verifiers == 1:
+        if start.without_store:
             alone = await _measured(start, slack, store=False)
             for row in _beside(start, seen, alone):
                 yield row
@@ -110,6 +120,12 @@ def _beside(start: Start, seen: Seen, alone: Seen) -> list[Row]:
         Row(start.name, WITHOUT_STORE, requests, "beside", sum(seen.fetches)),
         Row(start.name, "last one without a store", last, "beside", seen.last, "s"),
     ]
+
+
+def workers(name: str) -> int:
+    """Return how many verifiers start in the scenario of that name."""
+    found = NAME.match(name)
+    return int(found[1]) * int(found[2] or 1) if found else 0
 
 
 def most_polls(seconds: float) -> int:

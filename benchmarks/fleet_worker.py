@@ -11,15 +11,30 @@ import resource
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import jwt
 
-from auth_jwks import JWKS, RedisKeyStore
+from auth_jwks import JWKS, KeyStore, RedisKeyStore
 from auth_jwks.events import Event, KeysRefreshed, StoreFailed
 
+__all__ = ["SEAL", "Verifier", "Worker", "outcome", "renamed", "serve"]
+
 SEAL = "a key of the benchmark's own, 32 bytes or more"
+
+
+class Verifier(Protocol):
+    """What is used of a `JWKS`."""
+
+    async def verify_token(self, token: str, /) -> dict[str, Any]:
+        """Return the claims, or raise `jwt.InvalidTokenError`."""
+        ...
+
+    async def close(self) -> None:
+        """Close what it opened itself."""
+        ...
 
 
 class Worker:
@@ -27,25 +42,13 @@ class Worker:
 
     def __init__(
         self,
-        *,
-        url: str | None,
-        shared: bool,
-        verifiers: int,
-        jwks: dict[str, Any],
-        limits: dict[str, Any],
+        verifiers: Sequence[Verifier],
+        stores: Sequence[KeyStore] = (),
+        events: Counter[str] | None = None,
     ) -> None:
-        number = 0 if url is None else 1 if shared else verifiers
-        self.stores = [
-            RedisKeyStore(url or "", integrity_key=SEAL, **limits) for _ in range(number)
-        ]
-        self.verifiers = [
-            JWKS(
-                store=self.stores[n % number] if number else None, observer=self._note,
-                allowed_algorithms=["ES256"], **jwks,
-            )
-            for n in range(verifiers)
-        ]  # fmt: skip
-        self.events: Counter[str] = Counter()
+        self.verifiers = verifiers
+        self.stores = stores
+        self.events = Counter[str]() if events is None else events
 
     async def carry_out(self, command: str, *words: Any) -> object:
         """Return the answer to a command."""
@@ -74,8 +77,8 @@ class Worker:
         until, slowest = time.monotonic() + seconds, 0.0
         outcomes: Counter[str] = Counter()
         while (began := time.monotonic()) < until:
-            outcome = await _outcome(self.verifiers[0], tokens[outcomes.total() % len(tokens)])
-            outcomes[outcome] += 1
+            told = await outcome(self.verifiers[0], tokens[outcomes.total() % len(tokens)])
+            outcomes[told] += 1
             slowest = max(slowest, time.monotonic() - began)
             await asyncio.sleep(0.01)
         return {"outcomes": outcomes, "slowest": slowest}
@@ -86,10 +89,10 @@ class Worker:
         outcomes: Counter[str] = Counter()
         for first in range(0, count, 100):
             await asyncio.sleep(began + seconds * first / count - time.monotonic())
-            tokens = [_renamed(token, first + n) for n in range(min(100, count - first))]
+            tokens = [renamed(token, first + n) for n in range(min(100, count - first))]
             before = time.process_time()
             for each in tokens:
-                outcomes[await _outcome(self.verifiers[0], each)] += 1
+                outcomes[await outcome(self.verifiers[0], each)] += 1
             cpu += time.process_time() - before
         return {"outcomes": outcomes, "cpu": cpu}
 
@@ -100,17 +103,11 @@ class Worker:
         for store in self.stores:
             await store.aclose()
 
-    async def _served(self, verifier: JWKS, token: str, at: float) -> tuple[str, float]:
-        return await _outcome(verifier, token), time.monotonic() - at
-
-    def _note(self, event: Event) -> None:
-        if isinstance(event, StoreFailed):
-            self.events["store failed"] += 1
-        elif isinstance(event, KeysRefreshed):
-            self.events[event.origin] += 1
+    async def _served(self, verifier: Verifier, token: str, at: float) -> tuple[str, float]:
+        return await outcome(verifier, token), time.monotonic() - at
 
 
-async def _outcome(verifier: JWKS, token: str) -> str:
+async def outcome(verifier: Verifier, token: str) -> str:
     """Return the subject, or the class of what was raised."""
     try:
         return str((await verifier.verify_token(token))["sub"])
@@ -118,26 +115,54 @@ async def _outcome(verifier: JWKS, token: str) -> str:
         return type(error).__name__
 
 
-def _renamed(token: str, number: int) -> str:
+def renamed(token: str, number: int) -> str:
     """Return the token under another `kid`, its signature as it was."""
     _, rest = token.split(".", 1)
     header = json.dumps({"alg": "ES256", "kid": f"made up {number}"}).encode()
     return f"{jwt.utils.base64url_encode(header).decode()}.{rest}"
 
 
-async def main() -> None:
-    """Serve until the standard input ends."""
+async def serve(worker: Worker) -> None:
+    """Carry out commands until the standard input ends."""
     logging.disable(logging.WARNING)
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    worker = Worker(**json.loads(sys.argv[1]))
-    lines = asyncio.StreamReader()
+    lines = asyncio.StreamReader(limit=2**22)
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
     _answer("ready")
     while line := await lines.readline():
         _answer(await worker.carry_out(*json.loads(line)))
     await worker.close()
+
+
+async def main() -> None:
+    """Serve as the settings on the command line say."""
+    await serve(hired(**json.loads(sys.argv[1])))
+
+
+def hired(
+    *, url: str | None, shared: bool, verifiers: int, jwks: dict[str, Any], limits: dict[str, Any]
+) -> Worker:
+    """Return a worker with so many verifiers; `shared`: they share one store."""
+    events: Counter[str] = Counter()
+
+    def note(event: Event) -> None:
+        if isinstance(event, StoreFailed):
+            events["store failed"] += 1
+        elif isinstance(event, KeysRefreshed):
+            events[event.origin] += 1
+
+    number = 0 if url is None else 1 if shared else verifiers
+    stores = [RedisKeyStore(url or "", integrity_key=SEAL, **limits) for _ in range(number)]
+    made = [
+        JWKS(
+            store=stores[n % number] if number else None, observer=note,
+            allowed_algorithms=["ES256"], **jwks,
+        )
+        for n in range(verifiers)
+    ]  # fmt: skip
+    return Worker(made, stores, events)
 
 
 def _answer(answer: object) -> None:

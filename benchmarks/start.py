@@ -1,0 +1,177 @@
+"""How soon a fresh interpreter has the library, and its first verified token; see README.md.
+
+The exit status is 1 if something is imported before it is needed.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from rich.console import Console
+
+from benchmarks.fleet_crew import Arena, arena
+from benchmarks.report import Row, failed, grid, machine, printed, saved
+
+__all__ = ["OLD"]
+
+TITLE = "A quick start"
+RESULTS = Path(__file__).with_name("results")
+PROGRAM = Path(__file__).with_name("start_worker.py")
+OLD = Path(__file__).parents[1] / ".venv" / "bench-040" / "bin" / "python"
+OPTIONAL = (
+    "redis", "starlette", "fastapi", "prometheus_client", "opentelemetry", "rich", "hypothesis",
+    "pytest",
+)  # fmt: skip
+
+BASE, OURS, THEIRS = "asyncio, httpx, PyJWT", "auth_jwks", "auth-jwks 0.4.0"
+STORE, REDIS = "auth_jwks with RedisKeyStore", "redis.asyncio"
+FOUNDATION = "import asyncio; import httpx; import jwt"
+STEPS = ("construction", "first token", "since the interpreter")
+SLOWEST = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A program to run in fresh interpreters."""
+
+    name: str
+    python: str
+    words: tuple[str, ...]
+
+    def run(self, *flags: str) -> subprocess.CompletedProcess[str]:
+        """Run it once."""
+        command = [self.python, "-P", *flags, str(PROGRAM), *self.words]
+        return subprocess.run(command, capture_output=True, check=True, encoding="utf-8")  # noqa: S603 - ours
+
+
+def cases(ground: Arena, *, old: bool) -> Iterator[Case]:
+    """Yield what is compared."""
+    issuer = ground.issuer
+    verify = ("verify", issuer.discovery_url, issuer.issuer, issuer.sign())
+    for name, statements in {
+        BASE: FOUNDATION, OURS: "import auth_jwks",
+        STORE: "from auth_jwks import RedisKeyStore", REDIS: "import redis.asyncio",
+    }.items():  # fmt: skip
+        yield Case(f"import {name}", sys.executable, ("import", statements))
+    yield Case(OURS, sys.executable, (*verify, ""))
+    yield Case(STORE, sys.executable, (*verify, ground.url))
+    if old:
+        yield Case(f"import {THEIRS}", str(OLD), ("import", "import auth_jwks"))
+        yield Case(THEIRS, str(OLD), (*verify, ""))
+
+
+def measured(rounds: int, *, old: bool) -> dict[str, dict[str, list[float]]]:
+    """Return the seconds of each step of each case; the cases take turns."""
+    took: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    with arena() as ground:
+        ground.issuer.recover()
+        for number in range(rounds + 1):
+            for case in cases(ground, old=old):
+                ground.admin.flushall()
+                answer = json.loads(case.run().stdout)
+                for step in ("import", *STEPS) if number else ():  # the first compiles the modules
+                    if step in answer:
+                        took[case.name][step].append(answer[step])
+    return took
+
+
+def added() -> tuple[list[str], dict[str, float]]:
+    """Return what `import auth_jwks` loads beyond its foundation, and the slowest by their own µs.
+
+    Python's own clock for imports slows them down; compare its numbers with each other only.
+    """
+    both = f"{FOUNDATION}; import auth_jwks"
+    base, ours = (
+        Case("", sys.executable, ("import", statements)) for statements in (FOUNDATION, both)
+    )
+    loaded = {*json.loads(ours.run().stdout)["modules"]}
+    extra = loaded - {*json.loads(base.run().stdout)["modules"]}
+    least: dict[str, float] = {}
+    for _ in range(3):
+        for line in ours.run("-X", "importtime").stderr.splitlines():
+            own, _, name = (part.strip() for part in line.split("|"))
+            if name in extra:
+                least[name] = min(least.get(name, 1e9), float(own.removeprefix("import time:")))
+    order = sorted(least, key=least.__getitem__, reverse=True)
+    return sorted(extra), {name: least[name] for name in order}
+
+
+def rows_of(took: dict[str, dict[str, list[float]]], extra: Sequence[str]) -> list[Row]:
+    """Hold what was measured to what was promised, or to its counterpart."""
+    ms = {
+        (name, step): 1e3 * median(all_) for name, steps in took.items()
+        for step, all_ in steps.items()
+    }  # fmt: skip
+    early = {name.partition(".")[0] for name in extra} & {*OPTIONAL}
+    importing = "import"
+    mine = ms[f"import {OURS}", importing]
+    rows = [
+        Row(importing, "optional packages loaded", len(early), "exactly", 0),
+        Row(importing, f"beside {BASE}", mine, "beside", ms[f"import {BASE}", importing], "ms"),
+    ]
+    if THEIRS in took:
+        theirs = ms[f"import {THEIRS}", importing]
+        rows.append(Row(importing, f"beside {THEIRS}", mine, "beside", theirs, "ms"))
+        rows += [
+            Row(f"{step}, beside {THEIRS}", name, ms[name, step], "beside", ms[THEIRS, step], "ms")
+            for step in STEPS
+            for name in (OURS, STORE)
+        ]
+    return rows
+
+
+def tables(took: dict[str, dict[str, list[float]]], own: dict[str, float], out: Console) -> None:
+    """Print the times of each case, and which modules cost most."""
+    base = median(took[f"import {BASE}"]["import"])
+    lines = [
+        (f"{name}: {step}", f"{median(all_) / base:.2f}x",
+         *(f"{1e3 * each:,.1f}" for each in (median(all_), min(all_), max(all_))))
+        for name, steps in took.items()
+        for step, all_ in steps.items()
+    ]  # fmt: skip
+    head = ("", f"x {BASE}", "median ms", "least ms", "most ms")
+    grid("Fresh interpreters", head, lines, out)
+    total = sum(own.values())
+    modules = [
+        (name, f"{took_ / total:.0%}", f"{took_:,.0f}")
+        for name, took_ in [*own.items()][:SLOWEST]
+    ]  # fmt: skip
+    title = f"Slowest of {len(own)} added modules"
+    grid(title, ("", "of all", "own µs"), modules, out)
+
+
+def options() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.start", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="one round, without auth-jwks 0.4.0")
+    parser.add_argument("--output", type=Path, default=RESULTS, help="folder for the results")
+    return parser.parse_args()
+
+
+def main() -> bool:
+    """Measure, print and save; return whether every target is met."""
+    chosen = options()
+    os.environ["no_proxy"] = "127.0.0.1"  # a proxy could not reach this machine's loopback
+    where, console = machine(), Console()
+    old = OLD.exists() and not chosen.quick
+    took = measured(1 if chosen.quick else 12, old=old)
+    extra, own = added()
+    rows = rows_of(took, extra)
+    console.print(TITLE, style="bold")
+    tables(took, own, console)
+    printed("Beside others", rows, where, console)
+    details: dict[str, Any] = {"seconds": took, "modules_added": extra, "own_us": own}
+    saved(chosen.output, "start", rows, where, quick=chosen.quick, **details)
+    return not failed(rows)
+
+
+if __name__ == "__main__":
+    sys.exit(0 if main() else 1)
