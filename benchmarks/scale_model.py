@@ -176,12 +176,19 @@ class Fleet:
         if back <= deadline:
             self._later(back, line, answer)
         else:
+            self._drop(line, deadline)
             self._later(deadline, line)
 
     def _connect(self, line: Line, until: float, *, connected: bool) -> None:
         self.seen.opened[int(line.closes if connected else self.now)] += 1
         self.seen.opened[int(until)] -= 1
         line.closes = until
+
+    def _drop(self, line: Line, at: float) -> None:
+        """Close the connection of a call that had no answer in time."""
+        self.seen.opened[int(line.closes)] += 1
+        self.seen.opened[int(at)] -= 1
+        line.closes = at
 
     def _answer(self, now: float, call: Call) -> Answer | None:
         if call.lease is not None:

@@ -43,14 +43,13 @@ def warm(costs: Costs, number: int, seconds: float, *, every: float = 0.0, seed:
 
 
 def _cold(fleet: Fleet, name: str) -> Steps:
-    wish, pause, proven = LeaseRequest(name, LEASE, "age"), FIRST_PAUSE, False
+    wish, pause = LeaseRequest(name, LEASE, "age"), FIRST_PAUSE
     began = fleet.now
     yield from _computing(fleet, fleet.costs.first)
     while fleet.now <= began + PATIENCE:
         answer = yield Call(wish=wish)
-        if answer is None and not proven:
-            answer = yield Call(wish=wish)  # a store that never answered has two attempts
-        proven = proven or answer is not None
+        if answer is None:
+            answer = yield Call(wish=wish)  # a worker without keys has two attempts
         match answer:
             case Busy():
                 yield fleet.uniform(pause / 2, pause)

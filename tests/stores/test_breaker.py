@@ -18,6 +18,7 @@ def broken(breaker: Breaker, *, slow: bool = False, now: float = NOW) -> Breaker
 
 
 PROVEN = Breaker().answered()
+DOUBTED = broken(PROVEN, slow=True)
 
 
 def test_it_starts_closed() -> None:
@@ -28,11 +29,20 @@ def test_it_starts_closed() -> None:
     assert breaker.left(NOW) == 0
 
 
-def test_one_timeout_opens_it() -> None:
-    """A store that answered before and is too slow now is frozen, or gone."""
-    opened = broken(PROVEN, slow=True)
+def test_two_timeouts_open_it() -> None:
+    """After the first there is a second attempt at once, and one at a time."""
+    assert DOUBTED.admits(NOW)
+    assert not DOUBTED.called().admits(NOW)
+    opened = broken(DOUBTED.called(), slow=True)
     assert not opened.admits(NOW)
     assert opened.left(NOW) == 2.0
+    assert DOUBTED.called().answered() == PROVEN
+
+
+def test_any_fault_after_a_timeout_opens_it() -> None:
+    """A connection that is refused, say; after an error, a timeout is the first."""
+    assert not broken(DOUBTED.called()).admits(NOW)
+    assert broken(broken(PROVEN), slow=True).admits(NOW)
 
 
 def test_three_errors_in_a_row_open_it() -> None:
@@ -43,16 +53,9 @@ def test_three_errors_in_a_row_open_it() -> None:
     assert not broken(twice).admits(NOW)
 
 
-def test_a_store_that_never_answered_has_two_attempts() -> None:
-    """The first call connects, which may take longer than a call should."""
-    once = broken(Breaker(), slow=True)
-    assert once.admits(NOW)
-    assert not broken(once, slow=True).admits(NOW)
-
-
 def test_one_probe_at_a_time_after_the_rest() -> None:
     """The others go on without the store until it answered."""
-    opened = broken(PROVEN, slow=True)
+    opened = broken(DOUBTED, slow=True)
     assert not opened.admits(NOW + 1.9)
     assert opened.admits(NOW + 2)
     probing = opened.called()
@@ -62,20 +65,20 @@ def test_one_probe_at_a_time_after_the_rest() -> None:
 
 def test_a_probe_that_was_given_up_is_none() -> None:
     """Its caller was cancelled, which proves nothing: the next call probes."""
-    probing = broken(PROVEN, slow=True).called()
+    probing = broken(DOUBTED, slow=True).called()
     assert probing.given_up().admits(NOW + 2)
 
 
 @pytest.mark.parametrize("slow", [True, False])
 def test_rests_double_to_half_a_minute(*, slow: bool) -> None:
     """Any fault of a probe opens it again, for longer; an answer forgets it all."""
-    breaker = broken(PROVEN, slow=True)
+    breaker = broken(DOUBTED, slow=True)
     lefts = [breaker.left(NOW)]
     for _ in range(5):
         breaker = broken(breaker.called(), slow=slow)
         lefts.append(breaker.left(NOW))
     assert lefts == [2, 4, 8, 16, 30, 30]
-    assert broken(breaker.answered(), slow=True).left(NOW) == 2
+    assert breaker.answered() == PROVEN
 
 
 def test_rests_are_jittered_in_full() -> None:
@@ -86,7 +89,7 @@ def test_rests_are_jittered_in_full() -> None:
         drawn.append((low, high))
         return low
 
-    assert PROVEN.broken(NOW, draw, slow=True).admits(NOW)
+    assert DOUBTED.broken(NOW, draw, slow=True).admits(NOW)
     assert drawn == [(0.0, 2.0)]
 
 

@@ -454,8 +454,22 @@ async def test_calls_that_are_out_together_count_as_one_fault(valkey: ValkeyServ
             await store.poll(KEY, known=0, lease=None)
 
 
+async def test_a_worker_without_keys_has_two_attempts(valkey: ValkeyServer) -> None:
+    """Also where the store has answered before: one late answer sends no fleet to the provider."""
+    url = valkey.connection_url
+    async with RedisKeyStore(
+        url, integrity_key=SECRET, clock=FakeClock(), uniform=max, timeout=0.05
+    ) as store:
+        await store.poll(KEY, known=0, lease=None)
+        with Redis.from_url(url) as admin:
+            admin.client_pause(200)
+            with pytest.raises(StoreUnavailable, match="timed out"):
+                await store.poll(KEY, known=0, lease=None)
+            assert await store.poll(KEY, known=0, lease=None) == Unchanged()
+
+
 async def test_calls_that_wait_behind_one_that_fails_are_not_tried(valkey: ValkeyServer) -> None:
-    """A frozen server costs a process one timeout, however many verifiers share the store."""
+    """A frozen server costs a process two timeouts, however many verifiers share the store."""
     url = valkey.connection_url
     async with RedisKeyStore(
         url, integrity_key=SECRET, clock=FakeClock(), uniform=max, timeout=0.05
@@ -468,7 +482,7 @@ async def test_calls_that_wait_behind_one_that_fails_are_not_tried(valkey: Valke
             outcomes = await asyncio.gather(*calls, return_exceptions=True)
         assert time.monotonic() - began < 4
         reasons = Counter(str(outcome).partition(" ")[0] for outcome in outcomes)
-        assert reasons == {"timed": 2, "left": 98}
+        assert reasons == {"timed": 3, "left": 97}
 
 
 async def test_a_late_call_that_is_given_up_lets_no_second_probe_out(valkey: ValkeyServer) -> None:

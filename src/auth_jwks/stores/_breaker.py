@@ -25,12 +25,13 @@ class CallFailedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Breaker:
-    """Closed, or open until a probe; it opens on one timeout or three errors in a row.
+    """Closed, or open until a probe; it opens on two timeouts or three errors in a row.
 
-    A store that never answered (`proven` is False) has two attempts: its first one connects.
+    After a timeout the store is `doubted`: there is one call at a time, until one decides. So a
+    worker without keys has its second attempt, and a frozen store holds few others.
     """
 
-    proven: bool = False
+    doubted: bool = False
     faults: int = 0
     rests: int = 0
     until: float = -inf
@@ -38,7 +39,7 @@ class Breaker:
 
     def admits(self, now: float) -> bool:
         """Whether a call may go out; while it is half open only one at a time."""
-        return not self.rests or (now >= self.until and not self.probing)
+        return not self._is_half_open() or (now >= self.until and not self.probing)
 
     def left(self, now: float) -> float:
         """Return the seconds until a probe may go out."""
@@ -46,11 +47,11 @@ class Breaker:
 
     def called(self) -> "Breaker":
         """Return the state while a call is out."""
-        return replace(self, probing=True) if self.rests else self
+        return replace(self, probing=True) if self._is_half_open() else self
 
     def answered(self) -> "Breaker":
         """Return the state after an answer."""
-        return Breaker(proven=True)
+        return CLOSED
 
     def given_up(self) -> "Breaker":
         """Return the state after a call that was cancelled by its caller: it proves nothing."""
@@ -60,10 +61,8 @@ class Breaker:
         self, now: float, uniform: Callable[[float, float], float], *, slow: bool
     ) -> "Breaker":
         """Return the state after a fault; `slow`: it was a timeout."""
-        faults = self.faults + 1
-        limit = 1 if self.rests else (1 if slow and self.proven else 2 if slow else ERRORS)
-        if faults < limit:
-            return replace(self, faults=faults)
+        if not self._is_half_open() and (slow or self.faults + 1 < ERRORS):
+            return replace(self, doubted=slow, faults=self.faults + 1)
         rest = min(LONGEST_REST, FIRST_REST * 2.0 ** min(self.rests, 10))
         return self._resting(now + uniform(0.0, rest))
 
@@ -71,5 +70,11 @@ class Breaker:
         """Return the state after a refusal that only an operator can change."""
         return self._resting(now + 2 * LONGEST_REST)
 
+    def _is_half_open(self) -> bool:
+        return self.doubted or self.rests > 0
+
     def _resting(self, until: float) -> "Breaker":
         return replace(self, faults=0, rests=self.rests + 1, until=until, probing=False)
+
+
+CLOSED = Breaker()

@@ -181,7 +181,7 @@ class RedisKeyStore:
     def _noted(self, fault: CallFailedError, before: Breaker) -> StoreUnavailable:
         """Draw the consequences of a fault; one that only forbids writes is none for the reads."""
         now = self._clock.monotonic()
-        if self._breaker.rests != before.rests:
+        if self._breaker != before:
             # Another of the calls that were out together has drawn them.
             return StoreUnavailable(fault.reason)
         match fault.kind:
