@@ -31,9 +31,9 @@ bench: .venv/bench/ready .venv/bench-040/ready $(PEERS:%=.venv/bench-%/ready)
 test: $(VERSIONS:%=test-%)
 
 $(VERSIONS:%=test-%): test-%: .venv/%/ready
-	@# Benchmarks are run with the lowest interpreter, so they are tested with it.
+	@# Demo and benchmarks are run with the lowest interpreter, so they are tested with it.
 	COVERAGE_FILE='$(CURDIR)/.venv/$*/coverage' .venv/$*/bin/python -m pytest --cov --numprocesses auto \
-		$(if $(filter $(LOWEST),$*),,--ignore-glob='*/test_benchmark*')
+		$(if $(filter $(LOWEST),$*),,--ignore-glob='*/test_benchmark*' --ignore-glob='*/test_*demo*')
 
 check: .venv/$(LOWEST)/ready .venv/demo/ready
 	$(BIN)/ruff check
