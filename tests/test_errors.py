@@ -7,13 +7,26 @@ import jwt
 import pytest
 
 from auth_jwks import errors
-from auth_jwks.errors import IssuerMismatchError, KeysUnavailableError, UnknownKeyError
+from auth_jwks.errors import (
+    IdentityUnavailableError,
+    InsufficientScopeError,
+    InvalidRequestError,
+    IssuerMismatchError,
+    KeysUnavailableError,
+    MissingTokenError,
+    UnknownKeyError,
+)
 
 EVERY_ERROR = [
     UnknownKeyError("no key fits"),
     IssuerMismatchError("another issuer"),
     KeysUnavailableError(),
     KeysUnavailableError("the provider is down", retry_after=1.5),
+    MissingTokenError("no bearer token"),
+    InvalidRequestError("malformed credentials"),
+    InsufficientScopeError("the token lacks a scope"),
+    IdentityUnavailableError(),
+    IdentityUnavailableError("Cloudflare is down", retry_after=1.5),
 ]
 
 
@@ -27,6 +40,12 @@ def test_the_module_exports_its_errors() -> None:
     """`__all__` names every error, sorted."""
     defined = {name for name, value in vars(errors).items() if isinstance(value, type)}
     assert errors.__all__ == sorted(defined)
+
+
+def test_no_error_is_forgotten() -> None:
+    """Each is among those below, and in the tree that the module draws."""
+    assert {type(error).__name__ for error in EVERY_ERROR} == set(errors.__all__)
+    assert [name for name in errors.__all__ if f"    {name} " not in (errors.__doc__ or "")] == []
 
 
 @pytest.mark.parametrize("error", EVERY_ERROR, ids=repr)
@@ -46,9 +65,18 @@ def test_errors_copy_and_pickle(error: Exception) -> None:
         assert vars(twin) == vars(error)
 
 
-def test_unavailable_keys_say_when_to_come_back() -> None:
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        (KeysUnavailableError, "the signing keys are unavailable"),
+        (IdentityUnavailableError, "the identity is unavailable"),
+    ],
+)
+def test_what_is_unavailable_says_when_to_come_back(
+    kind: type[KeysUnavailableError], message: str
+) -> None:
     """There is always a message and a number of seconds, chosen or by default."""
-    default = KeysUnavailableError()
-    assert (str(default), default.retry_after) == ("the signing keys are unavailable", 5.0)
-    chosen = KeysUnavailableError(message="the provider is down", retry_after=1.5)
+    default = kind()
+    assert (str(default), default.retry_after) == (message, 5.0)
+    chosen = kind(message="the provider is down", retry_after=1.5)
     assert (str(chosen), chosen.retry_after) == ("the provider is down", 1.5)

@@ -15,6 +15,7 @@ PURE = [
     "_headers",
     "_json",
     "_keys",
+    "_paths",
     "_settings",
     "_tokens",
     "_urls",

@@ -135,7 +135,7 @@ async def test_refusals(
     with deployed(alone, issuer, valkey.connection_url, port, tmp_path / "log"):
         refused = await answer(client, port, issuer.forge(aud="fleet"))
     assert refused.status_code == 401
-    assert refused.headers["WWW-Authenticate"] == 'Bearer error="invalid_token"'
+    assert 'error="invalid_token"' in refused.headers["WWW-Authenticate"]
     issuer.outage()
     port, nobody = free_port(), free_port()
     with deployed(alone, issuer, f"redis://127.0.0.1:{nobody}", port, tmp_path / "log"):

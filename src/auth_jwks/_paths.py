@@ -1,0 +1,54 @@
+"""Which paths are public: open to requests that bring no token.
+
+A router, a proxy and this module may each understand a path in a way of its own. So a path is
+public only if it is plain, which leaves one way to understand it. Pure: it knows no request.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Self
+
+from auth_jwks._settings import checked_strings
+
+__all__ = ["PublicPaths"]
+
+# Segments of unreserved characters and harmless delimiters (RFC 3986 §3.3), none empty or of
+# dots only. `%`, `\\` and `;` are what some decode, replace or cut at; `*` is taken for a pattern.
+PLAIN = re.compile(r"(?:/(?!\.+(?:/|\Z))[!$&'()+,\-.0-9:=@A-Z_a-z~]+)+/?|/")
+
+
+class PublicPaths:
+    """Exact paths, and prefixes that open themselves and what is below them."""
+
+    __slots__ = ("_below", "_exact")
+
+    def __init__(self, paths: Iterable[str], prefixes: Iterable[str]) -> None:
+        self._exact = frozenset((*paths, *prefixes))
+        self._below = tuple(f"{prefix}/" for prefix in prefixes)
+
+    @classmethod
+    def checked(cls, paths: Iterable[str], prefixes: Iterable[str]) -> Self | None:
+        """Return what was configured, None if nothing is public."""
+        paths = checked_strings("public_paths", paths)
+        prefixes = checked_strings("public_prefixes", prefixes)
+        if not all(PLAIN.fullmatch(path) for path in paths):
+            raise ValueError('public_paths: expected plain paths such as "/health"')
+        if not all(PLAIN.fullmatch(prefix) and prefix[-1] != "/" for prefix in prefixes):
+            raise ValueError(
+                'public_prefixes: expected plain paths such as "/docs", with no slash at the end'
+            )
+        return cls(paths, prefixes) if paths or prefixes else None
+
+    def opens(self, path: str, root_path: str = "", raw_path: bytes | None = None) -> bool:
+        """Tell whether a path is public; the three are those of an ASGI scope."""
+        route = routed(path, root_path)
+        if route not in self._exact and not route.startswith(self._below):
+            return False
+        return bool(PLAIN.fullmatch(path)) and (raw_path is None or b"%" not in raw_path)
+
+
+def routed(path: str, root_path: str) -> str:
+    """Return what an application mounted at `root_path` routes on, as Starlette understands it."""
+    below = path.removeprefix(root_path)
+    is_mounted = path.startswith(root_path) and below[:1] in {"", "/"}
+    return below if is_mounted else path

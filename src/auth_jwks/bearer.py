@@ -1,0 +1,158 @@
+"""Bearer tokens over HTTP (RFC 6750): what a request carries, and what a refusal says.
+
+Knows no web framework. `asgi`, `starlette` and `fastapi` answer with it, as Flask and Django can.
+"""
+
+import math
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import jwt
+
+from auth_jwks._settings import checked_strings, checked_text, checked_url
+from auth_jwks.errors import (
+    IdentityUnavailableError,
+    InsufficientScopeError,
+    InvalidRequestError,
+    IssuerMismatchError,
+    KeysUnavailableError,
+    MissingTokenError,
+)
+
+__all__ = [
+    "Challenge",
+    "Refusal",
+    "ScopesFrom",
+    "Verifier",
+    "bearer_token",
+    "granted",
+    "scopes_of",
+]
+
+# A challenge without a parameter is none (RFC 6750 §3).
+SOME_REALM = "api"
+LONGEST_WAIT = 86_400
+# What may stand between quotes without an escape (RFC 6750 §3), and one scope (RFC 6749 §3.3).
+QUOTABLE = re.compile(r"[ !#-\[\]-~]+")
+SCOPE = re.compile(r"[!#-\[\]-~]+")
+
+ScopesFrom = Callable[[Mapping[str, Any]], Iterable[str]]
+
+
+class Verifier(Protocol):
+    """Anything that verifies tokens: a `JWKS`, or what you put around one."""
+
+    async def verify_token(self, token: str, /) -> dict[str, Any]:
+        """Return the claims, or raise `jwt.InvalidTokenError`."""
+        ...
+
+
+def bearer_token(values: Sequence[str]) -> str:
+    """Return the token from the values of all `Authorization` headers of a request.
+
+    Raises `MissingTokenError` if there is none or it is of another scheme, and
+    `InvalidRequestError` for several headers or a malformed one.
+    """
+    if len(values) > 1:
+        raise InvalidRequestError("more than one set of credentials")
+    scheme, _, token = (values[0] if values else "").partition(" ")
+    if scheme.lower() != "bearer":
+        raise MissingTokenError("no bearer token")
+    token = token.strip(" ")
+    # A comma joins two headers into one (RFC 9110 §5.3). What else is amiss, the verifier finds.
+    if not token or not token.isascii() or " " in token or "," in token or "\t" in token:
+        raise InvalidRequestError("malformed credentials")
+    return token
+
+
+def scopes_of(claims: Mapping[str, Any]) -> frozenset[str]:
+    """Return what the token was granted: `scope` (RFC 8693 §4.2), else `scp` (Entra ID, Okta).
+
+    Each a string of words or a list of them; whatever else they hold grants nothing.
+    """
+    granted = claims.get("scope", claims.get("scp"))
+    if isinstance(granted, str):
+        return frozenset(granted.split(" ")) - {""}
+    if isinstance(granted, list):
+        return frozenset(scope for scope in granted if isinstance(scope, str))
+    return frozenset()
+
+
+def granted(claims: Mapping[str, Any], scopes_from: ScopesFrom) -> frozenset[str]:
+    """Return the scopes that `scopes_from` finds in the claims.
+
+    Raises `TypeError` for a bare string, whose letters would be the scopes.
+    """
+    found: object = scopes_from(claims)
+    if isinstance(found, (str, bytes)) or not isinstance(found, Iterable):
+        kind = type(found).__name__
+        raise TypeError(f"scopes_from: expected it to return a collection of strings, got {kind}")
+    return frozenset(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An answer to a request that is refused: fixed texts, nothing of the token or the fault."""
+
+    status: int
+    detail: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """What every refusal says of the protected resource (RFC 6750 §3).
+
+    `scopes` are those that it takes; `resource_metadata` is the URL of RFC 9728 §5.1. Without a
+    `realm` it is "api".
+    """
+
+    realm: str | None = None
+    scopes: Collection[str] = ()
+    resource_metadata: str | None = None
+
+    def __post_init__(self) -> None:
+        scopes = tuple(dict.fromkeys(checked_strings("scopes", self.scopes)))
+        object.__setattr__(self, "scopes", scopes)
+        if not all(SCOPE.fullmatch(scope) for scope in scopes):
+            raise ValueError('scopes: expected words of printable ASCII without " and \\')
+        for name, check in (("realm", checked_text), ("resource_metadata", checked_url)):
+            value = check(name, getattr(self, name))
+            if value is not None and not QUOTABLE.fullmatch(value):
+                raise ValueError(f'{name}: expected printable ASCII without " and \\')
+
+    def refusal(self, error: jwt.InvalidTokenError) -> Refusal:
+        """Return the answer: 401 and 403 for the caller to mend, 503 for whoever runs this."""
+        _, status, detail, code = next(each for each in ANSWERS if isinstance(error, each[0]))
+        if status == UNAVAILABLE:
+            wait = getattr(error, "retry_after", None)
+            return Refusal(status, detail, {} if wait is None else {"Retry-After": _whole(wait)})
+        parameters = {
+            "realm": self.realm or SOME_REALM,
+            "error": code,
+            "error_description": detail if code else None,
+            "scope": " ".join(self.scopes),
+            "resource_metadata": self.resource_metadata,
+        }
+        told = ", ".join(f'{name}="{value}"' for name, value in parameters.items() if value)
+        return Refusal(status, detail, {"WWW-Authenticate": f"Bearer {told}"})
+
+
+UNAVAILABLE = 503
+# Of each kind of error the status, the fixed text, and the code of RFC 6750 §3.1; first one wins.
+ANSWERS: tuple[tuple[type[jwt.InvalidTokenError], int, str, str | None], ...] = (
+    (KeysUnavailableError, UNAVAILABLE, "Temporarily unavailable", None),
+    (IdentityUnavailableError, UNAVAILABLE, "Temporarily unavailable", None),
+    (IssuerMismatchError, UNAVAILABLE, "Temporarily unavailable", None),
+    (MissingTokenError, 401, "Not authenticated", None),
+    (InvalidRequestError, 400, "Malformed credentials", "invalid_request"),
+    (InsufficientScopeError, 403, "Insufficient scope", "insufficient_scope"),
+    (jwt.ExpiredSignatureError, 401, "The token has expired", "invalid_token"),
+    (jwt.InvalidTokenError, 401, "Invalid token", "invalid_token"),
+)
+
+
+def _whole(seconds: float) -> str:
+    return str(math.ceil(min(LONGEST_WAIT, max(1.0, seconds))))

@@ -1,0 +1,165 @@
+"""Bearer tokens in FastAPI: a dependency with an OpenAPI security scheme."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Generic, Literal, TypedDict, TypeVar, Unpack, overload
+
+import jwt
+
+from auth_jwks._settings import checked_flag, checked_parts, checked_text
+from auth_jwks.bearer import (
+    Challenge,
+    Refusal,
+    ScopesFrom,
+    Verifier,
+    bearer_token,
+    granted,
+    scopes_of,
+)
+from auth_jwks.errors import InsufficientScopeError
+
+try:
+    from fastapi import HTTPException, WebSocketException
+    from fastapi.openapi.models import HTTPBearer
+    from fastapi.security import SecurityScopes
+    from fastapi.security.base import SecurityBase
+    from pydantic import BaseModel, ValidationError
+    from starlette.requests import HTTPConnection
+except ModuleNotFoundError as fault:
+    text = "auth_jwks.fastapi needs FastAPI: install auth-jwks[fastapi]"
+    raise ImportError(text, name=fault.name) from fault
+
+__all__ = ["JWTBearer"]
+
+DENIAL = "websocket.http.response"
+POLICY_VIOLATION = 1008
+
+ClaimsT = TypeVar("ClaimsT")
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+class _Options(TypedDict, total=False):
+    scopes_from: ScopesFrom
+    realm: str | None
+    resource_metadata: str | None
+    scheme_name: str | None
+    description: str | None
+
+
+class JWTBearer(SecurityBase, Generic[ClaimsT]):
+    """Verifies the bearer token of a request or a websocket, as `Depends` or `Security`."""
+
+    @overload
+    def __init__(
+        self: "JWTBearer[dict[str, Any]]",
+        verifier: Verifier,
+        *,
+        model: None = None,
+        auto_error: Literal[True] = True,
+        **options: Unpack[_Options],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: "JWTBearer[dict[str, Any] | None]",
+        verifier: Verifier,
+        *,
+        model: None = None,
+        auto_error: bool,
+        **options: Unpack[_Options],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: "JWTBearer[ModelT]",
+        verifier: Verifier,
+        *,
+        model: type[ModelT],
+        auto_error: Literal[True] = True,
+        **options: Unpack[_Options],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: "JWTBearer[ModelT | None]",
+        verifier: Verifier,
+        *,
+        model: type[ModelT],
+        auto_error: bool,
+        **options: Unpack[_Options],
+    ) -> None: ...
+    def __init__(
+        self,
+        verifier: Verifier,
+        *,
+        model: type[BaseModel] | None = None,
+        scopes_from: ScopesFrom = scopes_of,
+        auto_error: bool = True,
+        realm: str | None = None,
+        resource_metadata: str | None = None,
+        scheme_name: str | None = None,
+        description: str | None = None,
+    ) -> None:
+        """Give claims as a dict, or as a `model` that they must fit.
+
+        `auto_error=False` gives None where no credentials came and no scope is asked for.
+        `scopes_from` tells from the claims what is granted. `scheme_name` and `description` are
+        for OpenAPI, `realm` and `resource_metadata` for the challenge, as in `Challenge`.
+
+        Raises `ValueError` or `TypeError`, which name the parameter.
+        """
+        self.model = HTTPBearer(bearerFormat="JWT", description=description)
+        self.scheme_name = checked_text("scheme_name", scheme_name) or type(self).__name__
+        self._verifier = checked_parts(
+            "verifier", verifier, "a JWKS, or what has its verify_token", "verify_token"
+        )
+        self._claims_model = _checked_model(model)
+        self._scopes_from = checked_parts("scopes_from", scopes_from, "a function", "__call__")
+        self._auto_error = checked_flag("auto_error", auto_error)
+        self._challenge = Challenge(realm=realm, resource_metadata=resource_metadata)
+
+    async def __call__(self, connection: HTTPConnection, security: SecurityScopes) -> ClaimsT:
+        """Return the claims; FastAPI says which scopes the route asks for.
+
+        Raises `HTTPException` with the status and headers of the refusal. An exception of the
+        verifier that blames no token passes.
+        """
+        authorization = connection.headers.getlist("authorization")
+        try:
+            claims: ClaimsT = await self._claims(authorization, security.scopes)
+        except jwt.InvalidTokenError as error:
+            refusal = replace(self._challenge, scopes=security.scopes).refusal(error)
+        else:
+            return claims
+        # Out of the `except`, so that the fault is no context of what others may log.
+        raise _exception(refusal, connection)
+
+    async def _claims(self, authorization: Sequence[str], wanted: Sequence[str]) -> Any:
+        # Who is not known has no scopes, so a route that asks for some is closed to them.
+        if not (authorization or wanted or self._auto_error):
+            return None
+        claims = await self._verifier.verify_token(bearer_token(authorization))
+        if not claims:
+            raise TypeError("verifier: expected verify_token to return claims, or to raise")
+        result = claims if self._claims_model is None else _fitted(self._claims_model, claims)
+        if wanted and not granted(claims, self._scopes_from).issuperset(wanted):
+            raise InsufficientScopeError("the token lacks a scope")
+        return result
+
+
+def _checked_model(model: object) -> type[BaseModel] | None:
+    if model is None or (isinstance(model, type) and issubclass(model, BaseModel)):
+        return model
+    raise TypeError("model: expected a subclass of pydantic.BaseModel, or None")
+
+
+def _fitted(model: type[BaseModel], claims: dict[str, Any]) -> BaseModel:
+    try:
+        return model.model_validate(claims)
+    except ValidationError:
+        raise jwt.InvalidTokenError("the claims don't fit the model") from None
+
+
+def _exception(refusal: Refusal, connection: HTTPConnection) -> Exception:
+    """Return what FastAPI answers with; a server that can't deny a handshake only closes it."""
+    extensions = connection.scope.get("extensions") or {}
+    if connection.scope["type"] == "websocket" and DENIAL not in extensions:
+        return WebSocketException(POLICY_VIOLATION, refusal.detail)
+    return HTTPException(refusal.status, refusal.detail, dict(refusal.headers))
