@@ -5,15 +5,18 @@ ifeq ($(LOWEST),)
 $(error no Python >= 3.11 with the venv module here (Debian: apt install python3-venv))
 endif
 BIN := .venv/$(LOWEST)/bin
-VENVS := demo bench $(VERSIONS)
+VENVS := demo playground bench $(VERSIONS)
 # Other libraries, on the newest interpreter; old is auth-jwks 0.4.0, of our import name.
 PEERS := peers old
 
-.PHONY: demo bench test check clean $(VERSIONS:%=test-%)
+.PHONY: demo playground bench test check clean $(VERSIONS:%=test-%)
 
 demo: .venv/demo/ready
 	.venv/demo/bin/python examples/demo.py
 	.venv/demo/bin/python -m examples.fleet_demo
+
+playground: .venv/playground/ready
+	.venv/playground/bin/python -m examples.playground
 
 bench: .venv/bench/ready .venv/bench-040/ready $(PEERS:%=.venv/bench-%/ready)
 	@# One that misses a target keeps no other from being run.
@@ -24,6 +27,7 @@ bench: .venv/bench/ready .venv/bench-040/ready $(PEERS:%=.venv/bench-%/ready)
 	run verify $(foreach each,$(PEERS),--$(each)=.venv/bench-$(each)/bin/python); \
 	run refresh; \
 	run start; \
+	run middleware; \
 	run web; \
 	run page; \
 	exit $$failed
@@ -41,7 +45,8 @@ check: .venv/$(LOWEST)/ready .venv/demo/ready
 	$(BIN)/mypy
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports --no-logo
-	.venv/demo/bin/python -W error -c "import auth_jwks, auth_jwks.testing"
+	@# No web framework is installed there.
+	.venv/demo/bin/python -W error -c "import auth_jwks, auth_jwks.testing, auth_jwks.asgi, auth_jwks.cloudflare, auth_jwks.sync"
 
 clean:
 	rm -rf .venv .hypothesis .*_cache dist
@@ -51,7 +56,7 @@ $(VENVS:%=.venv/%/bin/python): .venv/%/bin/python:
 
 $(VENVS:%=.venv/%/ready): .venv/%/ready: pyproject.toml .venv/%/bin/python
 	.venv/$*/bin/python -m pip install -qq --upgrade pip
-	.venv/$*/bin/python -m pip install -qq --editable . --group $(or $(filter demo bench,$*),dev)
+	.venv/$*/bin/python -m pip install -qq --editable . --group $(or $(filter demo playground bench,$*),dev) $(if $(filter $(LOWEST),$*),--group floors)
 	touch $@
 
 $(PEERS:%=.venv/bench-%/bin/python): .venv/bench-%/bin/python:

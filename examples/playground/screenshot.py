@@ -1,0 +1,151 @@
+"""Takes the picture for the README: an outage, in headless Chromium.
+
+    python -m examples.playground.screenshot docs/playground.png
+
+Needs Selenium, Chromium and its driver; what drives the page here also drives its tests.
+"""
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.wait import WebDriverWait
+
+__all__ = ["CHROMIUM", "DRIVER", "Page", "browsing", "playing"]
+
+CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
+ROOT = Path(__file__).parents[2]
+PATIENCE = 10.0
+FLAGS = (
+    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--hide-scrollbars", "--no-proxy-server",
+)  # fmt: skip
+
+
+@contextmanager
+def playing(*options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Run the playground as a user does, on a free port; yields the process and the URL."""
+    command = [sys.executable, "-m", "examples.playground", *options]
+    with subprocess.Popen(  # noqa: S603 - this very interpreter
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            greeting = next(iter(process.stdout or ()), "")
+            if not greeting:
+                raise RuntimeError(process.communicate()[1])
+            yield process, greeting.split()[1]
+        finally:
+            process.kill()
+
+
+@contextmanager
+def browsing(width: int, height: int, *, scale: float = 1) -> Iterator[webdriver.Chrome]:
+    """Run a browser whose pages have that size, in CSS pixels."""
+    options = webdriver.ChromeOptions()
+    options.binary_location = str(CHROMIUM)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    with TemporaryDirectory() as profile:
+        for flag in (*FLAGS, f"--user-data-dir={profile}"):
+            options.add_argument(flag)
+        driver = webdriver.Chrome(options, Service(str(DRIVER)))
+        try:
+            Page(driver).resize(width, height, scale=scale)
+            yield driver
+        finally:
+            driver.quit()
+
+
+class Page:
+    """The playground in a browser, by what its user sees."""
+
+    def __init__(self, driver: webdriver.Chrome) -> None:
+        self.driver = driver
+
+    def resize(self, width: int, height: int, *, scale: float = 1) -> None:
+        """Show it in that size, in CSS pixels."""
+        size = {"width": width, "height": height, "deviceScaleFactor": scale, "mobile": False}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+
+    def find(self, selector: str) -> WebElement:
+        """Return the first element that a CSS selector matches."""
+        return self.driver.find_element(By.CSS_SELECTOR, selector)
+
+    def all(self, selector: str) -> list[WebElement]:
+        """Return every element that it matches."""
+        return self.driver.find_elements(By.CSS_SELECTOR, selector)
+
+    def click(self, selector: str) -> None:
+        """Click it."""
+        self.find(selector).click()
+
+    def until(self, condition: Callable[[], bool], meaning: str = "") -> None:
+        """Return once it holds; selenium's `TimeoutException` after ten seconds."""
+        wait = WebDriverWait(self.driver, PATIENCE, poll_frequency=0.02)
+        wait.until(lambda _: condition(), meaning)
+
+    def expect(self, selector: str, text: str) -> None:
+        """Return once the element says that."""
+        self.until(lambda: text in self.find(selector).text, f"{selector} to say {text!r}")
+
+    def sign_in(self) -> None:
+        """Get another token, and return once it is there."""
+        before = self.find("#token").text
+        self.click("#sign-in .primary")
+        self.until(lambda: self.find("#token").text != before, "another token")
+
+    def call(self, button: str = "[data-call=GET]") -> str:
+        """Click what calls the API, and return the status that it was answered with."""
+        answer = self.find("#answer")
+        before = answer.get_attribute("data-answers")
+        self.click(button)
+        self.until(lambda: answer.get_attribute("data-answers") != before, "an answer")
+        return self.find("#status").text
+
+
+def outage(page: Page) -> None:
+    """Let the page show what it is about: a provider that is down, and tokens that verify."""
+    page.sign_in()
+    page.call()
+    page.click("[data-keep=true]")
+    page.sign_in()
+    page.call("[data-call=GET]")
+    page.click("[name=worker][value=B]")
+    page.call()
+    page.click("[data-fault='503']")
+    page.click("[data-seconds='900']")
+    page.call()
+    page.expect("#workers section:last-child", "503; again")
+    page.call()
+
+
+def main() -> None:
+    """Take the picture."""
+    parser = argparse.ArgumentParser(description="take the picture of the playground")
+    parser.add_argument("path", type=Path)
+    parser.add_argument("--width", type=int, default=1280)
+    parser.add_argument("--height", type=int, default=800)
+    parser.add_argument("--scale", type=float, default=1.5)
+    parser.add_argument("--dark", action="store_true")
+    options = parser.parse_args()
+    with (
+        playing() as (_, url),
+        browsing(options.width, options.height, scale=options.scale) as driver,
+    ):
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if options.dark else "light"}
+        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
+        driver.get(url)
+        outage(Page(driver))
+        driver.save_screenshot(str(options.path))
+
+
+if __name__ == "__main__":
+    main()
