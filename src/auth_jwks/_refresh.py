@@ -17,9 +17,10 @@ from auth_jwks._freshness import (
     lifetime,
     noise_window,
 )
+from auth_jwks._http import FetchError
 from auth_jwks._keys import KeySet, UnusableKeySetError, parse_key_set
 from auth_jwks._sharing import Sharing
-from auth_jwks._source import FetchError, Source
+from auth_jwks._source import Source
 from auth_jwks.errors import IssuerMismatchError
 from auth_jwks.events import (
     DocumentRejected,

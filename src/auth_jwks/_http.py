@@ -1,0 +1,195 @@
+"""GETs within strict limits, by a client of the user's or one of our own: the httpx importer."""
+
+import asyncio
+import zlib
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import httpx
+
+from auth_jwks._clock import Clock
+from auth_jwks._headers import retry_after
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
+
+__all__ = ["HTTP", "MAX_BODY", "NOT_MODIFIED", "FetchError", "HTTPClient", "HTTPResponse", "Reply"]
+
+USER_AGENT = "auth-jwks"
+ACCEPT = "application/json, application/jwk-set+json, */*;q=0.1"
+MAX_BODY = 512 * 1024
+NOT_MODIFIED = httpx.codes.NOT_MODIFIED
+
+
+class HTTPResponse(Protocol):
+    """The part that is used of `httpx.Response`, or of httpx2's."""
+
+    @property
+    def status_code(self) -> int:
+        """The status."""
+        ...
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers, by name in any case."""
+        ...
+
+    @property
+    def is_stream_consumed(self) -> bool:
+        """Whether the body was read already: by a mock transport, or an event hook."""
+        ...
+
+    @property
+    def content(self) -> bytes:
+        """The body that was read, decompressed."""
+        ...
+
+    def aiter_raw(self) -> AsyncIterator[bytes]:
+        """Read the body as it comes, still compressed."""
+        ...
+
+
+class HTTPClient(Protocol):
+    """The part that is used of `httpx.AsyncClient`, or of httpx2's."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers that every request of the client carries."""
+        ...
+
+    def stream(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: dict[str, str],
+        timeout: float,
+        follow_redirects: bool,
+    ) -> AbstractAsyncContextManager[HTTPResponse]:
+        """Send a request; the response's body is read within the context."""
+        ...
+
+
+class FetchError(Exception):
+    """A document could not be had, or not be used; the argument says why.
+
+    `status` is that of an answer which refuses it.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        status: int | None = None,
+        retry_after: float | None = None,
+        transient: bool = False,
+    ) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.status = status
+        self.retry_after = retry_after
+        self.transient = transient
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer: 200 with its body, or 304 without."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class HTTP:
+    """One attempt at a time, by a client that was handed in or by one of our own per use."""
+
+    def __init__(self, client: HTTPClient | None, *, timeout: float, clock: Clock) -> None:
+        self._client = client
+        self._timeout = timeout
+        self._clock = clock
+        self._tls: SSLContext | None = None
+
+    @asynccontextmanager
+    async def client(self) -> AsyncIterator[HTTPClient]:
+        """Give a client for one use: no socket of our own outlives it, or passes to another loop.
+
+        Raises `FetchError`.
+        """
+        if self._client is not None:
+            yield self._client
+            return
+        async with await self._own_client() as client:
+            yield client
+
+    async def _own_client(self) -> httpx.AsyncClient:
+        try:
+            if self._tls is None:
+                # Reading the CA certificates takes 50 ms, which are not the event loop's.
+                self._tls = await asyncio.to_thread(httpx.create_ssl_context)
+            return httpx.AsyncClient(verify=self._tls)
+        except (OSError, ValueError, ImportError, httpx.InvalidURL) as fault:
+            # The environment: a CA file that can't be read, a proxy that httpx doesn't know.
+            failure = type(fault).__name__
+        raise FetchError(f"no HTTP client: {failure}")
+
+    async def get(
+        self, client: HTTPClient, url: str, headers: Mapping[str, str] | None = None
+    ) -> Reply:
+        """GET once, with these headers too; raises `FetchError` for all but 200 and an asked 304.
+
+        Nothing of the request is in the error, or in what led to it.
+        """
+        try:
+            return await self._exchange(client, url, headers or {})
+        except FetchError:
+            raise
+        except Exception as fault:  # noqa: BLE001 - a handed-in client may raise anything
+            # Raised below, outside the handler: httpx's exceptions carry the request's headers.
+            failure = type(fault).__name__
+        raise FetchError(f"the request failed: {failure}", transient=True)
+
+    async def _exchange(self, client: HTTPClient, url: str, headers: Mapping[str, str]) -> Reply:
+        sent = {"accept": ACCEPT, "accept-encoding": "gzip, identity;q=0.5", **headers}
+        if client.headers.get("user-agent", "python-httpx").startswith("python-httpx"):
+            sent["user-agent"] = USER_AGENT
+        request = client.stream(
+            "GET", url, headers=sent, timeout=self._timeout, follow_redirects=False
+        )
+        async with request as response:
+            status = response.status_code
+            if "if-none-match" in sent and status == NOT_MODIFIED:
+                return Reply(status, response.headers, b"")
+            if status != httpx.codes.OK:
+                raise self._refused(status, response.headers)
+            return Reply(status, response.headers, await _body(response))
+
+    def _refused(self, status: int, headers: Mapping[str, str]) -> FetchError:
+        wait = retry_after(headers.get("retry-after", ""), self._clock.time())
+        transient = status == httpx.codes.TOO_MANY_REQUESTS or httpx.codes.is_server_error(status)
+        reason = f"HTTP status {status}"
+        return FetchError(reason, status=status, retry_after=wait, transient=transient)
+
+
+async def _body(response: HTTPResponse) -> bytes:
+    """Return the body, decompressed by a decoder that stops at the limit (no zip bombs)."""
+    if response.is_stream_consumed:
+        _refuse_oversize(len(response.content))
+        return response.content
+    encoding = response.headers.get("content-encoding", "identity").lower()
+    if encoding not in {"identity", "gzip", "x-gzip", "deflate"}:
+        raise FetchError("the response has an unknown content encoding")
+    inflate = None if encoding == "identity" else zlib.decompressobj(zlib.MAX_WBITS | 32)
+    sent, body = 0, bytearray()
+    async for chunk in response.aiter_raw():
+        sent += len(chunk)
+        body += chunk if inflate is None else inflate.decompress(chunk, MAX_BODY + 1)
+        # What was sent counts too: a decoder may swallow, and keep, bytes without end.
+        _refuse_oversize(max(sent, len(body)))
+    return bytes(body)
+
+
+def _refuse_oversize(size: int) -> None:
+    if size > MAX_BODY:
+        raise FetchError(f"the response is larger than {MAX_BODY} bytes")

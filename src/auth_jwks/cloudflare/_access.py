@@ -1,0 +1,208 @@
+"""Who stands behind a token of Cloudflare Access: a person, or a machine with a service token."""
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import jwt
+
+from auth_jwks._clock import SYSTEM_CLOCK, Clock
+from auth_jwks._http import HTTPClient
+from auth_jwks._settings import checked_strings
+from auth_jwks._status import Status
+from auth_jwks._tokens import compact
+from auth_jwks._verifier import JWKS
+from auth_jwks.cloudflare._identity import Identity, IdentitySource
+from auth_jwks.events import Observer
+from auth_jwks.stores.base import KeyStore
+
+__all__ = ["CloudFlareTokenValidation", "ServiceToken", "User"]
+
+# A DNS label (RFC 1123 §2.1), so that nothing in it can lead to another host.
+TEAM = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII | re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A person. Its repr holds no more than `sub`, lest the rest end up in a log.
+
+    `exists_identity` says that Cloudflare keeps a profile, which `get_identity` fetches.
+    """
+
+    sub: str
+    email: str = field(repr=False)
+    country: str | None = field(default=None, repr=False)
+    exists_identity: bool = field(default=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceToken:
+    """A machine; `common_name` is the client id of its service token."""
+
+    common_name: str
+
+
+class CloudFlareTokenValidation:
+    """Verifies the application tokens of one Cloudflare Access team.
+
+    `https://<team>.cloudflareaccess.com` is their issuer, and publishes the keys.
+    """
+
+    def __init__(
+        self,
+        *,
+        aud: str | Iterable[str],
+        team: str,
+        allowed_algorithms: Collection[str] | None = None,
+        cache_ttl: float = 900,
+        leeway: float = 30.0,
+        retries: int = 3,
+        timeout: float = 5.0,
+        store: KeyStore | None = None,
+        max_stale: float = 86_400,
+        token_cache_size: int = 1024,
+        http_client: HTTPClient | None = None,
+        observer: Observer | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        """Check the configuration; nothing is fetched before it is needed.
+
+        `aud` is the audience tag of the application, or several: without one, a token for any
+        application of the team would do. `timeout` bounds a refresh of the keys, and a call of
+        `get_identity`. The rest is as in `JWKS`.
+
+        Raises `ValueError` or `TypeError`, which name the parameter and what was expected.
+        """
+        self._issuer = f"https://{_checked_team(team)}.cloudflareaccess.com"
+        self._jwks = JWKS(
+            jwks_uri=self.cert_url,
+            issuer=self._issuer,
+            aud=_checked_aud(aud),
+            allowed_algorithms=allowed_algorithms,
+            cache_ttl=cache_ttl,
+            leeway=leeway,
+            retries=retries,
+            timeout=timeout,
+            store=store,
+            max_stale=max_stale,
+            token_cache_size=token_cache_size,
+            http_client=http_client,
+            observer=observer,
+            clock=clock,
+        )
+        self._identities = IdentitySource(
+            self.identity_url, timeout=timeout, http_client=http_client, clock=clock
+        )
+
+    def __repr__(self) -> str:
+        return f"CloudFlareTokenValidation({self._jwks!r})"
+
+    @property
+    def issuer(self) -> str:
+        """What the `iss` of tokens must be: the team's domain."""
+        return self._issuer
+
+    @property
+    def cert_url(self) -> str:
+        """Where the keys are."""
+        return f"{self._issuer}/cdn-cgi/access/certs"
+
+    @property
+    def identity_url(self) -> str:
+        """Where `get_identity` asks."""
+        return f"{self._issuer}/cdn-cgi/access/get-identity"
+
+    async def verify_token(self, token: str) -> dict[str, Any]:
+        """Return the claims of a valid token, be it of a person or of a machine.
+
+        Raises `jwt.InvalidTokenError`, and `KeysUnavailableError` if the keys can't be had.
+        """
+        return await self._jwks.verify_token(token)
+
+    async def verify_user(self, token: str) -> User:
+        """Return the person whom a valid token speaks for.
+
+        Raises as `verify_token`; a machine's token raises `jwt.MissingRequiredClaimError`.
+        """
+        claims = await self._jwks.verify_token(token)
+        email, sub = _text(claims, "email"), _text(claims, "sub")
+        country = claims.get("country")
+        return User(
+            sub,
+            email,
+            country if isinstance(country, str) else None,
+            bool(claims.get("identity_nonce")),
+        )
+
+    async def verify_email(self, token: str) -> str:
+        """Return the email address of the person; raises as `verify_user`."""
+        return (await self.verify_user(token)).email
+
+    async def verify_service_token(self, token: str) -> ServiceToken:
+        """Return the machine that a valid token speaks for.
+
+        Raises as `verify_token`; a person's token raises `jwt.MissingRequiredClaimError`.
+        """
+        claims = await self._jwks.verify_token(token)
+        # Only a machine's has an empty `sub`; a person may have a `common_name`, by certificate.
+        if claims["sub"] or "email" in claims:
+            raise jwt.MissingRequiredClaimError("common_name")
+        return ServiceToken(_text(claims, "common_name"))
+
+    async def get_identity(self, token: str) -> Identity:
+        """Return Cloudflare's profile of the user; asked only with a token that is valid here.
+
+        Raises as `verify_token`, `jwt.InvalidTokenError` also if Cloudflare has ended the session;
+        `IdentityUnavailableError` if it does not tell.
+        """
+        await self._jwks.verify_token(token)
+        return await self._identities.identity(compact(token))
+
+    async def refresh(self, *, force: bool = False) -> None:
+        """Make sure that the keys are fresh: a warm-up; with `force`, fetched after this call.
+
+        Raises `KeysUnavailableError`.
+        """
+        await self._jwks.refresh(force=force)
+
+    def status(self) -> Status:
+        """Return the state of the keys, without I/O."""
+        return self._jwks.status()
+
+    async def close(self) -> None:
+        """Give up what was opened here; a second call does nothing."""
+        await self._jwks.close()
+
+    aclose = close
+
+    async def __aenter__(self) -> Self:
+        await self._jwks.__aenter__()
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        await self.close()
+
+
+def _checked_team(team: object) -> str:
+    if not isinstance(team, str):
+        raise TypeError(f"team: expected a string, got {type(team).__name__}")
+    if not TEAM.fullmatch(team):
+        raise ValueError("team: expected a name of ASCII letters, digits and inner hyphens")
+    return team
+
+
+def _checked_aud(aud: object) -> tuple[str, ...]:
+    if aud is None:
+        raise TypeError("aud: expected the audience tag of the application")
+    tags = checked_strings("aud", (aud,) if isinstance(aud, str) else aud)
+    if not tags:
+        raise ValueError("aud: expected at least one audience tag")
+    return tags
+
+
+def _text(claims: Mapping[str, Any], name: str) -> str:
+    value = claims.get(name)
+    if not isinstance(value, str) or not value:
+        raise jwt.MissingRequiredClaimError(name)
+    return value

@@ -1,0 +1,129 @@
+"""Cloudflare Access in front of any ASGI application, whatever its framework."""
+
+import logging
+import re
+from collections.abc import Awaitable, Callable, Iterable
+
+import jwt
+
+from auth_jwks._settings import checked_parts
+from auth_jwks.asgi import ASGIApp, Receive, Scope, Send, refuse
+from auth_jwks.bearer import Challenge, Refusal
+from auth_jwks.errors import MissingTokenError
+
+__all__ = ["CfaAuthMiddleware"]
+
+logger = logging.getLogger("auth_jwks")
+
+UNAVAILABLE = 503
+# A 401 needs one (RFC 9110 §15.5.2). This is what Cloudflare sends; browsers don't prompt for it.
+CHALLENGE = {"WWW-Authenticate": "Cloudflare-Access"}
+NO_TOKEN = Refusal(401, "Invalid CFA Token", CHALLENGE)
+BAD_TOKEN = Refusal(401, "CFA token verification failed", CHALLENGE)
+BEARER = Challenge()
+# A token (RFC 9110 §5.6.2), which names of headers and of cookies are.
+NAME = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)
+
+Headers = Iterable[tuple[bytes, bytes]]
+
+
+class CfaAuthMiddleware:
+    """Lets a request through to `app` if it brings a good token of Cloudflare Access.
+
+    What `verify_token` returned is in `scope["state"]["user"]`, Starlette's `request.state.user`.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        verify_token: Callable[[str], Awaitable[object]] | None = None,
+        dev_user: object | None = None,
+        header_name: str = "Cf-Access-Jwt-Assertion",
+        cookie_name: str = "CF_Authorization",
+    ) -> None:
+        """Check the configuration.
+
+        `verify_token` takes a token and returns whom it speaks for, or raises
+        `jwt.InvalidTokenError`. The token is in the header, or in the cookie if there is no such
+        header. With `dev_user` nothing is verified, and every request is that user's.
+
+        Raises `ValueError` or `TypeError`, which name the parameter and what was expected.
+        """
+        if verify_token is None and not dev_user:
+            raise ValueError("verify_token, dev_user: expected one of them")
+        if verify_token is not None:
+            checked_parts("verify_token", verify_token, "an async function", "__call__")
+        if dev_user:
+            logger.warning(
+                "CfaAuthMiddleware: dev_user is given, so authentication is bypassed: whoever "
+                "reaches this application is let in"
+            )
+        self.app = app
+        self._verify_token = verify_token
+        self._dev_user = dev_user or None  # `debug and User(...)` is False in production
+        self._header = _checked_name("header_name", header_name).lower()
+        self._cookie = _checked_name("cookie_name", cookie_name)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, with its user, or refuse it."""
+        kind = scope["type"]
+        if kind == "lifespan":
+            await self.app(scope, receive, send)
+            return
+        if kind not in {"http", "websocket"}:
+            raise ValueError("scope: expected type http, websocket or lifespan")
+        try:
+            user = await self._user(scope)
+        except jwt.InvalidTokenError as error:
+            logger.debug("CfaAuthMiddleware refused a request: %s", type(error).__name__)
+            refusal = _refusal(error)
+        else:
+            scope.setdefault("state", {})["user"] = user
+            await self.app(scope, receive, send)
+            return
+        await refuse(refusal, scope, receive, send)
+
+    async def _user(self, scope: Scope) -> object:
+        if self._dev_user is not None or self._verify_token is None:
+            return self._dev_user
+        user = await self._verify_token(self._token(scope.get("headers", ())))
+        if not user:
+            raise TypeError("verify_token: expected it to return a user, or to raise")
+        return user
+
+    def _token(self, headers: Headers) -> str:
+        """Return the token of a request; a header that is there is the only one that counts."""
+        found = [value for name, value in headers if name == self._header]
+        if len(found) > 1:
+            raise jwt.DecodeError("more than one token")
+        token = found[0] if found else self._in_cookies(headers)
+        if not token:
+            raise MissingTokenError("no token")
+        return token.decode("latin-1")
+
+    def _in_cookies(self, headers: Headers) -> bytes:
+        """Return the first cookie of the name: that of the longest path (RFC 6265 §5.4)."""
+        for field, value in headers:
+            if field == b"cookie":  # several in HTTP/2 (RFC 9113 §8.2.3)
+                for pair in value.split(b";"):
+                    name, _, content = pair.strip(b" \t").partition(b"=")
+                    if name == self._cookie:
+                        return content
+        return b""
+
+
+def _refusal(error: jwt.InvalidTokenError) -> Refusal:
+    """Return the answer: 503 for whoever runs this to mend, 401 for all else."""
+    refusal = BEARER.refusal(error)
+    if refusal.status == UNAVAILABLE:
+        return refusal
+    return NO_TOKEN if isinstance(error, MissingTokenError) else BAD_TOKEN
+
+
+def _checked_name(parameter: str, name: object) -> bytes:
+    if not isinstance(name, str):
+        raise TypeError(f"{parameter}: expected a string, got {type(name).__name__}")
+    if not NAME.fullmatch(name):
+        raise ValueError(f'{parameter}: expected a name such as "CF_Authorization"')
+    return name.encode()

@@ -1,0 +1,107 @@
+"""One GET, whatever it is for; `test_source` has what all of a refresh makes of it."""
+
+import asyncio
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from auth_jwks._clock import SYSTEM_CLOCK
+from auth_jwks._http import HTTP, NOT_MODIFIED, FetchError, HTTPClient
+from auth_jwks.testing import FakeIssuer
+
+
+@pytest.fixture(autouse=True)
+def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("no_proxy", "*")
+
+
+@pytest.fixture
+def provider() -> Iterator[FakeIssuer]:
+    """Return a provider that serves on loopback."""
+    with FakeIssuer(algorithm="ES256") as provider:
+        yield provider
+
+
+def http_of(client: HTTPClient | None = None) -> HTTP:
+    """Return what is tested."""
+    return HTTP(client, timeout=5.0, clock=SYSTEM_CLOCK)
+
+
+async def test_headers_are_added_or_replace_ours(provider: FakeIssuer) -> None:
+    """What a caller sends goes along, in place of what would be sent."""
+    asking = http_of()
+    async with asking.client() as client:
+        await asking.get(client, provider.jwks_uri)
+        await asking.get(client, provider.jwks_uri, {"accept": "text/plain", "cookie": "a=b"})
+    first, second = (request.headers for request in provider.requests)
+    assert first["accept"].startswith("application/json, ")
+    assert "cookie" not in first
+    assert (second["accept"], second["cookie"]) == ("text/plain", "a=b")
+    assert second["accept-encoding"] == first["accept-encoding"] == "gzip, identity;q=0.5"
+
+
+async def test_not_modified_must_have_been_asked_for(provider: FakeIssuer) -> None:
+    """A 304 answers `If-None-Match`, and is a failure otherwise."""
+    asking = http_of()
+    async with asking.client() as client:
+        tag = (await asking.get(client, provider.jwks_uri)).headers["etag"]
+        reply = await asking.get(client, provider.jwks_uri, {"if-none-match": tag})
+        assert (reply.status, reply.body) == (NOT_MODIFIED, b"")
+        provider.outage(304)
+        with pytest.raises(FetchError, match="HTTP status 304"):
+            await asking.get(client, provider.jwks_uri)
+
+
+@pytest.mark.parametrize(
+    ("status", "transient"), [(302, False), (401, False), (429, True), (500, True)]
+)
+async def test_a_refusal_tells_its_status(
+    provider: FakeIssuer, status: int, *, transient: bool
+) -> None:
+    """And whether another attempt may help, and when."""
+    provider.outage(status, retry_after=7)
+    asking = http_of()
+    async with asking.client() as client:
+        with pytest.raises(FetchError) as caught:
+            await asking.get(client, provider.jwks_uri)
+    fault = caught.value
+    assert (fault.status, fault.transient, fault.retry_after) == (status, transient, 7)
+
+
+async def test_a_failure_has_no_status(provider: FakeIssuer) -> None:
+    """Without an answer there is none, nor in an answer that can't be used."""
+    asking = http_of()
+    async with asking.client() as client:
+        provider.junk(b"", encoding="br", times=1)
+        for _ in range(2):
+            with pytest.raises(FetchError) as caught:
+                await asking.get(client, provider.jwks_uri)
+            assert caught.value.status is None
+            provider.refuse()
+
+
+def test_a_client_of_ours_is_for_one_use(provider: FakeIssuer) -> None:
+    """It is closed after it, so that another event loop gets one of its own."""
+    asking = http_of()
+
+    async def use() -> httpx.AsyncClient:
+        async with asking.client() as client:
+            assert isinstance(client, httpx.AsyncClient)
+            await asking.get(client, provider.jwks_uri)
+            return client
+
+    first, second = asyncio.run(use()), asyncio.run(use())
+    assert first is not second
+    assert first.is_closed
+    assert second.is_closed
+
+
+async def test_a_client_handed_in_stays_open() -> None:
+    """It is the one that is used, each time."""
+    async with httpx.AsyncClient() as own:
+        asking = http_of(own)
+        for _ in range(2):
+            async with asking.client() as client:
+                assert client is own
+        assert not own.is_closed
