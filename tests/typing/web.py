@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, assert_type
 
+import jwt
 from fastapi import Depends, FastAPI, Security
 from fastapi.security import SecurityScopes
 from pydantic import BaseModel
@@ -15,6 +16,12 @@ from starlette.requests import HTTPConnection
 from auth_jwks import JWKS
 from auth_jwks.asgi import JWTAuthMiddleware
 from auth_jwks.bearer import Refusal, Verifier, scopes_of
+from auth_jwks.cloudflare import (
+    CfaAuthMiddleware,
+    CloudFlareTokenValidation,
+    ServiceToken,
+    User,
+)
 from auth_jwks.fastapi import JWTBearer
 from auth_jwks.starlette import JWTAuthBackend, TokenRefusedError, TokenUser
 
@@ -91,11 +98,11 @@ JWTBearer(jwks, model=dict)  # type: ignore[type-var]
 JWTBearer(jwks, relm="api")  # type: ignore[call-overload]
 
 app = FastAPI(dependencies=[Security(bearer, scopes=["read"])])
-User = Annotated[Claims, Depends(model)]
+Caller = Annotated[Claims, Depends(model)]
 
 
 @app.get("/")
-async def me(user: User, again: Annotated[Claims | None, Security(optional_model)]) -> str:
+async def me(user: Caller, again: Annotated[Claims | None, Security(optional_model)]) -> str:
     """Read claims with their types."""
     assert_type(user.sub, str)
     return again.sub if again else user.sub
@@ -107,3 +114,30 @@ async def call(conn: HTTPConnection) -> None:
     assert_type(await bearer(conn, scopes), dict[str, Any])
     assert_type(await model(conn, scopes), Claims)
     assert_type(await optional(conn, scopes), dict[str, Any] | None)
+
+
+# Cloudflare Access.
+
+cfa = CloudFlareTokenValidation(aud="tag", team="team")
+guarded = Starlette(middleware=[Middleware(CfaAuthMiddleware, verify_token=cfa.verify_user)])
+guarded.add_middleware(CfaAuthMiddleware, verify_token=cfa.verify_token, cookie_name="other")
+FastAPI().add_middleware(CfaAuthMiddleware, dev_user=User("sub", "alice@example.com"))
+CloudFlareTokenValidation("tag", "team")  # type: ignore[call-arg]
+CloudFlareTokenValidation(team="team")  # type: ignore[call-arg]
+
+
+async def either(token: str) -> User | ServiceToken:
+    """Take people and machines."""
+    try:
+        return await cfa.verify_user(token)
+    except jwt.MissingRequiredClaimError:
+        return await cfa.verify_service_token(token)
+
+
+CfaAuthMiddleware(guarded, verify_token=either)
+
+
+async def ask(token: str) -> None:
+    """Ask for everything there is."""
+    assert_type(await cfa.verify_email(token), str)
+    assert_type((await cfa.get_identity(token)).is_warp, bool | None)
