@@ -64,8 +64,13 @@ def test_the_public_modules_are_these() -> None:
     """A new module without an underscore is a promise."""
     assert PUBLIC == [
         "auth_jwks",
+        "auth_jwks.asgi",
+        "auth_jwks.bearer",
+        "auth_jwks.cloudflare",
         "auth_jwks.errors",
         "auth_jwks.events",
+        "auth_jwks.fastapi",
+        "auth_jwks.starlette",
         "auth_jwks.stores",
         "auth_jwks.stores.base",
         "auth_jwks.stores.file",
@@ -74,6 +79,7 @@ def test_the_public_modules_are_these() -> None:
         "auth_jwks.stores.record",
         "auth_jwks.stores.redis",
         "auth_jwks.stores.sealed",
+        "auth_jwks.sync",
         "auth_jwks.testing",
         "auth_jwks.testing.chaos",
         "auth_jwks.testing.clock",

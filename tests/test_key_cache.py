@@ -1304,3 +1304,50 @@ async def test_a_process_may_fork(moment: str, fetches: int) -> None:
         await process.communicate()
         assert process.returncode == 0
         assert issuer.jwks_requests == fetches
+
+
+# A glance from another thread.
+
+
+async def test_a_glance_changes_nothing(hire: Hire, clock: FakeClock, issuer: FakeIssuer) -> None:
+    """It tells, of keys of any age, what `ready` returns, and whether that has more to do."""
+    worker = hire(max_stale=100.0)
+
+    def glance() -> tuple[bool, bool]:
+        held, is_due = worker.cache.glance(clock.monotonic())
+        assert held is None or [key.kid for key in held.keys.keys] == ["first"]
+        return held is not None, is_due
+
+    assert glance() == (False, False)
+    await worker.verify()
+    assert glance() == (True, False)
+    clock.advance(46)  # a look into the store is due
+    assert glance() == (True, True)
+    assert worker.at_once == ["first"]
+    await worker.landed()
+    assert glance() == (True, False)
+    issuer.outage()
+    issuer.reset()
+    clock.advance(700)
+    assert glance() == (True, True)
+    clock.advance(154)
+    assert glance() == (False, False), "there is a refresh to wait for"
+    assert issuer.requests == ()
+    await worker.verify()
+    assert glance() == (True, True), "stale, and nobody may refresh"
+    clock.advance(99)
+    await worker.verify()
+    assert glance() == (True, True)
+    clock.advance(1)
+    assert glance() == (False, False)
+
+
+async def test_a_glance_at_another_issuer(hire: Hire, clock: FakeClock, issuer: FakeIssuer) -> None:
+    """Leaves no stale keys."""
+    worker = hire()
+    await worker.verify()
+    issuer.announce(issuer="https://other.test")
+    clock.advance(901)
+    with pytest.raises(IssuerMismatchError):
+        await worker.verify()
+    assert worker.cache.glance(clock.monotonic()) == (None, False)

@@ -4,7 +4,9 @@ import asyncio
 import json
 import random
 import sys
+import threading
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from types import FrameType
 from typing import Any
 
@@ -17,7 +19,7 @@ from hypothesis import strategies as st
 from auth_jwks import JWKS
 from auth_jwks._keys import KeySet, parse_key_set
 from auth_jwks._refresh import Held
-from auth_jwks._token_cache import SeenToken, TokenCache, ticket
+from auth_jwks._token_cache import SeenToken, ThreadedTokenCache, TokenCache, ticket
 from auth_jwks._tokens import signer
 from auth_jwks.testing import FakeClock, FakeIssuer, SigningKey
 
@@ -195,6 +197,95 @@ def test_replaced_token_is_counted_once() -> None:
         cache.put("name", seen(size))
         cache.put("other", seen(1))
     assert len(cache) == 2
+
+
+def test_cleared_cache_begins_anew() -> None:
+    """It knows no token, and has all its room."""
+    cache = TokenCache(2)
+    for _ in range(2):
+        for name in range(2):
+            cache.put(name, seen(1000))
+        assert len(cache) == 2
+        cache.clear()
+        assert (cache.get(0), len(cache)) == (None, 0)
+
+
+def fill(cache: TokenCache, cost: int) -> int:
+    """Return how many tokens of that cost the cache keeps, of those that come last."""
+    size = (cost - 512) // 2 - len(seen().payload)
+    for number in range(100):
+        cache.put(("fill", number), seen(size))
+    return len(cache)
+
+
+def test_cache_of_threads_is_one() -> None:
+    """What was put is got, and the least recently used leave first."""
+    cache, token = ThreadedTokenCache(2), seen()
+    cache.put("used", token)
+    cache.put("old", seen())
+    assert cache.get("used") is token
+    assert cache.get("another") is None
+    cache.put("new", seen())
+    assert [cache.get(name) is not None for name in ("old", "used", "new")] == [False, True, True]
+
+
+def test_threads_lose_no_byte() -> None:
+    """However they get in each other's way, the bounds hold, during and after."""
+    cache = ThreadedTokenCache(10)
+    tokens = {name: seen(name * 100, sub=str(name)) for name in range(30)}
+    names = random.sample([*tokens] * 20, 600)
+
+    def work(start: int) -> int:
+        faults = 0
+        for name in names[start:] + names[:start]:
+            found = cache.get(name)
+            faults += found is not None and found is not tokens[name]
+            cache.put(name, tokens[name])
+            faults += len(cache) > 10
+        return faults
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(6) as pool:
+            assert sum(pool.map(work, range(6))) == 0
+    finally:
+        sys.setswitchinterval(before)
+    # 40,960 bytes in all: a fifth of 8,194 does not fit, one of 8,192 does, and not one more.
+    assert (fill(cache, 8194), fill(cache, 8192), fill(cache, 4096)) == (4, 5, 10)
+
+
+@pytest.mark.parametrize("amid_a_change", [True, False])
+def test_child_process_keeps_the_cache(*, amid_a_change: bool) -> None:
+    """But one that another thread was changing at the fork: that is empty, and usable."""
+    cache, name = ThreadedTokenCache(2), SlowName()
+    cache.put("name", seen())
+    thread = threading.Thread(target=cache.put, args=(name, seen()))
+    if amid_a_change:
+        thread.start()
+        assert name.asked.wait(5)
+    cache.forked()
+    assert (cache.get("name") is None) is amid_a_change
+    cache.put("name", seen())
+    assert cache.get("name") is not None
+    name.goes_on.set()
+    if amid_a_change:
+        thread.join()
+
+
+class SlowName:
+    """A name that takes its time to be looked up."""
+
+    def __init__(self) -> None:
+        self.asked, self.goes_on = threading.Event(), threading.Event()
+
+    def __hash__(self) -> int:
+        self.asked.set()
+        assert self.goes_on.wait(5)
+        return 7
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
 
 
 class Pair:

@@ -74,6 +74,18 @@ class KeyCache:
         decision = self._decide(now)
         return self._serve(decision, now) if isinstance(decision, Serve) else None
 
+    def glance(self, now: float) -> tuple[Held | None, bool]:
+        """Return the keys if `ready` would too, and whether it has more to do than that.
+
+        From any thread: it changes nothing. Of stale keys it is sure only while nobody may refresh.
+        """
+        held, failure = self._refresher.held, self._failure
+        if now < held.life.expires:
+            return held, now >= held.life.refresh_at or now >= self._poll_at
+        mismatch = failure is not None and failure.mismatch
+        may_serve = now < min(held.life.dies, self._not_before) and not mismatch
+        return (held, True) if may_serve else (None, False)
+
     async def ensure(self) -> Held:
         """Return usable keys, waiting for a refresh as long as the rules say."""
         while True:

@@ -1,18 +1,22 @@
 """Tokens seen before: the same token again needs no second signature check."""
 
 import marshal
+import os
+import threading
 from collections import OrderedDict
 from collections.abc import Hashable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
+from weakref import WeakSet
 
 from auth_jwks._json import strict_object
 from auth_jwks._keys import Key
 from auth_jwks._refresh import Held
 from auth_jwks._tokens import MAX_TOKEN, validity
 
-__all__ = ["SeenToken", "TokenCache", "ticket"]
+__all__ = ["SeenToken", "ThreadedTokenCache", "TokenCache", "ticket"]
 
 OVERHEAD = 512
 BYTES_PER_ENTRY = 4096
@@ -102,6 +106,53 @@ class TokenCache:
         self._seen[name] = token
         while len(self._seen) > self._size or self._bytes > self._limit:
             self._bytes -= _cost(self._seen.popitem(last=False)[1])
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._seen.clear()
+        self._bytes = 0
+
+
+class ThreadedTokenCache(TokenCache):
+    """A token cache for threads, behind a lock that no child process inherits as held."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self._lock = threading.Lock()
+        _THREADED.add(self)
+
+    def get(self, name: Hashable) -> SeenToken | None:
+        """Return what is known of the token, None if nothing is."""
+        with self._lock:
+            # Not taken out and put back: a signal handler may raise between the two.
+            seen = self._seen.get(name)
+            if seen is not None:
+                self._seen.move_to_end(name)
+            return seen
+
+    def put(self, name: Hashable, token: SeenToken) -> None:
+        """Remember the token, if it fits at all."""
+        with self._lock:
+            super().put(name, token)
+
+    def forked(self) -> None:
+        """Begin anew in a child, if another thread was amid a change when it was forked."""
+        if self._lock.locked():
+            self.clear()
+        # In any case: a thread that has just got the lock, and not run since, doesn't show.
+        self._lock = threading.Lock()
+
+
+_THREADED: WeakSet[ThreadedTokenCache] = WeakSet()
+
+
+def _forked() -> None:
+    for cache in list(_THREADED):
+        cache.forked()
+
+
+with suppress(AttributeError):  # Windows knows no fork
+    os.register_at_fork(after_in_child=_forked)
 
 
 def _cost(token: SeenToken) -> int:

@@ -3,12 +3,14 @@
 import logging
 from collections.abc import Collection, Iterable
 from functools import lru_cache
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from auth_jwks._clock import SYSTEM_CLOCK, Clock
 from auth_jwks._freshness import Policy
+from auth_jwks._http import HTTPClient
 from auth_jwks._key_cache import KeyCache
-from auth_jwks._keys import checked_algorithms
+from auth_jwks._keys import Key, checked_algorithms
+from auth_jwks._refresh import Held
 from auth_jwks._settings import (
     checked_audience,
     checked_count,
@@ -19,7 +21,7 @@ from auth_jwks._settings import (
     checked_text,
     checked_url,
 )
-from auth_jwks._source import HTTPClient, Source
+from auth_jwks._source import Source
 from auth_jwks._status import Status
 from auth_jwks._token_cache import SeenToken, TokenCache, ticket
 from auth_jwks._tokens import Expected, compact, parse_token, read_claims, signer
@@ -32,6 +34,34 @@ __all__ = ["JWKS"]
 logger = logging.getLogger("auth_jwks")
 
 DEFAULT_ALGORITHMS = ("RS256", "ES256")
+
+
+class Keys(Protocol):
+    """What a verifier asks for keys."""
+
+    def ready(self) -> Held | None:
+        """Return the keys if this call need not wait for any."""
+        ...
+
+    async def ensure(self) -> Held:
+        """Return usable keys, waiting for a refresh as long as the rules say."""
+        ...
+
+    async def find(self, kid: str | None, alg: str) -> tuple[Held, tuple[Key, ...]]:
+        """Return the keys for a token that none of those at hand fit."""
+        ...
+
+    async def refresh(self, *, force: bool) -> None:
+        """Make sure that the set is fresh."""
+        ...
+
+    def status(self) -> Status:
+        """Return the state, without I/O."""
+        ...
+
+    async def aclose(self) -> None:
+        """Give up what is under way."""
+        ...
 
 
 class JWKS:
@@ -99,15 +129,17 @@ class JWKS:
             http_client=_checked_client(http_client),
             clock=clock,
         )
-        self._cache = KeyCache(
-            self._source,
-            _checked_store(store),
-            policy=Policy(
-                checked_number("cache_ttl", cache_ttl), checked_number("max_stale", max_stale)
-            ),
-            allowed=self._allowed,
-            clock=clock,
-            observer=_checked_observer(observer),
+        self._cache = self._reached(
+            KeyCache(
+                self._source,
+                _checked_store(store),
+                policy=Policy(
+                    checked_number("cache_ttl", cache_ttl), checked_number("max_stale", max_stale)
+                ),
+                allowed=self._allowed,
+                clock=clock,
+                observer=_checked_observer(observer),
+            )
         )
         _warn_without_issuer(self._source)
 
@@ -177,6 +209,10 @@ class JWKS:
     def __repr__(self) -> str:
         state = "closed" if self._closed else f"keys={len(self._cache.status().kids)}"
         return f"JWKS({self._source.name!r}, issuer={self._source.issuer!r}, {state})"
+
+    def _reached(self, cache: KeyCache) -> Keys:
+        """Return the way to the keys; threads have another one."""
+        return cache
 
     def _refuse_if_closed(self) -> None:
         if self._closed:
