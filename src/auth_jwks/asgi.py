@@ -94,7 +94,7 @@ class JWTAuthMiddleware:
     None is there if a request needs no token and nothing was verified.
     """
 
-    def __init__(  # noqa: PLR0913 - eight knobs, and the two parts they belong to
+    def __init__(  # noqa: PLR0913 - nine knobs, and the two parts they belong to
         self,
         app: ASGIApp,
         verifier: Verifier,
@@ -104,6 +104,7 @@ class JWTAuthMiddleware:
         public_paths: Collection[str] = (),
         public_prefixes: Collection[str] = (),
         optional: bool = False,
+        preflight: bool = False,
         websocket: WebSocketToken = ONLY_HEADER,
         realm: str | None = None,
         resource_metadata: str | None = None,
@@ -113,7 +114,8 @@ class JWTAuthMiddleware:
         A token must be granted all of `scopes`, which `scopes_from` finds in its claims.
         `public_paths` are open as they stand, `public_prefixes` with all that is below them;
         tokens are not looked at there. With `optional`, so is a request that brings no credentials
-        at all. `realm` and `resource_metadata` are told to those who are refused.
+        at all. With `preflight`, so is one of CORS, for what answers those inside. `realm` and
+        `resource_metadata` are told to those who are refused.
 
         Raises `ValueError` or `TypeError`, which name the parameter and what was expected.
         """
@@ -126,6 +128,7 @@ class JWTAuthMiddleware:
         self._scopes_from = checked_parts("scopes_from", scopes_from, "a function", "__call__")
         self._public = PublicPaths.checked(public_paths, public_prefixes)
         self._optional = checked_flag("optional", optional)
+        self._preflight = checked_flag("preflight", preflight)
         self._websocket = checked_parts("websocket", websocket, "a WebSocketToken", "take")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -160,7 +163,7 @@ class JWTAuthMiddleware:
         headers = scope.get("headers", ())
         values = [value.decode("latin-1") for name, value in headers if name == b"authorization"]
         values += [f"Bearer {token}" for token in tokens]
-        if not values and (self._optional or _is_preflight(scope)):
+        if not values and (self._optional or (self._preflight and _is_preflight(scope))):
             return None
         claims = await self._verifier.verify_token(bearer_token(values))
         if not claims:
@@ -204,7 +207,7 @@ def _of_query(scope: Scope, name: str) -> list[str]:
     found, kept = [], []
     for part in scope.get("query_string", b"").split(b"&"):
         key, _, value = part.decode("latin-1").partition("=")
-        if unquote_plus(key) == name:
+        if key == name or ("%" in key and unquote_plus(key) == name):
             found.append(unquote_plus(value))
         else:
             kept.append(part)

@@ -3,6 +3,7 @@
 Knows no web framework. `asgi`, `starlette` and `fastapi` answer with it, as Flask and Django can.
 """
 
+import logging
 import math
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -30,6 +31,8 @@ __all__ = [
     "granted",
     "scopes_of",
 ]
+
+logger = logging.getLogger("auth_jwks")
 
 # A challenge without a parameter is none (RFC 6750 §3).
 SOME_REALM = "api"
@@ -81,15 +84,17 @@ def scopes_of(claims: Mapping[str, Any]) -> frozenset[str]:
 
 
 def granted(claims: Mapping[str, Any], scopes_from: ScopesFrom) -> frozenset[str]:
-    """Return the scopes that `scopes_from` finds in the claims.
+    """Return the scopes that `scopes_from` finds in the claims; what is no string grants nothing.
 
     Raises `TypeError` for a bare string, whose letters would be the scopes.
     """
     found: object = scopes_from(claims)
+    if found is None:
+        return frozenset()
     if isinstance(found, (str, bytes)) or not isinstance(found, Iterable):
         kind = type(found).__name__
         raise TypeError(f"scopes_from: expected it to return a collection of strings, got {kind}")
-    return frozenset(found)
+    return frozenset(scope for scope in found if isinstance(scope, str))
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +130,7 @@ class Challenge:
 
     def refusal(self, error: jwt.InvalidTokenError) -> Refusal:
         """Return the answer: 401 and 403 for the caller to mend, 503 for whoever runs this."""
+        logger.debug("refused a request: %s", type(error).__name__)
         _, status, detail, code = next(each for each in ANSWERS if isinstance(error, each[0]))
         if status == UNAVAILABLE:
             wait = getattr(error, "retry_after", None)

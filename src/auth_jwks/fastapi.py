@@ -1,5 +1,6 @@
 """Bearer tokens in FastAPI: a dependency with an OpenAPI security scheme."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Generic, Literal, TypedDict, TypeVar, Unpack, overload
@@ -33,6 +34,7 @@ __all__ = ["JWTBearer"]
 
 DENIAL = "websocket.http.response"
 POLICY_VIOLATION = 1008
+NAME = re.compile(r"[\w.-]+", re.ASCII)  # of a component (OpenAPI §4.8.7)
 
 ClaimsT = TypeVar("ClaimsT")
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -106,7 +108,7 @@ class JWTBearer(SecurityBase, Generic[ClaimsT]):
         Raises `ValueError` or `TypeError`, which name the parameter.
         """
         self.model = HTTPBearer(bearerFormat="JWT", description=description)
-        self.scheme_name = checked_text("scheme_name", scheme_name) or type(self).__name__
+        self.scheme_name = _checked_name(scheme_name) or type(self).__name__
         self._verifier = checked_parts(
             "verifier", verifier, "a JWKS, or what has its verify_token", "verify_token"
         )
@@ -138,10 +140,18 @@ class JWTBearer(SecurityBase, Generic[ClaimsT]):
         claims = await self._verifier.verify_token(bearer_token(authorization))
         if not claims:
             raise TypeError("verifier: expected verify_token to return claims, or to raise")
+        # Before the model: a validator may change the claims that it is given.
+        is_enough = not wanted or granted(claims, self._scopes_from).issuperset(wanted)
         result = claims if self._claims_model is None else _fitted(self._claims_model, claims)
-        if wanted and not granted(claims, self._scopes_from).issuperset(wanted):
+        if not is_enough:
             raise InsufficientScopeError("the token lacks a scope")
         return result
+
+
+def _checked_name(name: str | None) -> str | None:
+    if checked_text("scheme_name", name) is not None and not NAME.fullmatch(name or ""):
+        raise ValueError("scheme_name: expected letters, digits, dots, hyphens and underscores")
+    return name
 
 
 def _checked_model(model: object) -> type[BaseModel] | None:

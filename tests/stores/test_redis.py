@@ -642,3 +642,55 @@ async def test_an_unexpected_reply_is_told() -> None:
         for _ in range(6):
             with pytest.raises(StoreUnavailable):
                 await store.poll(KEY, known=0, lease=None)
+
+
+FORKING = """
+import asyncio, os, threading
+from auth_jwks import RedisKeyStore
+
+class Client:
+    async def execute_command(self, *words, **options):
+        print("asked", flush=True)
+        if is_down:
+            raise TimeoutError
+        if not os.fork():
+            # Not amid the loop of the parent, which is running as far as this thread knows.
+            child = threading.Thread(target=lambda: asyncio.run(poll()))
+            child.start()
+            child.join()
+            os._exit(0)
+        os.wait()
+        return [b"unchanged"]
+    async def aclose(self): ...
+
+async def poll():
+    Client.execute_command = answer
+    print(await store.poll("key", known=0, lease=None), flush=True)
+
+async def answer(self, *words, **options):
+    return [b"unchanged"]
+
+async def main():
+    global is_down
+    try:
+        await store.poll("key", known=0, lease=None)
+    except Exception as fault:
+        print(fault, flush=True)
+    is_down = False
+    print(await store.poll("key", known=0, lease=None))
+
+is_down = True
+store = RedisKeyStore(Client(), integrity_key=bytes(32))
+asyncio.run(main())
+"""
+
+
+def test_a_fork_amid_a_probe_leaves_no_probe() -> None:
+    """The child asks the server for itself: the answer to its parent's probe never comes there."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FORKING], capture_output=True, check=False,
+        encoding="utf-8", timeout=30,
+    )  # fmt: skip
+    assert done.stdout.splitlines() == [
+        "asked", "timed out", "asked", "Unchanged()", "Unchanged()",
+    ], done.stderr  # fmt: skip

@@ -433,7 +433,7 @@ CORS = Middleware(
 @pytest.mark.parametrize("is_outside", [True, False])
 async def test_a_preflight_reaches_cors(client: httpx.AsyncClient, *, is_outside: bool) -> None:
     """A browser sends no credentials with it; refusals carry CORS headers only from outside."""
-    guard = Middleware(JWTAuthMiddleware, verifier=SeenBy())
+    guard = Middleware(JWTAuthMiddleware, verifier=SeenBy(), preflight=not is_outside)
     order = [CORS, guard] if is_outside else [guard, CORS]
     app = Starlette(routes=[Route("/", answer_claims)], middleware=order)
     async with serving(app) as address:
@@ -468,15 +468,24 @@ async def test_only_a_preflight_passes(
     """It has both headers and no credentials; the application sees that nobody sent it."""
     fields = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
     scope = http(method=method) | {"headers": fields}
-    assert status(await driven(JWTAuthMiddleware(whoami, SeenBy()), scope)) == expected
+    app = JWTAuthMiddleware(whoami, SeenBy(), preflight=True)
+    assert status(await driven(app, scope)) == expected
     assert scope.get("state") == ({"claims": None} if expected == 200 else None)
+
+
+async def test_a_preflight_is_refused_by_default() -> None:
+    """Many an application runs the same code for every method, `OPTIONS` with these too."""
+    fields = [(name.lower().encode(), value.encode()) for name, value in PREFLIGHT.items()]
+    scope = http(method="OPTIONS") | {"headers": fields}
+    assert status(await driven(JWTAuthMiddleware(whoami, SeenBy()), scope)) == 401
 
 
 async def test_a_websocket_is_no_preflight() -> None:
     """Whatever a server puts into its scope."""
     fields = [(name.lower().encode(), value.encode()) for name, value in PREFLIGHT.items()]
     scope = websocket(method="OPTIONS") | {"headers": fields}
-    assert status(await driven(JWTAuthMiddleware(whoami, SeenBy()), scope)) == 401
+    app = JWTAuthMiddleware(whoami, SeenBy(), preflight=True)
+    assert status(await driven(app, scope)) == 401
 
 
 # Websockets.

@@ -131,14 +131,24 @@ def test_scopes_of_a_token(claims: dict[str, Any], scopes: set[str]) -> None:
     assert granted(claims, scopes_of) == scopes
 
 
-@pytest.mark.parametrize("found", [["read"], ("read",), {"read"}, {"read": 1}, iter(["read"])])
+@pytest.mark.parametrize(
+    "found",
+    [
+        ["read"], ("read",), {"read"}, {"read": 1}, iter(["read"]), ["read", None, {"a": 1}, 1],
+    ],
+)  # fmt: skip
 def test_scopes_may_come_from_elsewhere(found: Any) -> None:
     """A function of the user's says what the claims grant, in any collection."""
     claims = {"permissions": found}
     assert granted(claims, lambda claims: claims["permissions"]) == {"read"}
 
 
-@pytest.mark.parametrize("found", ["read", b"bytes", None, 1, True])
+def test_no_scopes_elsewhere_are_none() -> None:
+    """A claim that is null, or not there, grants nothing."""
+    assert granted({"permissions": None}, lambda claims: claims["permissions"]) == set()
+
+
+@pytest.mark.parametrize("found", ["read", b"bytes", 1, True])
 def test_what_is_no_collection_of_scopes_is_misuse(found: Any) -> None:
     """The letters of a bare string are no scopes."""
     with pytest.raises(TypeError, match="scopes_from: expected it to return a collection"):

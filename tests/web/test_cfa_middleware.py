@@ -612,7 +612,7 @@ async def test_refusals_do_not_fill_the_log(
                 await client.get(f"http://{address}/", headers=headers)
     lines = [each for each in caplog.records if each.name == "auth_jwks"]
     assert [(each.levelname, each.message, each.exc_info) for each in lines] == [
-        ("DEBUG", f"CfaAuthMiddleware refused a request: {name}", None)
+        ("DEBUG", f"refused a request: {name}", None)
         for name in ("InvalidSignatureError", "MissingTokenError")
     ]
 

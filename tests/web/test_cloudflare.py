@@ -415,10 +415,9 @@ async def test_a_whole_profile(
 @pytest.mark.parametrize(
     ("told", "expected"),
     [
-        ({}, Identity()),
         ({"common_name": "alice"}, Identity(common_name="alice")),
         ({"cn": "alice", "common_name": ""}, Identity(common_name="alice")),
-        ({"device_posture": {}}, Identity()),
+        ({"device_posture": {}, "version": 2}, Identity(version=2)),
         ({"email": None, "iat": 1.5, "is_warp": 1, "version": True, "idp": []}, Identity()),
         ({"email": ["a"], "iat": "1", "service_token_status": "true", "geo": "US"}, Identity()),
         ({"email": "a@b.c", "ip": 5, "device_sessions": ["a"]}, Identity(email="a@b.c")),
@@ -439,7 +438,7 @@ async def test_a_member_of_another_type_is_left_out(
 ELSEWHERE = {"Location": "https://evil.example/?a"}
 BOMB = {"Content-Encoding": "gzip"}
 LIMIT = "the response is larger than 524288 bytes"
-NO_OBJECT = "the answer is no JSON object"
+NO_PROFILE = "the answer is no profile"
 BROKEN = "the request failed: "
 
 
@@ -450,11 +449,13 @@ UNTOLD: dict[str, tuple[bytes, str]] = {
     "not there": (answer(b"", 404), "HTTP status 404"),
     "too many": (answer(b"", 429), "HTTP status 429"),
     "broken": (answer(b"", 500), "HTTP status 500"),
-    "page": (answer(b"<html>"), NO_OBJECT),
-    "array": (answer(b"[]"), NO_OBJECT),
-    "no number": (answer(b'{"iat": NaN}'), NO_OBJECT),
-    "no text": (answer(b"\xff"), NO_OBJECT),
-    "nothing": (answer(b""), NO_OBJECT),
+    "page": (answer(b"<html>"), NO_PROFILE),
+    "array": (answer(b"[]"), NO_PROFILE),
+    "empty": (answer(b"{}"), NO_PROFILE),
+    "error": (answer(b'{"err": "no app token set"}'), NO_PROFILE),
+    "no number": (answer(b'{"iat": NaN}'), NO_PROFILE),
+    "no text": (answer(b"\xff"), NO_PROFILE),
+    "nothing": (answer(b""), NO_PROFILE),
     "large": (answer(bytes(MAX_BODY + 1)), LIMIT),
     "bomb": (answer(gzip.compress(bytes(MAX_BODY + 1)), headers=BOMB), LIMIT),
     "brotli": (answer(b"{}", headers={"Content-Encoding": "br"}), "the response has an unknown"),
@@ -558,7 +559,7 @@ async def test_a_client_of_ones_own(
     """It is used for all, and left open; what its cookie jar learns joins no other's token."""
     alice, bob = team.sign(PERSON), team.sign(PERSON, sub="bob")
     edge.answers[IDENTITY] = answer(
-        b"{}", headers={"Set-Cookie": "CF_Authorization=old; Path=/; Secure"}
+        b'{"version": 2}', headers={"Set-Cookie": "CF_Authorization=old; Path=/; Secure"}
     )
     trust = ssl.create_default_context()
     ca.configure_trust(trust)

@@ -19,7 +19,7 @@ from fastapi import (
 )
 from fastapi.openapi.models import OpenAPI
 from fastapi.security import SecurityScopes
-from pydantic import BaseModel, field_validator
+from pydantic import BaseModel, field_validator, model_validator
 from starlette.requests import HTTPConnection
 
 from auth_jwks import JWKS
@@ -393,6 +393,33 @@ async def test_claims_as_a_model(issuer: FakeIssuer, jwks: JWKS, client: httpx.A
         assert 'error="invalid_token", error_description="Invalid token"' in challenge
 
 
+class Rewritten(BaseModel):
+    """A model that changes the claims which it is given."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def rewrite(cls, claims: dict[str, Any]) -> dict[str, Any]:
+        """Exchange what was granted."""
+        claims["scope"] = "read" if claims.pop("scope", "") == "none" else ""
+        return claims
+
+
+@pytest.mark.parametrize(("scope", "expected"), [("none", 403), ("read", 200)])
+async def test_a_model_grants_nothing(
+    issuer: FakeIssuer, jwks: JWKS, client: httpx.AsyncClient, scope: str, expected: int
+) -> None:
+    """What the token was granted is not what a validator makes of it."""
+    app = FastAPI()
+    bearer = JWTBearer(jwks, model=Rewritten)
+
+    @app.get("/", dependencies=[Security(bearer, scopes=["read"])])
+    async def read() -> None: ...
+
+    async with serving(app) as address:
+        headers = authorization(issuer.sign(scope=scope, aud="api"))
+        assert (await client.get(f"http://{address}/", headers=headers)).status_code == expected
+
+
 @pytest.mark.parametrize("claims", [{"exp": 1}, {"level": "top"}], ids=["token", "model"])
 async def test_a_refusal_is_an_exception_without_a_past(
     claims: Mapping[str, Any], issuer: FakeIssuer, jwks: JWKS, client: httpx.AsyncClient
@@ -507,6 +534,7 @@ async def test_an_application_s_tests_override_it(jwks: JWKS, client: httpx.Asyn
         ({"realm": 'a"b'}, ValueError, "realm: expected"),
         ({"resource_metadata": "meta"}, ValueError, "resource_metadata: the scheme"),
         ({"scheme_name": ""}, ValueError, "scheme_name: expected"),
+        ({"scheme_name": "a/b"}, ValueError, "scheme_name: expected letters"),
     ],
 )
 async def test_misuse(

@@ -70,8 +70,8 @@ class IdentitySource:
         """
         status, wait = None, None
         try:
-            told = strict_object(await within(self._clock, self._timeout, self._ask(token)))
-            reason = "the answer is no JSON object"
+            told = _profile(await within(self._clock, self._timeout, self._ask(token)))
+            reason = "the answer is no profile"
         except TimeoutError:
             told, reason = None, f"no answer within {self._timeout:g} s"
         except FetchError as fault:
@@ -91,10 +91,23 @@ class IdentitySource:
             return (await self._http.get(client, self.url, headers)).body
 
 
+def _profile(body: bytes) -> Mapping[str, Any] | None:
+    """Return the members of a JSON object that says anything of a user."""
+    told = strict_object(body) or {}
+    return (
+        told
+        if any(name in told for field in fields(Identity) for name in _members(field))
+        else None
+    )
+
+
+def _members(field: Field[Any]) -> tuple[str, ...]:
+    return MEMBERS.get(field.name, (field.name,))
+
+
 def _value(field: Field[Any], told: Mapping[str, Any]) -> Any:
     """Return the member for a field, if it is of the type which that declares."""
-    members = MEMBERS.get(field.name, (field.name,))
-    value = next((told[name] for name in members if name in told), None)
+    value = next((told[name] for name in _members(field) if name in told), None)
     declared, _ = get_args(field.type)
     # Exactly that type: to Python a bool is an int as well.
     return value if type(value) is (get_origin(declared) or declared) else None

@@ -76,7 +76,6 @@ class CfaAuthMiddleware:
         try:
             user = await self._user(scope)
         except jwt.InvalidTokenError as error:
-            logger.debug("CfaAuthMiddleware refused a request: %s", type(error).__name__)
             refusal = _refusal(error)
         else:
             scope.setdefault("state", {})["user"] = user

@@ -126,7 +126,7 @@ class Driver:
             self._settle(line)
         # Those of another loop, or of the process before a fork, may never end.
         loop = asyncio.get_running_loop()
-        closing = {task for task in self._closing if task.get_loop() is loop}
+        closing = {task for task in tuple(self._closing) if task.get_loop() is loop}
         if closing:
             await asyncio.wait(closing)
 
@@ -162,14 +162,18 @@ class Driver:
 
     def _line(self) -> _Line:
         place = _place()
-        if place not in self._lines:
+        line = self._lines.get(place)
+        if line is None:
+            line = _Line(self._client(), asyncio.Semaphore(MAX_CONNECTIONS))
             # What a parent process left stays untouched here: to close it would disturb the
             # parent's event loop. A loop that was closed has taken its connections with it.
-            for pid, loop in [*self._lines]:
-                if pid == place[0] and loop.is_closed():
-                    del self._lines[pid, loop]
-            self._lines[place] = _Line(self._client(), asyncio.Semaphore(MAX_CONNECTIONS))
-        return self._lines[place]
+            # Replaced, not changed: a loop in another thread may be reading.
+            living = {
+                (pid, loop): other for (pid, loop), other in self._lines.items()
+                if pid != place[0] or not loop.is_closed()
+            }  # fmt: skip
+            self._lines = {**living, place: line}
+        return line
 
     def _client(self) -> Client:
         if not isinstance(self._redis, str):

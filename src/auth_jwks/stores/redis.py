@@ -1,6 +1,7 @@
 """`RedisKeyStore`: the workers of a fleet share one fetch through Redis or Valkey."""
 
 import logging
+import os
 import random
 from collections.abc import Callable, Sequence
 from importlib.resources import files
@@ -70,6 +71,7 @@ class RedisKeyStore:
         self._clock = checked_parts("clock", clock, "a Clock", "monotonic", "time", "sleep")
         self._uniform = uniform
         self._breaker = Breaker()
+        self._pid = os.getpid()
         self._denied = False
         self._name, self._driver = _connected(
             redis,
@@ -175,6 +177,9 @@ class RedisKeyStore:
 
     def _check_breaker(self) -> None:
         now = self._clock.monotonic()
+        if self._pid != os.getpid():
+            # The call that a parent process has out is no probe of this one.
+            self._pid, self._breaker = os.getpid(), self._breaker.given_up()
         if not self._breaker.admits(now):
             raise StoreUnavailable(f"left alone for {self._breaker.left(now):.1f} s after faults")
 
