@@ -8,8 +8,11 @@ BIN := .venv/$(LOWEST)/bin
 VENVS := demo playground bench $(VERSIONS)
 # Other libraries, on the newest interpreter; old is auth-jwks 0.4.0, of our import name.
 PEERS := peers old
+# Tests that say the same on every interpreter: of programs that the lowest one runs, of the files
+# of this tree, and the search through every order of a pure function's calls.
+ONCE := benchmark* *demo* compose* house_rules* packaging* gate_machine*
 
-.PHONY: demo playground bench test check clean $(VERSIONS:%=test-%)
+.PHONY: demo playground bench test check venvs clean $(VERSIONS:%=test-%)
 
 demo: .venv/demo/ready
 	.venv/demo/bin/python examples/demo.py
@@ -35,9 +38,10 @@ bench: .venv/bench/ready .venv/bench-040/ready $(PEERS:%=.venv/bench-%/ready)
 test: $(VERSIONS:%=test-%)
 
 $(VERSIONS:%=test-%): test-%: .venv/%/ready
-	@# Demo and benchmarks are run with the lowest interpreter, so they are tested with it.
-	COVERAGE_FILE='$(CURDIR)/.venv/$*/coverage' .venv/$*/bin/python -m pytest --cov --numprocesses auto \
-		$(if $(filter $(LOWEST),$*),,--ignore-glob='*/test_benchmark*' --ignore-glob='*/test_*demo*')
+	@# The slow tests are neighbours: who is done with the quick ones takes some of them.
+	COVERAGE_FILE='$(CURDIR)/.venv/$*/coverage' .venv/$*/bin/python -m pytest --cov \
+		--numprocesses auto --dist worksteal \
+		$(if $(filter $(LOWEST),$*),,$(ONCE:%=--ignore-glob='*/test_%'))
 
 check: .venv/$(LOWEST)/ready .venv/demo/ready
 	$(BIN)/ruff check
@@ -47,6 +51,8 @@ check: .venv/$(LOWEST)/ready .venv/demo/ready
 	$(BIN)/lint-imports --no-logo
 	@# No web framework is installed there.
 	.venv/demo/bin/python -W error -c "import auth_jwks, auth_jwks.testing, auth_jwks.asgi, auth_jwks.cloudflare, auth_jwks.sync"
+
+venvs: .venv/demo/ready $(VERSIONS:%=.venv/%/ready)
 
 clean:
 	rm -rf .venv .hypothesis .*_cache dist

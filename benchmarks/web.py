@@ -28,7 +28,9 @@ RESULTS = Path(__file__).with_name("results")
 HERE = Path(__file__).parent
 HOUR = 3600
 CONNECTIONS = 8
-BARE, UNCHECKED, OURS, THEIRS = "bare", "header read", "auth_jwks", "auth-jwks 0.4.0"
+BARE, UNCHECKED, THEIRS = "bare", "header read", "auth-jwks 0.4.0, by hand"
+OURS = {"JWTBearer": "dependency", "JWTAuthMiddleware": "middleware"}
+ORDER = (BARE, UNCHECKED, *OURS, THEIRS)
 SAME, NEW, BAD = "same token again", "a new token per request", "a forged token"
 HEAD = ("", "rate", "p50", "p99", "requests/s", "p50 ms", "p99 ms")
 MEASURES = ("requests_per_second", "p50", "p99")
@@ -64,7 +66,7 @@ async def measured(size: Size, *, old: bool) -> tuple[Told, dict[str, Any]]:
                 # Nobody is always the one after the slowest.
                 names = [*seen] if turn % 2 else [*reversed(seen)]
                 for case, name in product(files, names):
-                    refuses = case == BAD and name in {OURS, THEIRS}
+                    refuses = case == BAD and name not in {BARE, UNCHECKED}
                     answer = await load.do(
                         seen[name]["port"], CONNECTIONS, size.requests,
                         401 if refuses else 200, str(files[case]),
@@ -75,9 +77,9 @@ async def measured(size: Size, *, old: bool) -> tuple[Told, dict[str, Any]]:
 
 def _services(*, old: bool) -> list[tuple[str, str, str]]:
     """Return the name of each service, the interpreter that runs it, and its kind."""
-    services = [(BARE, "bare"), (UNCHECKED, "unchecked"), (OURS, "checked")]
-    ours = [(name, sys.executable, kind) for name, kind in services]
-    return [*ours, (THEIRS, str(OLD), "checked")] if old else ours
+    services = {BARE: "bare", UNCHECKED: "unchecked", **OURS}
+    ours = [(name, sys.executable, kind) for name, kind in services.items()]
+    return [*ours, (THEIRS, str(OLD), "by hand")] if old else ours
 
 
 def _written(issuer: FakeIssuer, folder: Path, number: int) -> dict[str, Path]:
@@ -112,7 +114,7 @@ def rows_of(told: Told) -> list[Row]:
     rows = []
     for case, services in told.items():
         bare = middle(services[BARE])["requests_per_second"]
-        for name in sorted(services, key=[BARE, UNCHECKED, OURS, THEIRS].index):
+        for name in sorted(services, key=ORDER.index):
             rate = middle(services[name])["requests_per_second"]
             rows.append(Row(case, name, rate, "beside", bare, "/s"))
     wrong = sum(
@@ -131,7 +133,7 @@ def tables(told: Told, console: Console) -> None:
     for case, services in told.items():
         bare = middle(services[BARE])
         lines = []
-        for name in sorted(services, key=[BARE, UNCHECKED, OURS, THEIRS].index):
+        for name in sorted(services, key=ORDER.index):
             seen = middle(services[name])
             multiples = (f"{seen[measure] / bare[measure]:.2f}x" for measure in MEASURES)
             times = (f"{1e3 * seen[measure]:.2f}" for measure in ("p50", "p99"))

@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from typing import Annotated, Any
 
 import uvicorn
-from fastapi import Depends, FastAPI, HTTPException
+from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from jwt import InvalidTokenError
 
@@ -45,8 +45,8 @@ def unchecked() -> FastAPI:
     return app
 
 
-def checked(jwks: JWKS) -> FastAPI:
-    """Return a service that verifies the token, by a dependency as in `examples/fleet/app.py`."""
+def by_hand(jwks: JWKS) -> FastAPI:
+    """Return a service that verifies the token by a dependency of its own, with any version."""
     app = FastAPI()
 
     async def claims(credentials: Bearer) -> dict[str, Any]:
@@ -63,13 +63,48 @@ def checked(jwks: JWKS) -> FastAPI:
     return app
 
 
+def dependency(jwks: JWKS) -> FastAPI:
+    """Return a service that verifies the token by `JWTBearer`."""
+    app = FastAPI()
+    bearer = import_module("auth_jwks.fastapi").JWTBearer(jwks)
+
+    @app.get("/whoami")
+    async def whoami(user: Annotated[dict[str, Any], Depends(bearer)]) -> dict[str, Any]:
+        return {"sub": user["sub"]}
+
+    return app
+
+
+def middleware(jwks: JWKS) -> FastAPI:
+    """Return a service behind `JWTAuthMiddleware`."""
+    app = FastAPI()
+
+    @app.get("/whoami")
+    async def whoami(request: Request) -> dict[str, Any]:
+        return {"sub": request.state.claims["sub"]}
+
+    guard: Any = import_module("auth_jwks.asgi").JWTAuthMiddleware
+    app.add_middleware(guard, verifier=jwks)
+    return app
+
+
+SERVICES = {
+    "bare": lambda _: bare(),
+    "unchecked": lambda _: unchecked(),
+    "by hand": by_hand,
+    "dependency": dependency,
+    "middleware": middleware,
+}
+
+
 async def main(kind: str, url: str, issuer: str, token: str) -> None:
     """Warm up, serve on a free port, and tell which."""
     logging.disable(logging.ERROR)
     jwks = JWKS(url, issuer=issuer)
     await jwks.verify_token(token)
-    app = {"bare": bare, "unchecked": unchecked}.get(kind, lambda: checked(jwks))()
-    server = uvicorn.Server(uvicorn.Config(app, log_level="critical", access_log=False))
+    server = uvicorn.Server(
+        uvicorn.Config(SERVICES[kind](jwks), log_level="critical", access_log=False)
+    )
     listener = socket.create_server(("127.0.0.1", 0), backlog=128)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     libraries = {name: version(name) for name in ("auth-jwks", "fastapi", "uvicorn")}

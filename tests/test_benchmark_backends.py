@@ -4,7 +4,6 @@ Nothing here is timed: what a benchmark takes, `make bench` says.
 """
 
 import json
-import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -16,6 +15,7 @@ import pytest
 from benchmarks.scale import per_worker, points
 from benchmarks.scale_model import Costs
 from benchmarks.scale_workers import cold_start, killed_holder, warm
+from tests.environment import unmeasured
 
 ROOT = Path(__file__).parents[1]
 COSTS = Costs(provider=0.5, service=30e-6, connect=40e-6, network=0.5e-3, worker=0.4e-3)
@@ -25,9 +25,8 @@ STEP = 0.4  # the longest pause between two polls
 def measured(output: Path, program: str, *words: str) -> tuple[str, list[dict[str, Any]]]:
     """Run a program at its smallest size, piped; return what it printed, and its rows."""
     command = [sys.executable, "-m", f"benchmarks.{program}", "--quick", "--output", str(output)]
-    variables = {name: value for name, value in os.environ.items() if name != "FORCE_COLOR"}
     done = subprocess.run(
-        [*command, *words], cwd=ROOT, env=variables | {"COLUMNS": "80"}, capture_output=True,
+        [*command, *words], cwd=ROOT, env=unmeasured() | {"COLUMNS": "80"}, capture_output=True,
         check=False, encoding="utf-8", timeout=120,
     )  # fmt: skip
     assert done.returncode in {0, 1}, done.stderr

@@ -1,11 +1,12 @@
 """The benchmarks of one worker: they say what was measured. Nothing here is timed."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+from tests.environment import unmeasured
 
 ROOT = Path(__file__).parents[1]
 
@@ -16,9 +17,8 @@ def result(folder: Path, name: str) -> tuple[str, Any]:
     Everything measured is in both, with the machine, and a missed target is the exit status.
     """
     command = [sys.executable, "-m", f"benchmarks.{name}", "--quick", "--output", str(folder)]
-    variables = {name: value for name, value in os.environ.items() if name != "FORCE_COLOR"}
     done = subprocess.run(
-        command, cwd=ROOT, env=variables | {"COLUMNS": "80"}, capture_output=True, check=False,
+        command, cwd=ROOT, env=unmeasured() | {"COLUMNS": "80"}, capture_output=True, check=False,
         encoding="utf-8", timeout=120,
     )  # fmt: skip
     saved = json.loads((folder / f"{name}.json").read_text("utf-8"))
@@ -60,4 +60,17 @@ def test_web_answers_are_right(tmp_path: Path) -> None:
     printed, saved = result(tmp_path, "web")
     assert held(saved) == {"of another status": 0}
     assert "a forged token, 8 connections" in printed
-    assert saved["settings"]["services"].keys() == {"bare", "header read", "auth_jwks"}
+    services = saved["settings"]["services"]
+    assert services.keys() == {"bare", "header read", "JWTBearer", "JWTAuthMiddleware"}
+
+
+def test_middleware_answers_are_right(tmp_path: Path) -> None:
+    """Behind every middleware the same requests get the answer of the bare application."""
+    printed, saved = result(tmp_path, "middleware")
+    assert held(saved) == {"of another status": 0}
+    took = saved["settings"]["told"]["auth_jwks"]["took"]
+    assert took.keys() == {
+        "bare application", "JWKS.verify_token", "SyncJWKS.verify_token", "CfaAuthMiddleware",
+        "JWTAuthMiddleware",
+    }  # fmt: skip
+    assert all(name in printed for name in took)

@@ -1,7 +1,6 @@
 """The benchmarks: they say what was measured, and what was missed. Nothing here is timed."""
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -11,6 +10,7 @@ import pytest
 
 from benchmarks.page import PAGES, RESULTS, rendered
 from benchmarks.report import Row, failed
+from tests.environment import unmeasured
 
 ROOT = Path(__file__).parents[1]
 
@@ -18,9 +18,8 @@ ROOT = Path(__file__).parents[1]
 def run(*words: object) -> subprocess.CompletedProcess[str]:
     """Run the fleet benchmark at its smallest size, piped."""
     command = [sys.executable, "-m", "benchmarks.fleet", "--quick", *map(str, words)]
-    variables = {name: value for name, value in os.environ.items() if name != "FORCE_COLOR"}
     return subprocess.run(
-        command, cwd=ROOT, env=variables | {"COLUMNS": "80"}, capture_output=True, check=False,
+        command, cwd=ROOT, env=unmeasured() | {"COLUMNS": "80"}, capture_output=True, check=False,
         encoding="utf-8", timeout=120,
     )  # fmt: skip
 

@@ -8,10 +8,11 @@ import re
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any, get_args
 
+import httpx
 import jwt
 import pytest
 from redis import Redis
@@ -39,8 +40,8 @@ DOCUMENTS = {
 }
 README = DOCUMENTS["README.md"]
 EXECUTED = (
-    "README.md", "docs/errors.md", "docs/fleet.md", "docs/freshness.md", "docs/stores.md",
-    "docs/testing.md",
+    "README.md", "docs/cloudflare.md", "docs/errors.md", "docs/fleet.md", "docs/freshness.md",
+    "docs/stores.md", "docs/sync.md", "docs/testing.md", "docs/web.md",
 )  # fmt: skip
 
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -88,8 +89,6 @@ OCCURRENCES: tuple[Event, ...] = (
     DocumentRejected("source", "reason"),
 )
 
-Authenticate = Callable[[str], Awaitable[tuple[int, dict[str, str]]]]
-
 
 def rows(document: str, heading: str) -> list[list[str]]:
     """Return the cells of the table under that heading row."""
@@ -111,12 +110,23 @@ def executed(code: str) -> dict[str, Any]:
     return namespace
 
 
-def service(provider: FakeIssuer) -> tuple[Authenticate, JWKS]:
-    """Return the README's service, with the provider's URL for the placeholder."""
+@contextlib.asynccontextmanager
+async def service(provider: FakeIssuer) -> AsyncIterator[httpx.AsyncClient]:
+    """Serve the README's service, with the provider's URL for the placeholder."""
     code = BLOCK.findall(README)[1]
     assert PLACEHOLDER in code
     namespace = executed(code.replace(PLACEHOLDER, provider.url))
-    return namespace["authenticate"], namespace["jwks"]
+    transport = httpx.ASGITransport(namespace["app"])
+    async with (
+        namespace["jwks"],
+        httpx.AsyncClient(transport=transport, base_url="http://service") as client,
+    ):
+        yield client
+
+
+def authorization(token: str) -> dict[str, str]:
+    """Return the headers of a request."""
+    return {"Authorization": f"Bearer {token}"}
 
 
 @pytest.fixture(autouse=True)
@@ -179,29 +189,41 @@ def test_every_executed_document_has_examples() -> None:
 
 async def test_readme_service_lets_good_tokens_in(provider: FakeIssuer) -> None:
     """The README's service answers 200 to a token for its audience, and 401 to any other."""
-    authenticate, jwks = service(provider)
-    bad = (provider.sign(aud="other"), provider.forge(aud="my-api"), "junk")
-    async with jwks:
-        assert await authenticate(f"Bearer {provider.sign(aud='my-api')}") == (200, {})
-        assert [(await authenticate(f"Bearer {token}"))[0] for token in bad] == [401, 401, 401]
+    good = provider.sign(aud="my-api")
+    async with service(provider) as client:
+        answer = await client.get("/me", headers=authorization(good))
+        assert (answer.status_code, answer.json()) == (200, {"sub": "alice"})
+        for token in (provider.sign(aud="other"), provider.forge(aud="my-api"), "junk"):
+            assert (await client.get("/me", headers=authorization(token))).status_code == 401
+        assert (await client.get("/me")).headers["WWW-Authenticate"] == 'Bearer realm="api"'
+
+
+async def test_readme_service_wants_its_scope(provider: FakeIssuer) -> None:
+    """The README's service answers 403 to a token without the scope, and names the scope."""
+    granted = authorization(provider.sign(aud="my-api", scope="things:read things:write"))
+    other = authorization(provider.sign(aud="my-api", scope="things:read"))
+    async with service(provider) as client:
+        assert (await client.delete("/things", headers=granted)).status_code == 200
+        refused = await client.delete("/things", headers=other)
+    assert refused.status_code == 403
+    assert 'scope="things:write"' in refused.headers["WWW-Authenticate"]
 
 
 async def test_readme_service_blames_no_caller_for_an_outage(provider: FakeIssuer) -> None:
     """The README's service answers 503, and when to come again, while the provider is down."""
-    authenticate, jwks = service(provider)
     provider.outage(retry_after=60)
-    async with jwks:
-        status, headers = await authenticate(provider.sign(aud="my-api"))
-    assert status == 503
-    assert int(headers["Retry-After"]) >= 60
+    async with service(provider) as client:
+        refused = await client.get("/me", headers=authorization(provider.sign(aud="my-api")))
+    assert refused.status_code == 503
+    assert int(refused.headers["Retry-After"]) >= 60
 
 
 async def test_readme_service_blames_no_caller_for_its_settings(provider: FakeIssuer) -> None:
     """The README's service answers 503 if discovery names another issuer."""
-    authenticate, jwks = service(provider)
     provider.announce(issuer="https://other.example")
-    async with jwks:
-        assert await authenticate(provider.sign(aud="my-api")) == (503, {})
+    async with service(provider) as client:
+        refused = await client.get("/me", headers=authorization(provider.sign(aud="my-api")))
+    assert refused.status_code == 503
 
 
 def test_parameter_table_is_the_signature() -> None:

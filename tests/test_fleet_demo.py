@@ -17,6 +17,7 @@ from auth_jwks.testing import FakeIssuer
 from examples.demo import ForwardClock
 from examples.fleet_demo import Fleet, running_valkey
 from examples.fleet_table import Counts, Scene, report
+from tests.environment import unmeasured
 
 ROOT = Path(__file__).parents[1]
 DEMO = [sys.executable, "-m", "examples.fleet_demo"]
@@ -37,9 +38,8 @@ WORKER = re.compile(r"^  (\d+) +(\d+) +(\w+)(.*)$", re.MULTILINE)
 
 def environment(**changes: str) -> dict[str, str]:
     """Return the variables for a run: a proxy that leads nowhere, and no colours by force."""
-    variables = {name: value for name, value in os.environ.items() if name != "FORCE_COLOR"}
     plain = {"COLUMNS": "80", "PYTHONIOENCODING": "utf-8", "HTTP_PROXY": "http://proxy.invalid"}
-    return variables | plain | changes
+    return unmeasured() | plain | changes
 
 
 def run(**changes: str) -> subprocess.CompletedProcess[str]:

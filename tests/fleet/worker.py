@@ -1,12 +1,15 @@
-"""A worker process: one verifier over a store, told what to do by lines on its standard input.
+"""Worker processes: each one verifier over a store, told what to do by lines on its socket.
 
-Each command is answered by one line of JSON, in the order of its end.
+The program imports what they need, and forks one for each socket that its standard input hands it.
+A worker's first line is its settings; each command is answered by one line of JSON.
 """
 
 import asyncio
 import json
 import logging
-import sys
+import os
+import signal
+import socket
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -139,25 +142,34 @@ class Worker:
         return self.log.lines
 
 
-async def main() -> None:
-    """Serve until the standard input ends."""
-    worker = Worker(json.loads(sys.argv[1]))
-    loop = asyncio.get_running_loop()
-    lines = asyncio.StreamReader()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
-    answer("ready")
-    while line := await lines.readline():
-        number, *command = line.decode().split()
-        answer(number, await worker.carry_out(*command))
+async def serve(line: socket.socket) -> None:
+    """Carry out commands until there are no more."""
+    reader, writer = await asyncio.open_connection(sock=line)
+
+    def answer(*words: object) -> None:
+        writer.write(json.dumps(words).encode() + b"\n")
+
+    worker = Worker(json.loads(await reader.readline()))
+    answer("ready", os.getpid())
+    while command := await reader.readline():
+        number, *words = command.decode().split()
+        answer(number, await worker.carry_out(*words))
     await worker.jwks.close()
     await worker.store.aclose()
+    writer.close()
 
 
-def answer(*words: object) -> None:
-    """Say it on the standard output."""
-    sys.stdout.write(json.dumps(words) + "\n")
-    sys.stdout.flush()
+def main() -> None:
+    """Fork workers until the standard input ends."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
+    with socket.socket(fileno=0) as orders:
+        while handed := socket.recv_fds(orders, 1, 1)[1]:
+            with socket.socket(fileno=handed[0]) as line:
+                if os.fork() == 0:
+                    orders.close()
+                    asyncio.run(serve(line))
+                    return
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    main()

@@ -1,0 +1,127 @@
+"""What a middleware costs a request beyond the verification of its token; see README.md.
+
+The exit status is 1 if a target is missed.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from rich.console import Console
+
+from auth_jwks.testing import FakeIssuer
+from benchmarks.report import Row, bars, failed, grid, machine, printed, saved
+from benchmarks.start import OLD
+
+TITLE = "A middleware, beyond the verification"
+RESULTS = Path(__file__).with_name("results")
+PROGRAM = Path(__file__).with_name("middleware_worker.py")
+HOUR = 3600
+LIMIT = 5  # µs
+OURS, THEIRS = "auth_jwks", "auth-jwks 0.4.0"
+BARE, VERIFY, SYNC = "bare application", "JWKS.verify_token", "SyncJWKS.verify_token"
+GUARD, ACCESS = "JWTAuthMiddleware", "CfaAuthMiddleware"
+
+Told = dict[str, dict[str, Any]]
+
+
+def measured(rounds: int, number: int, *, old: bool) -> Told:
+    """Return what the worker of each version told."""
+    pythons = {OURS: sys.executable} | ({THEIRS: str(OLD)} if old else {})
+    told: Told = {}
+    with FakeIssuer() as issuer:
+        token = issuer.sign(scope="read write", exp=int(time.time()) + HOUR)
+        words = (issuer.discovery_url, issuer.issuer, token, str(rounds), str(number))
+        for name, python in pythons.items():
+            done = subprocess.run(  # noqa: S603 - ours
+                [python, "-P", str(PROGRAM), *words], capture_output=True, check=True,
+                encoding="utf-8",
+            )  # fmt: skip
+            told[name] = json.loads(done.stdout)
+    return told
+
+
+def extra(took: Mapping[str, list[float]], name: str) -> float:
+    """Return the µs of a request behind that middleware, less the bare one and the verification."""
+    rounds = zip(took[name], took[BARE], took[VERIFY], strict=True)
+    return 1e6 * median(whole - bare - verify for whole, bare, verify in rounds)
+
+
+def rows_of(told: Told) -> list[Row]:
+    """Hold what was measured to what was promised, or to its counterpart."""
+    took = told[OURS]["took"]
+    rows = [
+        Row("beyond the verification", name, extra(took, name), "at most", LIMIT, "µs")
+        for name in (GUARD, ACCESS)
+    ]
+    rows.append(
+        Row("SyncJWKS, beside JWKS", "token seen before", _middle(took[SYNC]), "beside",
+            _middle(took[VERIFY]), "µs")
+    )  # fmt: skip
+    if THEIRS in told:
+        theirs = told[THEIRS]["took"]
+        rows += [
+            Row(f"beside {THEIRS}", f"{ACCESS}, beyond", extra(took, ACCESS), "beside",
+                extra(theirs, ACCESS), "µs"),
+            Row(f"beside {THEIRS}", f"{ACCESS}, whole request", _middle(took[ACCESS]), "beside",
+                _middle(theirs[ACCESS]), "µs"),
+        ]  # fmt: skip
+    wrong = sum(each["wrong"] for each in told.values())
+    return [*rows, Row("answers", "of another status", wrong, "exactly", 0)]
+
+
+def _middle(rounds: list[float]) -> float:
+    return 1e6 * median(rounds)
+
+
+def tables(told: Told, console: Console) -> None:
+    """Print what each call took, as a multiple of the bare application first."""
+    for version, answer in told.items():
+        took = answer["took"]
+        lines = [
+            (name, f"{_middle(all_) / _middle(took[BARE]):.2f}x",
+             *(f"{1e6 * each:.2f}" for each in (median(all_), min(all_), max(all_))))
+            for name, all_ in took.items()
+        ]  # fmt: skip
+        head = ("", f"x {BARE}", "median µs", "least µs", "most µs")
+        grid(f"{version}, Python {answer['python']}", head, lines, console)
+
+
+def options() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.middleware", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="few calls, without auth-jwks 0.4.0")
+    parser.add_argument("--output", type=Path, default=RESULTS, help="folder for the results")
+    return parser.parse_args()
+
+
+def main() -> bool:
+    """Measure, print and save; return whether every target is met."""
+    chosen = options()
+    os.environ["no_proxy"] = "127.0.0.1"  # a proxy could not reach this machine's loopback
+    where, console = machine(), Console()
+    old = OLD.exists() and not chosen.quick
+    rounds, number = (1, 100) if chosen.quick else (30, 2000)
+    told = measured(rounds, number, old=old)
+    rows = rows_of(told)
+    console.print(TITLE, style="bold")
+    tables(told, console)
+    printed("Beside targets and others", rows, where, console)
+    saved(
+        chosen.output, "middleware", rows, where,
+        quick=chosen.quick, rounds=rounds, calls=number, told=told,
+    )  # fmt: skip
+    if not chosen.quick:
+        bars(chosen.output / "middleware.png", TITLE, rows[:-1], log=False)
+    return not failed(rows)
+
+
+if __name__ == "__main__":
+    sys.exit(0 if main() else 1)
