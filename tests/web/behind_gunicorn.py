@@ -11,7 +11,6 @@ from typing import Annotated, Any
 
 import jwt
 from fastapi import Depends, FastAPI, Security
-from fastapi import WebSocket as FastAPIWebSocket
 from starlette.applications import Starlette
 from starlette.authentication import requires
 from starlette.middleware import Middleware
@@ -53,7 +52,7 @@ def with_fastapi(jwks: JWKS) -> FastAPI:
 
     @app.websocket("/feed")
     async def feed(
-        websocket: FastAPIWebSocket, claims: Annotated[dict[str, Any], Depends(bearer)]
+        websocket: WebSocket, claims: Annotated[dict[str, Any], Depends(bearer)]
     ) -> None:
         await told(websocket, claims["sub"])
 
