@@ -1,7 +1,12 @@
 """One GET, whatever it is for; `test_source` has what all of a refresh makes of it."""
 
 import asyncio
+import os
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -105,3 +110,45 @@ async def test_a_client_handed_in_stays_open() -> None:
             async with asking.client() as client:
                 assert client is own
         assert not own.is_closed
+
+
+FORKING = """
+import asyncio, os, sys, threading, time
+from auth_jwks import JWKS, KeysUnavailableError
+
+def refresh():
+    try:
+        asyncio.run(JWKS(jwks_uri="https://127.0.0.1:9/", retries=0).refresh())
+    except KeysUnavailableError:
+        pass
+
+thread = threading.Thread(target=refresh)
+thread.start()
+sys.stdin.readline()
+if not os.fork():
+    os._exit(0)
+print(time.monotonic(), flush=True)
+os.wait()
+thread.join()
+"""
+
+
+def test_a_fork_waits_for_a_tls_context(tmp_path: Path) -> None:
+    """In a child the locks of OpenSSL stay as they were: none may be held by another thread."""
+    certificates = tmp_path / "ca.pem"
+    os.mkfifo(certificates)
+    with subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", FORKING], encoding="utf-8",
+        env=os.environ | {"SSL_CERT_FILE": str(certificates)},
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        # It opens when the context is being made, and ends that when it is closed.
+        with certificates.open("w"):
+            assert process.stdin is not None
+            process.stdin.write("fork\n")
+            process.stdin.flush()
+            time.sleep(0.05)
+            closed = time.monotonic()
+        output, _ = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert float(output) >= closed

@@ -1,9 +1,11 @@
 """GETs within strict limits, by a client of the user's or one of our own: the httpx importer."""
 
 import asyncio
+import os
+import threading
 import zlib
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -127,7 +129,7 @@ class HTTP:
         try:
             if self._tls is None:
                 # Reading the CA certificates takes 50 ms, which are not the event loop's.
-                self._tls = await asyncio.to_thread(httpx.create_ssl_context)
+                self._tls = await asyncio.to_thread(_tls_context)
             return httpx.AsyncClient(verify=self._tls)
         except (OSError, ValueError, ImportError, httpx.InvalidURL) as fault:
             # The environment: a CA file that can't be read, a proxy that httpx doesn't know.
@@ -170,6 +172,19 @@ class HTTP:
         transient = status == httpx.codes.TOO_MANY_REQUESTS or httpx.codes.is_server_error(status)
         reason = f"HTTP status {status}"
         return FetchError(reason, status=status, retry_after=wait, transient=transient)
+
+
+# A fork waits for it: in a child the locks that OpenSSL held in another thread stay locked.
+_making = threading.Lock()
+with suppress(AttributeError):  # Windows knows no fork
+    os.register_at_fork(
+        before=_making.acquire, after_in_parent=_making.release, after_in_child=_making.release
+    )
+
+
+def _tls_context() -> "SSLContext":
+    with _making:
+        return httpx.create_ssl_context()
 
 
 async def _body(response: HTTPResponse) -> bytes:
