@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -169,6 +170,23 @@ async def test_patience_ends() -> None:
     with pytest.raises(TimeoutError):
         async with patience(0.06):
             await asyncio.Event().wait()
+
+
+async def test_patience_ends_what_loses_a_cancellation() -> None:
+    """It is cancelled again, until it ends; whoever cancels it from outside is not heard less."""
+
+    async def stubborn() -> None:
+        async with patience(0.01):
+            for _ in range(2):
+                with suppress(asyncio.CancelledError):
+                    await asyncio.Event().wait()
+            await asyncio.Event().wait()
+
+    with pytest.raises(TimeoutError):
+        await stubborn()
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
 
 
 async def test_patience_is_not_for_a_busy_loop() -> None:

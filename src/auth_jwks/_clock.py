@@ -71,18 +71,23 @@ async def patience(seconds: float) -> AsyncIterator[None]:
     """Raise `TimeoutError` after so many seconds of a loop that turns, as `asyncio.timeout` does.
 
     While the loop is busy with its own work no answer can be taken, so that is nobody's delay: a
-    stretch in which it did not turn counts as one slice.
+    stretch in which it did not turn counts as one slice. A cancellation that what waits has lost,
+    as `asyncio.wait_for` may before Python 3.12, is repeated.
     """
-    loop = asyncio.get_running_loop()
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
     alarm: asyncio.TimerHandle
     async with asyncio.timeout(None) as limit:
 
         def tick(left: float) -> None:
             nonlocal alarm
+            alarm = loop.call_later(min(left, SLICE) if left > 0 else SLICE, tick, left - SLICE)
             if left > 0:
-                alarm = loop.call_later(min(left, SLICE), tick, left - SLICE)
-            else:
+                return
+            if task is None or not limit.expired():
                 limit.reschedule(loop.time())
+            else:
+                task.cancel()
+                task.uncancel()
 
         alarm = loop.call_later(min(seconds, SLICE), tick, seconds - SLICE)
         try:
