@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -13,7 +14,7 @@ import pytest
 import trustme
 from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.sentinel import Sentinel
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from auth_jwks import JWKS, RedisKeyStore
 from auth_jwks.events import Event, StoreFailed
@@ -57,9 +58,11 @@ class Servers:
         process.wait()
 
     def close(self) -> None:
-        """End all."""
+        """End all, and print what they logged: pytest shows it when the test has failed."""
         for port in [*self._processes]:
             self.kill(port)
+        for log in self._directory.glob("*/log"):
+            sys.stdout.write(f"{log}\n{log.read_text('utf-8')}\n")
 
 
 class Worker:
@@ -173,20 +176,38 @@ async def test_sentinel_fail_over(servers: Servers, issuer: FakeIssuer) -> None:
     replica = servers.start("--replicaof", "127.0.0.1", master)
     async with client_of(master) as client, client_of(replica) as follower:
         await until(partial(says, client, "INFO replication", "'state': 'online'"))
-        watch = servers.start(
-            sentinel=f"sentinel monitor fleet 127.0.0.1 {master} 1\n"
-            "sentinel down-after-milliseconds fleet 1000\n"
-        )
-        sentinel = Sentinel([("127.0.0.1", watch)], protocol=2)
-        await until(partial(sentinel.discover_slaves, "fleet"))
-        async with (
-            sentinel.master_for("fleet") as redis,
-            sentinel.master_for("fleet") as other,
-        ):
-            clients = iter((redis, other))
-            async with two_workers(issuer, lambda: next(clients)) as workers:
-                await fail_over(servers, issuer, workers, master, follower)
-            assert await redis.ping(), "a client handed in stays open"
+        async with watching(servers, master) as sentinel:
+            await until(partial(sentinel.discover_slaves, "fleet"))
+            async with (
+                sentinel.master_for("fleet") as redis,
+                sentinel.master_for("fleet") as other,
+            ):
+                clients = iter((redis, other))
+                async with two_workers(issuer, lambda: next(clients)) as workers:
+                    await fail_over(servers, issuer, workers, master, follower)
+                assert await redis.ping(), "a client handed in stays open"
+
+
+@asynccontextmanager
+async def watching(servers: Servers, master: int) -> AsyncIterator[Sentinel]:
+    """Return a Sentinel that a busy machine puts off for a second or two, not for minutes."""
+    port = servers.start(
+        sentinel=f"sentinel monitor fleet 127.0.0.1 {master} 1\n"
+        "sentinel down-after-milliseconds fleet 1000\n"
+        # One that finds no replica fit tries again after twice that: six minutes if not told.
+        "sentinel failover-timeout fleet 1000\n"
+    )
+    async with client_of(port) as client:
+        # A stall of 2 s would keep it from acting for 30, and it would doubt a replica whose
+        # state is older than 5 s while asking for it every 10. Redis 6 can't be told.
+        with suppress(ResponseError):
+            await client.execute_command(
+                *("SENTINEL", "DEBUG", "TILT-TRIGGER", 60_000, "INFO-PERIOD", 500)
+            )
+    sentinel = Sentinel([("127.0.0.1", port)], protocol=2)
+    try:
+        yield sentinel
+    finally:
         for watcher in sentinel.sentinels:
             await watcher.aclose()
 
@@ -228,11 +249,7 @@ async def fail_over(
 async def test_cluster(servers: Servers, issuer: FakeIssuer) -> None:
     """Two workers share one fetch through a Cluster, and go on alone when it breaks."""
     ports = [
-        servers.start(
-            *("--cluster-enabled", "yes", "--cluster-port", free_port()),
-            *("--cluster-node-timeout", 1000),
-        )
-        for _ in NODES
+        servers.start(*("--cluster-enabled", "yes", "--cluster-port", free_port())) for _ in NODES
     ]
     await join(ports)
     async with (
@@ -277,6 +294,7 @@ async def lose_a_node(servers: Servers, ports: list[int]) -> None:
     for port in ports:
         async with client_of(port) as client:
             empty += [] if await client.dbsize() else [port]
+            await client.config_set("cluster-node-timeout", 1000)
     assert len(empty) == 2
     servers.kill(empty[0])
     [keeper] = set(ports) - set(empty)
