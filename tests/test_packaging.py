@@ -1,15 +1,19 @@
 """What users install: the wheel and the sdist, as built from this tree."""
 
+import ast
 import subprocess
 import sys
 import tarfile
+import tomllib
 from collections import defaultdict
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
 from packaging.metadata import Metadata
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import auth_jwks
 
@@ -116,3 +120,45 @@ def test_sdist_can_be_tested(dist: Path) -> None:
     assert {"docs/tokens.md", "examples/demo.py", "Makefile", ".ci/pythons"} <= names
     assert {"README.md", "CHANGELOG.md", "LICENSE"} <= names
     assert not any("node_modules" in name or "__pycache__" in name for name in names)
+
+
+@pytest.mark.parametrize(
+    ("group", "programs"),
+    [
+        pytest.param(
+            "demo", "examples.demo examples.fleet_demo examples.fleet_worker", id="make-demo"
+        ),
+        pytest.param("playground", "examples.playground.__main__", id="make-playground"),
+    ],
+)
+def test_environment_brings_what_its_programs_import(group: str, programs: str) -> None:
+    """Each `make` program finds all it imports, though the tests have more installed."""
+    distributions = packages_distributions()
+    imported = {name.partition(".")[0] for name in imported_by(programs.split())}
+    foreign = imported - {"auth_jwks", "examples", *sys.stdlib_module_names}
+    assert {canonicalize_name(distributions[name][0]) for name in foreign} <= installed_by(group)
+
+
+def imported_by(modules: list[str]) -> set[str]:
+    """Return what these import, wherever they do, by way of other examples as well."""
+    found = {*modules}
+    while modules:
+        file = ROOT.joinpath(*modules.pop().split(".")).with_suffix(".py")
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            names = [each.name for each in node.names] if isinstance(node, ast.Import) else []
+            names += [str(node.module)] if isinstance(node, ast.ImportFrom) else []
+            new = {*names} - found
+            modules += [name for name in new if name.startswith("examples.")]
+            found |= new
+    return found
+
+
+def installed_by(group: str) -> set[str]:
+    """Return the distributions that a dependency group names, by way of our extras or by itself."""
+    tables = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    project, lines = tables["project"], tables["dependency-groups"][group]
+    lines += project["dependencies"]
+    for line in map(Requirement, [*lines]):
+        for extra in line.extras if line.name == project["name"] else ():
+            lines += project["optional-dependencies"][extra]
+    return {canonicalize_name(Requirement(line).name) for line in lines}
