@@ -31,6 +31,7 @@ bench: .venv/bench/ready .venv/bench-040/ready $(PEERS:%=.venv/bench-%/ready)
 	run refresh; \
 	run start; \
 	run middleware; \
+	run threads; \
 	run web; \
 	run page; \
 	exit $$failed

@@ -74,3 +74,17 @@ def test_middleware_answers_are_right(tmp_path: Path) -> None:
         "JWTAuthMiddleware",
     }  # fmt: skip
     assert all(name in printed for name in took)
+
+
+def test_threads_are_counted(tmp_path: Path) -> None:
+    """Good tokens are let in and those of made-up keys are not, by both, in every round."""
+    printed, saved = result(tmp_path, "threads")
+    assert held(saved) == {"rounds with a wrong one": 0}
+    took = saved["settings"]["told"]["took"]
+    assert took.keys() == {"SyncJWKS", "PyJWKClient"}
+    for kinds in took.values():
+        assert [*kinds] == [
+            "seen before", "seen first", "seen first, 8 threads", "made-up kid",
+            "made-up kid, 8 threads",
+        ]  # fmt: skip
+        assert all(kind in printed for kind in kinds)

@@ -1351,3 +1351,56 @@ async def test_a_glance_at_another_issuer(hire: Hire, clock: FakeClock, issuer: 
     with pytest.raises(IssuerMismatchError):
         await worker.verify()
     assert worker.cache.glance(clock.monotonic()) == (None, False)
+
+
+# A refusal in another thread.
+
+
+async def test_a_refusal_needs_a_spent_budget(hire: Hire, clock: FakeClock) -> None:
+    """It is what a search would come to at once; who may search, or join one, is not refused."""
+    worker = hire()
+
+    def refused(kid: str = "second") -> bool:
+        return worker.cache.refuses(kid, "ES256", clock.monotonic())
+
+    await worker.verify()
+    assert not refused()
+    for _ in range(2):
+        with pytest.raises(UnknownKeyError):
+            await worker.verify("second")
+    assert refused()
+    assert not refused("first"), "a key that has come since fits"
+    clock.advance(1)
+    assert not refused()
+
+
+async def test_a_search_under_way_is_joined_by_threads(
+    hire: Hire, clock: FakeClock, issuer: FakeIssuer
+) -> None:
+    """Though the budget is spent: it may bring the key."""
+    worker = hire()
+    await worker.verify()
+    with pytest.raises(UnknownKeyError):
+        await worker.verify("second")
+    issuer.reset()
+    issuer.hang(times=1)
+    search = begin(worker.verify("second"))
+    await issuer.arrived(1)
+    assert not worker.cache.refuses("second", "ES256", clock.monotonic())
+    issuer.rotate(SECOND)
+    issuer.recover()
+    issuer.release()
+    assert await search == ["second"]
+    assert worker.cache.refuses("third", "ES256", clock.monotonic())
+
+
+async def test_an_outage_is_no_refusal(hire: Hire, clock: FakeClock, issuer: FakeIssuer) -> None:
+    """While a search has failed, no key is called unknown."""
+    worker = hire()
+    await worker.verify()
+    issuer.outage()
+    for _ in range(3):
+        with pytest.raises(KeysUnavailableError):
+            await worker.verify("second")
+        clock.advance(0.1)
+    assert not worker.cache.refuses("second", "ES256", clock.monotonic())

@@ -30,7 +30,7 @@ from auth_jwks import (
     UnknownKeyError,
 )
 from auth_jwks._tokens import signer
-from auth_jwks.events import Event, StaleServed
+from auth_jwks.events import Event, StaleServed, UnknownKey
 from auth_jwks.sync import SyncJWKS
 from auth_jwks.testing import FakeClock, FakeIssuer, SigningKey
 
@@ -507,6 +507,26 @@ def test_an_unknown_key_is_asked_for(jwks: SyncJWKS, issuer: FakeIssuer) -> None
         assert type(each.exception()) is UnknownKeyError
     assert issuer.jwks_requests == 3
     assert jwks.status().kids == ("first", "second")
+
+
+def test_made_up_keys_wait_for_nothing(make: Make, clock: FakeClock, issuer: FakeIssuer) -> None:
+    """When the budget is spent they are refused in the thread that brings them."""
+    told: list[tuple[bool, str]] = []
+
+    def note(event: Event) -> None:
+        if isinstance(event, UnknownKey):
+            told.append((event.asked, threading.current_thread().name))
+
+    jwks = make(observer=note)
+    jwks.refresh()
+    for number in range(4):
+        with pytest.raises(UnknownKeyError):
+            jwks.verify_token(issuer.sign(headers={"kid": f"made-up-{number}"}))
+    here = threading.current_thread().name
+    assert told == [(True, "auth_jwks")] * 2 + [(False, here)] * 2
+    issuer.rotate(OTHER)
+    clock.advance(30)
+    assert jwks.verify_token(issuer.sign())["sub"] == "alice"
 
 
 def test_a_process_at_its_limit(jwks: SyncJWKS, issuer: FakeIssuer) -> None:

@@ -8,7 +8,6 @@ from typing import assert_never
 from auth_jwks._clock import Clock
 from auth_jwks._flights import Flight, Flights
 from auth_jwks._freshness import (
-    FIRST_COOLDOWN,
     Attempts,
     Bucket,
     Decision,
@@ -23,7 +22,7 @@ from auth_jwks._refresh import Deferred, Done, Failed, Held, Outcome, Refresher
 from auth_jwks._source import Source
 from auth_jwks._status import Status
 from auth_jwks.errors import IssuerMismatchError, KeysUnavailableError, UnknownKeyError
-from auth_jwks.events import Observer, RefreshFailed, StaleServed, UnknownKey, emit
+from auth_jwks.events import Observer, StaleServed, UnknownKey, emit
 from auth_jwks.stores.base import Cause, KeyStore
 
 __all__ = ["KeyCache"]
@@ -124,8 +123,19 @@ class KeyCache:
             if keys := self._select(kid, alg):
                 return self._refresher.held, keys
             now = self._clock.monotonic()
+        raise self.refused(asked=asked)
+
+    def refuses(self, kid: str | None, alg: str, now: float) -> bool:
+        """Whether `find` would refuse at once, unasked. From any thread: it changes nothing."""
+        if self._bucket.taken(now) is not None or self._flights.busy:
+            return False
+        cooling = self._failure is not None and now < self._not_before
+        return not cooling and not self._select(kid, alg)
+
+    def refused(self, *, asked: bool = False) -> UnknownKeyError:
+        """Tell of a token that no key fits, and return what it is refused with."""
         emit(UnknownKey(self._source.name, asked), self._observer)
-        raise UnknownKeyError("no published key fits the token")
+        return UnknownKeyError("no published key fits the token")
 
     async def refresh(self, *, force: bool) -> None:
         """Make sure that the set is fresh, or with `force` that it was fetched after this call."""
@@ -137,8 +147,7 @@ class KeyCache:
             )
             await self._succeed(flight)
             return
-        while not self._is_fresh():
-            now = self._clock.monotonic()
+        while (now := self._clock.monotonic()) >= self._refresher.held.life.expires:
             if now < self._not_before and self._flights.under_way("upkeep") is None:
                 raise self._unavailable()
             flight = self._upkeep("age")
@@ -172,9 +181,6 @@ class KeyCache:
 
     def _select(self, kid: str | None, alg: str) -> tuple[Key, ...]:
         return self._refresher.held.keys.select(kid, alg)
-
-    def _is_fresh(self) -> bool:
-        return self._clock.monotonic() < self._refresher.held.life.expires
 
     def _is_young(self) -> bool:
         return self._clock.monotonic() < self._refresher.held.life.refresh_at
@@ -221,13 +227,15 @@ class KeyCache:
         taken = self._bucket.taken(now)
         if taken is None:
             return None
-        self._bucket = taken
         before = self._refresher.held
 
         def found() -> bool:
             return bool(self._select(kid, alg)) or self._renewed(before, now)
 
-        return self._flights.start("probe", lambda: self._fly("unknown_kid", found))
+        flight = self._flights.start("probe", lambda: self._fly("unknown_kid", found))
+        # In this order a thread that finds the bucket empty sees who took the last of it.
+        self._bucket = taken
+        return flight
 
     async def _fly(self, cause: Cause | None, satisfied: Callable[[], bool]) -> Outcome:
         """Refresh, unless that has been done, or has failed, while waiting for the lock."""
@@ -237,18 +245,9 @@ class KeyCache:
         if failure is not None and cause in {"age", "unknown_kid"} and now < self._not_before:
             return failure
         before = self._refresher.held
-        try:
-            outcome = await self._refresher.run(cause, satisfied)
-        except Exception as fault:  # noqa: BLE001 - whatever broke, not every request may retry it
-            outcome = self._broken(fault)
+        outcome = await self._refresher.run(cause, satisfied)
         self._note(outcome, cause, renewed=self._refresher.held is not before)
         return outcome
-
-    def _broken(self, fault: Exception) -> Failed:
-        reason = f"unexpected {type(fault).__name__}"
-        event = RefreshFailed(self._source.name, reason, FIRST_COOLDOWN, mismatch=False)
-        emit(event, self._observer)
-        return Failed(reason, FIRST_COOLDOWN, here=True)
 
     def _note(self, outcome: Outcome, cause: Cause | None, *, renewed: bool) -> None:
         """Draw the consequences for the attempts to come."""

@@ -10,6 +10,7 @@ from typing import Literal, assert_never
 from auth_jwks._clock import Clock
 from auth_jwks._document import Document, decode, encode
 from auth_jwks._freshness import (
+    FIRST_COOLDOWN,
     LONGEST_COOLDOWN,
     Lifetime,
     Policy,
@@ -125,6 +126,12 @@ class Refresher:
 
     async def run(self, cause: Cause | None, satisfied: Callable[[], bool]) -> Outcome:
         """Refresh until `satisfied`, or say why not; `cause` None only looks into the store."""
+        try:
+            return await self._run(cause, satisfied)
+        except Exception as fault:  # noqa: BLE001 - whatever broke, not every request may retry it
+            return self._failed(f"unexpected {type(fault).__name__}", FIRST_COOLDOWN)
+
+    async def _run(self, cause: Cause | None, satisfied: Callable[[], bool]) -> Outcome:
         give_up = self._clock.monotonic() + self._policy.lease + self.source.deadline + MARGIN
         pause = FIRST_PAUSE
         seen = {self.known}
@@ -243,14 +250,15 @@ class Refresher:
     ) -> Failed:
         cooldown = failure_cooldown(lease.failures, stated, self._uniform(0.0, 1.0))
         await self._sharing.fail(store, lease, retry_after=cooldown, mismatch=mismatch)
-        emit(RefreshFailed(self.source.name, reason, cooldown, mismatch), self._observer)
-        return Failed(reason, cooldown, mismatch, here=True)
+        return self._failed(reason, cooldown, mismatch=mismatch)
 
     def _useless(self) -> Failed:
         """Report keys that are good for others of the fleet only, who need not cool down for it."""
-        reason = "allowed_algorithms fit none of the published keys"
-        emit(RefreshFailed(self.source.name, reason, USELESS, mismatch=False), self._observer)
-        return Failed(reason, USELESS, here=True)
+        return self._failed("allowed_algorithms fit none of the published keys", USELESS)
+
+    def _failed(self, reason: str, cooldown: float, *, mismatch: bool = False) -> Failed:
+        emit(RefreshFailed(self.source.name, reason, cooldown, mismatch), self._observer)
+        return Failed(reason, cooldown, mismatch, here=True)
 
 
 def _ended(answer: Unchanged | Busy | Cooling, *, looking: bool) -> Outcome:

@@ -69,7 +69,8 @@ class SyncJWKS:
         """Check the configuration, which is that of `JWKS`.
 
         There is no `http_client` to hand in: one that is used in another event loop would fail.
-        The `observer` is called in the background thread.
+        The `observer` is called in the background thread, and in a caller's for an `UnknownKey`
+        that was not asked for.
 
         Raises `ValueError` or `TypeError`, which name the parameter and what was expected.
         """
@@ -155,6 +156,8 @@ class _ThreadedKeys:
 
     async def find(self, kid: str | None, alg: str) -> tuple[Held, tuple[Key, ...]]:
         """Return the keys for a token that none of those at hand fit."""
+        if self._cache.refuses(kid, alg, self._clock.monotonic()):
+            raise self._cache.refused()
         return self._waited(lambda: self._cache.find(kid, alg))
 
     async def refresh(self, *, force: bool) -> None:
