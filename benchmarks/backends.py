@@ -18,11 +18,11 @@ from tempfile import TemporaryDirectory
 
 from rich.console import Console
 
+from benchmarks.command import command
 from benchmarks.fleet_crew import LATENCY, Arena, Process, arena, released
 from benchmarks.report import Row, Rule, bars, failed, machine, printed, saved
 
 TITLE = "Backends, and what a user would put together instead"
-RESULTS = Path(__file__).with_name("results")
 OURS = ("memory", "file", "redis", "sealed")
 OTHERS = ("hishel", "cashews")
 EACH = 2
@@ -205,10 +205,8 @@ def better(rows: Sequence[Row]) -> list[str]:
 def options() -> argparse.Namespace:
     """Read the command line."""
     names = [*OURS, *OTHERS]
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.backends", description=__doc__)
+    parser = command("backends", __doc__, "smallest sizes, no picture")
     parser.add_argument("names", nargs="*", metavar="backend", help=f"of {', '.join(names)}")
-    parser.add_argument("--quick", action="store_true", help="smallest sizes, no picture")
-    parser.add_argument("--output", type=Path, default=RESULTS, help="folder for the results")
     chosen = parser.parse_args()
     if unknown := set(chosen.names) - {*names}:
         parser.error(f"no such backend: {', '.join(unknown)}")

@@ -14,12 +14,12 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks import fleet_faults as faults
+from benchmarks.command import command
 from benchmarks.fleet_crew import LATENCY
 from benchmarks.fleet_start import FULL, QUICK, WITHOUT_STORE, cold_starts, workers
 from benchmarks.report import Row, chart, failed, machine, printed, saved
 
 TITLE = "One key set for a fleet, over Valkey"
-RESULTS = Path(__file__).with_name("results")
 
 Scenario = Callable[[], AsyncIterator[Row]]
 
@@ -67,11 +67,9 @@ def drawn(file: Path, rows: list[Row]) -> None:
 def options() -> argparse.Namespace:
     """Read the command line."""
     names = [*scenarios(quick=True, slack=0.0)]
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.fleet", description=__doc__)
+    parser = command("fleet", __doc__, "smallest sizes, no picture")
     parser.add_argument("names", nargs="*", metavar="scenario", help=f"of {', '.join(names)}")
-    parser.add_argument("--quick", action="store_true", help="smallest sizes, no picture")
     parser.add_argument("--slack", type=float, default=0.0, help="seconds added to limits on time")
-    parser.add_argument("--output", type=Path, default=RESULTS, help="folder for the results")
     chosen = parser.parse_args()
     if unknown := set(chosen.names) - {*names}:
         parser.error(f"no such scenario: {', '.join(unknown)}")

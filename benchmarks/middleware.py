@@ -3,7 +3,6 @@
 The exit status is 1 if a target is missed.
 """
 
-import argparse
 import json
 import os
 import subprocess
@@ -17,11 +16,11 @@ from typing import Any
 from rich.console import Console
 
 from auth_jwks.testing import FakeIssuer
+from benchmarks.command import command
 from benchmarks.report import Row, bars, failed, grid, machine, printed, saved
 from benchmarks.start import OLD
 
 TITLE = "A middleware, beyond the verification"
-RESULTS = Path(__file__).with_name("results")
 PROGRAM = Path(__file__).with_name("middleware_worker.py")
 HOUR = 3600
 LIMIT = 5  # µs
@@ -94,17 +93,9 @@ def tables(told: Told, console: Console) -> None:
         grid(f"{version}, Python {answer['python']}", head, lines, console)
 
 
-def options() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.middleware", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="few calls, without auth-jwks 0.4.0")
-    parser.add_argument("--output", type=Path, default=RESULTS, help="folder for the results")
-    return parser.parse_args()
-
-
 def main() -> bool:
     """Measure, print and save; return whether every target is met."""
-    chosen = options()
+    chosen = command("middleware", __doc__, "few calls, without auth-jwks 0.4.0").parse_args()
     os.environ["no_proxy"] = "127.0.0.1"  # a proxy could not reach this machine's loopback
     where, console = machine(), Console()
     old = OLD.exists() and not chosen.quick

@@ -7,14 +7,13 @@ the scenarios that begin with RS256; `<!-- end -->` ends either.
 import json
 import re
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
+from benchmarks.command import RESULTS
 from benchmarks.report import multiple, number
 
-__all__ = ["PAGES", "RESULTS", "rendered"]
+__all__ = ["PAGES", "rendered"]
 
-RESULTS = Path(__file__).with_name("results")
 ROOT = RESULTS.parents[1]
 PAGES = (ROOT / "README.md", ROOT / "docs" / "performance.md")
 TABLE = re.compile(r"(<!-- (\w+)(?:: ([^\n]+))? -->\n).*?(<!-- end -->)", re.DOTALL)

@@ -3,7 +3,6 @@
 The exit status is 1 if a target is missed.
 """
 
-import argparse
 import asyncio
 import json
 import os
@@ -20,12 +19,12 @@ from typing import Any
 from rich.console import Console
 
 from auth_jwks.testing import FakeIssuer, SigningKey
+from benchmarks.command import command
 from benchmarks.fleet_crew import Arena, Process, arena
 from benchmarks.refresh_worker import FIRST, SEEN
 from benchmarks.report import Row, Rule, chart, failed, grid, machine, printed, saved
 
 TITLE = "What a verify notices of a refresh"
-RESULTS = Path(__file__).with_name("results")
 PROGRAM = Path(__file__).with_name("refresh_worker.py")
 HOUR = 3600
 SEEN_TOKENS = 50
@@ -191,17 +190,9 @@ def _curve(calls: dict[str, float]) -> list[tuple[int, float]]:
     return [(rank, calls[name]) for rank, name in zip(ranks, TIMES, strict=True)]
 
 
-def options() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.refresh", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="shortest phases, no picture")
-    parser.add_argument("--output", type=Path, default=RESULTS, help="folder for the results")
-    return parser.parse_args()
-
-
 def main() -> bool:
     """Measure, print and save; return whether every target is met."""
-    chosen = options()
+    chosen = command("refresh", __doc__, "shortest phases, no picture").parse_args()
     os.environ["no_proxy"] = "127.0.0.1"  # a proxy could not reach this machine's loopback
     size = QUICK if chosen.quick else FULL
     where, console = machine(), Console()

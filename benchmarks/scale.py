@@ -20,6 +20,7 @@ from rich.console import Console
 
 from auth_jwks import RedisKeyStore
 from auth_jwks.stores.base import LeaseRequest
+from benchmarks.command import RESULTS, command
 from benchmarks.fleet_crew import LATENCY, arena
 from benchmarks.fleet_start import PROVIDER
 from benchmarks.fleet_worker import SEAL
@@ -28,7 +29,6 @@ from benchmarks.scale_model import LEASE, Costs, Seen
 from benchmarks.scale_workers import cold_start, killed_holder, warm
 
 TITLE = "Scale on paper: the gate, simulated"
-RESULTS = Path(__file__).with_name("results")
 LOOPBACK = 50e-6  # seconds one way, where the measured points were taken
 NETWORK = 500e-6  # likewise, on paper
 TOLERANCE = {"store calls a worker": 20.0, "last one served": 30.0}  # per cent
@@ -213,15 +213,13 @@ def _told(name: str, seen: Seen, number: int) -> list[Row]:
 
 def options() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="smallest sizes, no picture")
+    parser = command("scale", __doc__, "smallest sizes, no picture")
     parser.add_argument(
         "--fleet", type=Path, default=RESULTS / "fleet.json", help="measured points"
     )
     parser.add_argument(
         "--network", type=float, default=NETWORK, help="seconds one way to the store"
     )
-    parser.add_argument("--output", type=Path, default=RESULTS, help="folder for the results")
     return parser.parse_args()
 
 

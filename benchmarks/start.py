@@ -3,7 +3,6 @@
 The exit status is 1 if something is imported before it is needed.
 """
 
-import argparse
 import json
 import os
 import subprocess
@@ -17,13 +16,13 @@ from typing import Any
 
 from rich.console import Console
 
+from benchmarks.command import command
 from benchmarks.fleet_crew import Arena, arena
 from benchmarks.report import Row, failed, grid, machine, printed, saved
 
 __all__ = ["OLD"]
 
 TITLE = "A quick start"
-RESULTS = Path(__file__).with_name("results")
 PROGRAM = Path(__file__).with_name("start_worker.py")
 OLD = Path(__file__).parents[1] / ".venv" / "bench-040" / "bin" / "python"
 OPTIONAL = (
@@ -148,17 +147,9 @@ def tables(took: dict[str, dict[str, list[float]]], own: dict[str, float], out: 
     grid(title, ("", "of all", "own µs"), modules, out)
 
 
-def options() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.start", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="one round, without auth-jwks 0.4.0")
-    parser.add_argument("--output", type=Path, default=RESULTS, help="folder for the results")
-    return parser.parse_args()
-
-
 def main() -> bool:
     """Measure, print and save; return whether every target is met."""
-    chosen = options()
+    chosen = command("start", __doc__, "one round, without auth-jwks 0.4.0").parse_args()
     os.environ["no_proxy"] = "127.0.0.1"  # a proxy could not reach this machine's loopback
     where, console = machine(), Console()
     old = OLD.exists() and not chosen.quick

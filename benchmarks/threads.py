@@ -3,7 +3,6 @@
 The exit status is 1 if a target is missed.
 """
 
-import argparse
 import json
 import os
 import subprocess
@@ -17,10 +16,10 @@ from typing import Any
 from rich.console import Console
 
 from auth_jwks.testing import FakeIssuer
+from benchmarks.command import command
 from benchmarks.report import Row, bars, failed, grid, machine, printed, saved
 
 TITLE = "Threads"
-RESULTS = Path(__file__).with_name("results")
 PROGRAM = Path(__file__).with_name("threads_worker.py")
 HOUR = 3600
 LIMIT = 15  # µs
@@ -93,17 +92,9 @@ def table(told: Told, console: Console) -> None:
     grid(f"Python {told['python']}", ("", "µs per token", "µs of CPU"), lines, console)
 
 
-def options() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.threads", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="few calls")
-    parser.add_argument("--output", type=Path, default=RESULTS, help="folder for the results")
-    return parser.parse_args()
-
-
 def main() -> bool:
     """Measure, print and save; return whether every target is met."""
-    chosen = options()
+    chosen = command("threads", __doc__, "few calls").parse_args()
     os.environ["no_proxy"] = "127.0.0.1"  # a proxy could not reach this machine's loopback
     where, console = machine(), Console()
     rounds, number = (1, 16) if chosen.quick else (20, 400)

@@ -7,11 +7,11 @@ import argparse
 import os
 import sys
 from dataclasses import asdict
-from pathlib import Path
 
 from rich.console import Console
 
 from auth_jwks.testing import FakeIssuer
+from benchmarks.command import command
 from benchmarks.report import failed, machine, printed, saved
 from benchmarks.verify_crew import Hired, Pace, crew, measured, tried
 from benchmarks.verify_peers import Scene
@@ -19,7 +19,6 @@ from benchmarks.verify_tables import Results
 from benchmarks.verify_tokens import AUDIENCE, SIZES, Mint, keys
 
 TITLE = "One token, beside other libraries"
-RESULTS = Path(__file__).with_name("results")
 QUICK = Pace(rounds=1, first=5, again=20, warm_up=20)
 FULL = Pace(rounds=15, first=40, again=200, warm_up=400)
 
@@ -43,9 +42,7 @@ def where_measured(present: list[Hired]) -> dict[str, object]:
 
 def options() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.verify", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="smallest sizes, no picture")
-    parser.add_argument("--output", type=Path, default=RESULTS, help="folder for the results")
+    parser = command("verify", __doc__, "smallest sizes, no picture")
     parser.add_argument("--peers", default=sys.executable, help="interpreter that has the peers")
     parser.add_argument(
         "--old", default=sys.executable, help="interpreter that has auth-jwks 0.4.0"

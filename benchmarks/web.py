@@ -1,6 +1,5 @@
 """Requests per second of a FastAPI service, without and with a token check; see README.md."""
 
-import argparse
 import asyncio
 import json
 import os
@@ -19,12 +18,12 @@ from typing import Any
 from rich.console import Console
 
 from auth_jwks.testing import FakeIssuer
+from benchmarks.command import command
 from benchmarks.fleet_crew import Process
 from benchmarks.report import Row, bars, failed, grid, machine, printed, saved
 from benchmarks.start import OLD
 
 TITLE = "Requests per second of a FastAPI service"
-RESULTS = Path(__file__).with_name("results")
 HERE = Path(__file__).parent
 HOUR = 3600
 CONNECTIONS = 8
@@ -141,19 +140,11 @@ def tables(told: Told, console: Console) -> None:
         grid(f"{case}, {CONNECTIONS} connections", HEAD, lines, console)
 
 
-def options() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.web", description=__doc__)
-    parser.add_argument(
-        "--quick", action="store_true", help="few requests, no picture, without auth-jwks 0.4.0"
-    )
-    parser.add_argument("--output", type=Path, default=RESULTS, help="folder for the results")
-    return parser.parse_args()
-
-
 def main() -> bool:
     """Measure, print and save; return whether every answer was right."""
-    chosen = options()
+    chosen = command(
+        "web", __doc__, "few requests, no picture, without auth-jwks 0.4.0"
+    ).parse_args()
     os.environ["no_proxy"] = "127.0.0.1"  # a proxy could not reach this machine's loopback
     where, console = machine(), Console()
     old = OLD.exists() and not chosen.quick

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.page import PAGES, RESULTS, rendered
+from benchmarks.command import RESULTS
+from benchmarks.page import PAGES, rendered
 from benchmarks.report import Row, failed
 from tests.environment import unmeasured
 

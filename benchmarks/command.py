@@ -1,0 +1,16 @@
+"""The command line that every benchmark has."""
+
+import argparse
+from pathlib import Path
+
+__all__ = ["RESULTS", "command"]
+
+RESULTS = Path(__file__).with_name("results")
+
+
+def command(name: str, description: str | None, quick: str) -> argparse.ArgumentParser:
+    """Return the parser for `python -m benchmarks.NAME`; `quick` says what that leaves out."""
+    parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=description)
+    parser.add_argument("--quick", action="store_true", help=quick)
+    parser.add_argument("--output", type=Path, default=RESULTS, help="folder for the results")
+    return parser
