@@ -3,6 +3,7 @@
 import asyncio
 import contextvars
 import gc
+import re
 import signal
 import subprocess
 import sys
@@ -60,6 +61,47 @@ if child:
 else:
     os._exit(0)
 """
+# A signal's handler raises at any moment in the main thread; here, in turn, before each line of
+# ours, and before `Thread.start` waits for what it has begun.
+INTERRUPTED = """
+from linecache import getline
+
+class Stop(BaseException): pass
+
+def raising(number):
+    def trace(frame, event, _):
+        nonlocal number
+        file = frame.f_code.co_filename
+        begun = frame.f_code.co_name == "start" and "_started" in getline(file, frame.f_lineno)
+        if event == "line" and (file.endswith("_portal.py") or begun):
+            number -= 1
+            if number < 0:
+                raise Stop
+        return trace
+    return trace
+
+def left():
+    return [one for one in threading.enumerate() if one.name == "auth_jwks" and one.ident]
+
+number, finished = 0, False
+while not finished:
+    portal = Portal()
+    sys.settrace(raising(number))
+    try:
+        portal.run(pid)
+        finished = True
+    except Stop:
+        number += 1
+    finally:
+        sys.settrace(None)
+    portal.close(pid)
+    for thread in left():
+        thread.join(5)
+    if left():
+        print("left by an interruption before line", number)
+        break
+print("the last was before line", number)
+"""
 
 
 class Stop(Exception):  # noqa: N818 - a signal handler's way to say so
@@ -88,14 +130,16 @@ def portal() -> Iterator[Portal]:
 
 
 @pytest.fixture
-def stopping() -> Iterator[Callable[[float], object]]:
-    """Return what has the main thread raise `Stop` after so many seconds."""
+def stop() -> Iterator[Callable[[], None]]:
+    """Return what any thread may call to have the main thread raise `Stop`."""
 
-    def stop(_signal: int, _frame: FrameType | None) -> None:
+    def handle(_signal: int, _frame: FrameType | None) -> None:
         raise Stop
 
-    before = signal.signal(signal.SIGALRM, stop)
-    yield lambda seconds: signal.setitimer(signal.ITIMER_REAL, seconds)
+    before = signal.signal(signal.SIGALRM, handle)
+    main = threading.main_thread().ident
+    assert main is not None
+    yield lambda: signal.pthread_kill(main, signal.SIGALRM)
     signal.signal(signal.SIGALRM, before)
 
 
@@ -230,36 +274,40 @@ def test_the_thread_does_not_wait_for_itself(portal: Portal) -> None:
     assert portal.run(where) == "auth_jwks"
 
 
-def test_a_signal_ends_a_wait_and_nothing_else(
-    portal: Portal, stopping: Callable[[float], object]
-) -> None:
+def test_a_signal_ends_a_wait_and_nothing_else(portal: Portal, stop: Callable[[], None]) -> None:
     """What a thread waited for goes on for others."""
     goes_on, ended = threading.Event(), threading.Event()
 
     async def work() -> None:
+        stop()
         await asyncio.to_thread(goes_on.wait)
         ended.set()
 
-    stopping(0.02)
     with pytest.raises(Stop):
         portal.run(work)
     goes_on.set()
     assert ended.wait(5)
 
 
-def test_a_signal_amid_close(stopping: Callable[[float], object]) -> None:
+def test_a_signal_amid_close(stop: Callable[[], None]) -> None:
     """The thread ends nevertheless."""
     portal, goes_on = Portal(), threading.Event()
 
     async def slowly() -> None:
-        await asyncio.sleep(0.06)
+        stop()
+        await asyncio.sleep(0.02)
         goes_on.set()
 
     portal.run(where)
-    stopping(0.02)
     with pytest.raises(Stop):
         portal.close(slowly)
     assert goes_on.is_set(), "what is under way ends first"
+
+
+def test_a_signal_at_any_moment_leaves_no_thread() -> None:
+    """Not even while the thread begins."""
+    told = run_script(INTERRUPTED)
+    assert re.fullmatch(r"the last was before line \d\d\n", told), told
 
 
 def test_a_signal_handler_may_close() -> None:

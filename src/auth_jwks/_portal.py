@@ -37,23 +37,26 @@ class _Loop:
     It is asyncio's own, whatever the policy: another one may not survive a fork.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, user: "Portal") -> None:
         _refuse_greenlets()
-        self.users: set[Portal] = set()
+        self.users = {user}
         self._pid = os.getpid()
         self._loop = _new_loop()
         self._over = asyncio.Event()
         self._thread = threading.Thread(target=self._work, name="auth_jwks", daemon=True)
-        try:
-            self._thread.start()
-        except RuntimeError:
-            self._loop.close()
-            raise NoLoopError("no thread can be started") from None
 
     @property
     def is_ours(self) -> bool:
         """Whether it is this process's, not a parent's: not every fork tells Python of itself."""
         return self._pid == os.getpid()
+
+    def begin(self) -> None:
+        """Start the thread. Raises `NoLoopError`."""
+        try:
+            self._thread.start()
+        except RuntimeError:
+            self._loop.close()
+            raise NoLoopError("no thread can be started") from None
 
     def refuse_itself(self) -> None:
         """Raise `RuntimeError` in the loop's own thread, which would wait for itself."""
@@ -70,8 +73,13 @@ class _Loop:
 
     def end(self) -> None:
         """Let what is under way end, and then the thread."""
-        self._loop.call_soon_threadsafe(self._over.set)
+        self.give_up()
         self._thread.join()
+
+    def give_up(self) -> None:
+        """Let the thread end, if it began at all."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._over.set)
 
     def _work(self) -> None:
         serving = self._loop.create_task(self._serve())
@@ -104,13 +112,23 @@ class _Process:
         """
         self.lock = threading.RLock()
 
-    def begun(self) -> _Loop:
+    def begun(self, user: "Portal") -> _Loop:
         """Return the loop; begin it if none runs here. Raises `NoLoopError`."""
         if self.loop is not None and not self.loop.is_ours:
             # Kept, not closed: its selector is the parent's as well.
             self._left_behind.append(self.loop)
             self.loop = None
-        loop = self.loop = self.loop or _Loop()
+        if self.loop is not None:
+            self.loop.users.add(user)
+            return self.loop
+        loop = _Loop(user)
+        try:
+            loop.begin()
+            self.loop = loop
+        except BaseException:  # a signal's handler may raise at any moment, amid the start too
+            self.loop = None
+            loop.give_up()
+            raise
         return loop
 
 
@@ -167,9 +185,7 @@ class Portal:
     def _entered(self) -> _Loop:
         if self._closed:
             raise RuntimeError("the verifier is closed")
-        loop = _process.begun()
-        loop.users.add(self)
-        return loop
+        return _process.begun(self)
 
     def _leave(self, loop: _Loop) -> None:
         with _process.lock:
