@@ -1361,7 +1361,9 @@ async def test_a_refusal_needs_a_spent_budget(hire: Hire, clock: FakeClock) -> N
     worker = hire()
 
     def refused(kid: str = "second") -> bool:
-        return worker.cache.refuses(kid, "ES256", clock.monotonic())
+        fault = worker.cache.refusal(kid, "ES256", clock.monotonic())
+        assert fault is None or type(fault) is UnknownKeyError
+        return fault is not None
 
     await worker.verify()
     assert not refused()
@@ -1386,21 +1388,27 @@ async def test_a_search_under_way_is_joined_by_threads(
     issuer.hang(times=1)
     search = begin(worker.verify("second"))
     await issuer.arrived(1)
-    assert not worker.cache.refuses("second", "ES256", clock.monotonic())
+    assert worker.cache.refusal("second", "ES256", clock.monotonic()) is None
     issuer.rotate(SECOND)
     issuer.recover()
     issuer.release()
     assert await search == ["second"]
-    assert worker.cache.refuses("third", "ES256", clock.monotonic())
+    fault = worker.cache.refusal("third", "ES256", clock.monotonic())
+    assert type(fault) is UnknownKeyError
 
 
-async def test_an_outage_is_no_refusal(hire: Hire, clock: FakeClock, issuer: FakeIssuer) -> None:
-    """While a search has failed, no key is called unknown."""
+async def test_a_failed_search_speaks_for_those_after_it(
+    hire: Hire, clock: FakeClock, issuer: FakeIssuer
+) -> None:
+    """While it cools down no key is called unknown, and those at hand are none of it."""
     worker = hire()
     await worker.verify()
     issuer.outage()
-    for _ in range(3):
-        with pytest.raises(KeysUnavailableError):
-            await worker.verify("second")
-        clock.advance(0.1)
-    assert not worker.cache.refuses("second", "ES256", clock.monotonic())
+    with pytest.raises(KeysUnavailableError):
+        await worker.verify("second")
+    fault = worker.cache.refusal("second", "ES256", clock.monotonic())
+    assert type(fault) is KeysUnavailableError
+    assert fault.retry_after > 0
+    assert worker.cache.refusal("first", "ES256", clock.monotonic()) is None
+    clock.advance(fault.retry_after)
+    assert worker.cache.refusal("second", "ES256", clock.monotonic()) is None

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from math import inf
 from typing import assert_never
 
+from jwt import InvalidTokenError
+
 from auth_jwks._clock import Clock
 from auth_jwks._flights import Flight, Flights
 from auth_jwks._freshness import (
@@ -123,19 +125,15 @@ class KeyCache:
             if keys := self._select(kid, alg):
                 return self._refresher.held, keys
             now = self._clock.monotonic()
-        raise self.refused(asked=asked)
+        raise self._unknown(asked=asked)
 
-    def refuses(self, kid: str | None, alg: str, now: float) -> bool:
-        """Whether `find` would refuse at once, unasked. From any thread: it changes nothing."""
-        if self._bucket.taken(now) is not None or self._flights.busy:
-            return False
+    def refusal(self, kid: str | None, alg: str, now: float) -> InvalidTokenError | None:
+        """Return what `find` would raise at once, if it would. From any thread."""
         cooling = self._failure is not None and now < self._not_before
-        return not cooling and not self._select(kid, alg)
-
-    def refused(self, *, asked: bool = False) -> UnknownKeyError:
-        """Tell of a token that no key fits, and return what it is refused with."""
-        emit(UnknownKey(self._source.name, asked), self._observer)
-        return UnknownKeyError("no published key fits the token")
+        spent = self._bucket.taken(now) is None and not self._flights.busy
+        if self._select(kid, alg) or not (cooling or spent):
+            return None
+        return self._unavailable() if cooling else self._unknown(asked=False)
 
     async def refresh(self, *, force: bool) -> None:
         """Make sure that the set is fresh, or with `force` that it was fetched after this call."""
@@ -288,6 +286,10 @@ class KeyCache:
             raise KeysUnavailableError(message, retry_after=outcome.retry_after)
         if isinstance(outcome, Failed):
             raise self._unavailable()
+
+    def _unknown(self, *, asked: bool) -> UnknownKeyError:
+        emit(UnknownKey(self._source.name, asked), self._observer)
+        return UnknownKeyError("no published key fits the token")
 
     def _unavailable(self) -> IssuerMismatchError | KeysUnavailableError:
         failure = self._failure

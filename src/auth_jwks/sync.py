@@ -156,8 +156,8 @@ class _ThreadedKeys:
 
     async def find(self, kid: str | None, alg: str) -> tuple[Held, tuple[Key, ...]]:
         """Return the keys for a token that none of those at hand fit."""
-        if self._cache.refuses(kid, alg, self._clock.monotonic()):
-            raise self._cache.refused()
+        if fault := self._cache.refusal(kid, alg, self._clock.monotonic()):
+            raise fault
         return self._waited(lambda: self._cache.find(kid, alg))
 
     async def refresh(self, *, force: bool) -> None:
