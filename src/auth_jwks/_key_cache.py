@@ -31,6 +31,7 @@ __all__ = ["KeyCache"]
 
 MAX_JOINERS = 1000
 TURN = 1.0
+UNKNOWN = "no published key fits the token"
 
 
 class KeyCache:
@@ -125,7 +126,8 @@ class KeyCache:
             if keys := self._select(kid, alg):
                 return self._refresher.held, keys
             now = self._clock.monotonic()
-        raise self._unknown(asked=asked)
+        emit(UnknownKey(self._source.name, asked), self._observer)
+        raise UnknownKeyError(UNKNOWN)
 
     def refusal(self, kid: str | None, alg: str, now: float) -> InvalidTokenError | None:
         """Return what `find` would raise at once, if it would. From any thread."""
@@ -133,7 +135,10 @@ class KeyCache:
         spent = self._bucket.taken(now) is None and not self._flights.busy
         if self._select(kid, alg) or not (cooling or spent):
             return None
-        return self._unavailable() if cooling else self._unknown(asked=False)
+        if cooling:
+            return self._unavailable()
+        emit(UnknownKey(self._source.name, asked=False), self._observer)
+        return UnknownKeyError(UNKNOWN)
 
     async def refresh(self, *, force: bool) -> None:
         """Make sure that the set is fresh, or with `force` that it was fetched after this call."""
@@ -206,8 +211,7 @@ class KeyCache:
             self._upkeep(None)
         if decision.stale:
             first, self._stale_announced = not self._stale_announced, True
-            age = now - held.life.fetched
-            emit(StaleServed(self._source.name, age, first), self._observer)
+            emit(StaleServed(self._source.name, now - held.life.fetched, first), self._observer)
         return held
 
     def _upkeep(self, cause: Cause | None) -> Flight[Outcome]:
@@ -286,10 +290,6 @@ class KeyCache:
             raise KeysUnavailableError(message, retry_after=outcome.retry_after)
         if isinstance(outcome, Failed):
             raise self._unavailable()
-
-    def _unknown(self, *, asked: bool) -> UnknownKeyError:
-        emit(UnknownKey(self._source.name, asked), self._observer)
-        return UnknownKeyError("no published key fits the token")
 
     def _unavailable(self) -> IssuerMismatchError | KeysUnavailableError:
         failure = self._failure
