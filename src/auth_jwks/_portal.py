@@ -131,6 +131,14 @@ class _Process:
             raise
         return loop
 
+    def used_by(self, user: "Portal") -> _Loop | None:
+        """Return the loop if it is in use by that one. Raises `RuntimeError` in its own thread."""
+        loop = self.loop
+        if loop is None or not loop.is_ours or user not in loop.users:
+            return None
+        loop.refuse_itself()
+        return loop
+
 
 _process = _Process()
 with suppress(AttributeError):  # Windows knows no fork
@@ -169,18 +177,17 @@ class Portal:
 
     def close(self, work: Work[object]) -> None:
         """Run `work` if anything was run before, and leave; a second call does nothing."""
-        with _process.lock:
-            loop = _process.loop
-            if self._closed or loop is None or not loop.is_ours or self not in loop.users:
-                self._closed = True
-                return
-            loop.refuse_itself()
-            self._closed = True
-            last = loop.start(work)
+        loop = None
         try:
-            last.result()
-        finally:
-            self._leave(loop)
+            with _process.lock:
+                loop = None if self._closed else _process.used_by(self)
+                self._closed = True
+                last = None if loop is None else loop.start(work)
+            if last is not None:
+                last.result()
+        finally:  # a signal's handler may have raised
+            if loop is not None:
+                self._leave(loop)
 
     def _entered(self) -> _Loop:
         if self._closed:
