@@ -334,6 +334,51 @@ def test_a_signal_handler_may_close() -> None:
     assert not thread.is_alive(), "a dead-lock"
 
 
+def test_a_signal_handler_may_begin_a_loop() -> None:
+    """Amid the beginning of another: one of them is given up, and all end with their users."""
+    portal, other = Portal(), Portal()
+    names: list[str] = []
+
+    def handle(frame: FrameType, event: str, _argument: object) -> None:
+        if event == "call" and frame.f_code.co_name == "begin" and not names:
+            names.append("")
+            names.append(other.run(where))
+
+    def interrupted() -> None:
+        sys.setprofile(handle)
+        names.append(portal.run(where))
+        sys.setprofile(None)
+
+    thread = threading.Thread(target=interrupted, daemon=True)
+    thread.start()
+    thread.join(5)
+    assert names == ["", "auth_jwks", "auth_jwks"]
+    portal.close(nothing)
+    assert other.run(where) == "auth_jwks"
+    other.close(nothing)
+
+
+def test_a_signal_handler_may_close_what_begins(portal: Portal) -> None:
+    """Then the call that it interrupted is told so."""
+    faults: list[str] = []
+
+    def handle(frame: FrameType, event: str, _argument: object) -> None:
+        if event == "call" and frame.f_code.co_name == "begin":
+            portal.close(nothing)
+
+    def interrupted() -> None:
+        sys.setprofile(handle)
+        with pytest.raises(RuntimeError, match="closed") as caught:
+            portal.run(where)
+        sys.setprofile(None)
+        faults.append(str(caught.value))
+
+    thread = threading.Thread(target=interrupted, daemon=True)
+    thread.start()
+    thread.join(5)
+    assert faults == ["the verifier is closed"]
+
+
 def test_no_thread_is_left() -> None:
     """A process at its limit is told so, and may try again."""
     portal = Portal()

@@ -6,6 +6,7 @@ import dataclasses
 import gzip
 import json
 import re
+import socket
 import ssl
 import time
 import traceback
@@ -36,6 +37,7 @@ DISCOVERY = "/.well-known/openid-configuration"
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 SILENCE = b""
 STAMMER = ANSWER[:-1]
+CERTIFICATES = "CA certificates (SSL_CERT_FILE, SSL_CERT_DIR)"
 TOO_LARGE = "the response is larger than 524288 bytes"
 DEFAULTS: dict[str, Any] = {
     "discovery_url": None,
@@ -273,11 +275,11 @@ async def test_blanks_are_no_issuer(provider: FakeIssuer) -> None:
         await source(discovery_url=provider.discovery_url).fetch(None)
 
 
-@pytest.mark.parametrize("body", [b"<html>", b"", b"{}", b"[]", b"null", b"\xff", b'{"issuer":'])
+@pytest.mark.parametrize("body", [b"<html>", b"", b"[]", b"null", b"\xff", b'{"issuer":'])
 async def test_discovery_must_be_a_json_object(provider: FakeIssuer, body: bytes) -> None:
     """Whatever else answers with 200 is not taken for a discovery document."""
     provider.junk(body, on="discovery")
-    with pytest.raises(FetchError, match="names no issuer"):
+    with pytest.raises(FetchError, match="the discovery document is not a JSON object"):
         await source(discovery_url=provider.discovery_url).fetch(None)
 
 
@@ -401,18 +403,51 @@ async def test_plain_http_discovery_refuses_other_schemes(provider: FakeIssuer) 
 async def test_a_bad_answer_fails_the_fetch(
     provider: FakeIssuer, fault: str, arguments: dict[str, Any], reason: str, on: str
 ) -> None:
-    """Whichever document it is, the reason says what was wrong."""
+    """The reason says what was wrong, and with which document."""
     getattr(provider, fault)(**arguments, on=on)
     with pytest.raises(FetchError) as caught:
         await source(discovery_url=provider.discovery_url).fetch(None)
-    assert (caught.value.reason, caught.value.args) == (reason, (reason,))
+    where = "discovery document" if on == "discovery" else f"jwks_uri {provider.jwks_uri}"
+    assert caught.value.reason == f"{reason} ({where})"
+    assert caught.value.args == (caught.value.reason,)
+
+
+async def test_the_only_document_needs_no_name(provider: FakeIssuer) -> None:
+    """Without discovery there is one, which every message names already."""
+    provider.outage(404)
+    with pytest.raises(FetchError) as caught:
+        await source(jwks_uri=provider.jwks_uri).fetch(None)
+    assert caught.value.reason == "HTTP status 404"
 
 
 async def test_a_server_that_is_gone_fails_the_fetch(provider: FakeIssuer) -> None:
-    """Connection refused."""
+    """By whatever name and address of it, the reason says that nobody listens."""
     provider.close()
-    with pytest.raises(FetchError, match="the request failed: ConnectError"):
-        await source(jwks_uri=provider.jwks_uri).fetch(None)
+    for host in ("127.0.0.1", "localhost"):
+        uri = provider.jwks_uri.replace("127.0.0.1", host)
+        with pytest.raises(FetchError) as caught:
+            await source(jwks_uri=uri).fetch(None)
+        assert caught.value.reason == "the request failed: ConnectError (connection refused)"
+
+
+async def test_a_host_that_is_unknown_is_told() -> None:
+    """However deep below httpx's exception that is."""
+    raised = httpx.ConnectError(SECRET)
+    raised.__cause__ = OSError(SECRET)
+    raised.__cause__.__context__ = socket.gaierror(SECRET)
+    async with answering(raised) as client:
+        with pytest.raises(FetchError) as caught:
+            await source(jwks_uri=URI, http_client=client).fetch(None)
+    told = "the host's name can't be resolved"
+    assert caught.value.reason == f"the request failed: ConnectError ({told})"
+
+
+async def test_tls_where_there_is_none_is_told(provider: FakeIssuer) -> None:
+    """A port that speaks plain HTTP."""
+    uri = provider.jwks_uri.replace("http:", "https:")
+    with pytest.raises(FetchError) as caught:
+        await source(jwks_uri=uri).fetch(None)
+    assert caught.value.reason == "the request failed: ConnectError (TLS failed)"
 
 
 @pytest.mark.parametrize("trusted", [True, False])
@@ -425,7 +460,7 @@ async def test_certificates_are_verified(ca: trustme.CA, key: SigningKey, *, tru
         if trusted:
             assert (await fetch).uri == issuer.jwks_uri
         else:
-            with pytest.raises(FetchError, match="the request failed: ConnectError"):
+            with pytest.raises(FetchError, match=r"certificate is not trusted: .+"):
                 await fetch
         assert len(issuer.requests) == (2 if trusted else 0)
 
@@ -848,13 +883,15 @@ async def test_a_body_in_memory_is_limited_too() -> None:
 async def test_whatever_a_client_raises_is_a_fetch_error(
     clock: SkippingClock, raised: Exception
 ) -> None:
-    """It is told by its class alone, and tried again."""
+    """It is told in fixed words, and tried again."""
     raised.__cause__ = ValueError(SECRET)
     async with answering(raised, raised) as client:
         asking = source(jwks_uri=URI, http_client=client, retries=1, clock=clock)
         with pytest.raises(FetchError) as caught:
             await asking.fetch(None)
-    assert caught.value.reason == f"the request failed: {type(raised).__name__}"
+    assert caught.value.reason.removesuffix(" (TLS failed)") == (
+        f"the request failed: {type(raised).__name__}"
+    )
     assert SECRET not in said(caught.value)
     assert len(clock.pauses) == 1
 
@@ -908,12 +945,12 @@ async def test_no_secret_of_an_issuer_is_told(provider: FakeIssuer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("variable", "value", "failure"),
+    ("variable", "value", "part", "failure"),
     [
-        ("SSL_CERT_FILE", f"{SECRET}.pem", "SSLError"),
-        ("https_proxy", f"gopher://user:{SECRET}@127.0.0.1:1", "ValueError"),
-        ("https_proxy", f"http://{SECRET}:port", "InvalidURL"),
-        ("https_proxy", f"socks5://user:{SECRET}@127.0.0.1:1", "ImportError"),
+        ("SSL_CERT_FILE", f"{SECRET}.pem", CERTIFICATES, "SSLError"),
+        ("https_proxy", f"gopher://user:{SECRET}@127.0.0.1:1", "proxy", "ValueError"),
+        ("https_proxy", f"http://{SECRET}:port", "proxy", "InvalidURL"),
+        ("https_proxy", f"socks5://user:{SECRET}@127.0.0.1:1", "proxy", "ImportError"),
     ],
 )
 async def test_an_environment_without_a_client_fails_the_fetch(
@@ -922,6 +959,7 @@ async def test_an_environment_without_a_client_fails_the_fetch(
     monkeypatch: pytest.MonkeyPatch,
     variable: str,
     value: str,
+    part: str,
     failure: str,
 ) -> None:
     """Certificates that are none, or a proxy that makes no sense: mended, it works again."""
@@ -932,7 +970,7 @@ async def test_an_environment_without_a_client_fails_the_fetch(
     asking = source(jwks_uri=provider.jwks_uri)
     with pytest.raises(FetchError) as caught:
         await asking.fetch(None)
-    assert caught.value.reason == f"no HTTP client: {failure}"
+    assert caught.value.reason == f"the {part} of the environment can't be used: {failure}"
     assert SECRET not in said(caught.value)
     monkeypatch.delenv(variable)
     await asking.fetch(None)

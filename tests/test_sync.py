@@ -257,7 +257,7 @@ def test_refresh_warms_up(jwks: SyncJWKS, issuer: FakeIssuer) -> None:
     issuer.outage()
     with pytest.raises(KeysUnavailableError, match="503"):
         jwks.refresh(force=True)
-    assert jwks.status().failure == "HTTP status 503"
+    assert jwks.status().failure == "HTTP status 503 (discovery document)"
 
 
 def test_its_state_is_told(jwks: SyncJWKS, issuer: FakeIssuer) -> None:
@@ -510,6 +510,39 @@ def test_an_unknown_key_is_asked_for(jwks: SyncJWKS, issuer: FakeIssuer) -> None
         assert type(each.exception()) is UnknownKeyError
     assert issuer.jwks_requests == 3
     assert jwks.status().kids == ("first", "second")
+
+
+class LateClock(FakeClock):
+    """Lets one thread look at it once, and no second time before it may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.looked = threading.Event()
+        self.may_look = threading.Event()
+
+    def monotonic(self) -> float:
+        """Return the time, at a second look of that thread as late as it is told."""
+        if threading.current_thread().name.startswith("late"):
+            if self.looked.is_set():
+                assert self.may_look.wait(10)
+            self.looked.set()
+        return super().monotonic()
+
+
+def test_a_key_that_comes_on_the_way_is_found(issuer: FakeIssuer) -> None:
+    """A token is good though its thread looked too early, and others spent the budget."""
+    clock = LateClock()
+    with SyncJWKS(issuer.discovery_url, issuer=issuer.issuer, clock=clock) as jwks:
+        jwks.refresh()
+        issuer.rotate(OTHER)
+        with ThreadPoolExecutor(1, thread_name_prefix="late") as pool:
+            late = pool.submit(jwks.verify_token, issuer.sign())
+            assert clock.looked.wait(10)
+            for number in range(3):
+                with pytest.raises(UnknownKeyError):
+                    jwks.verify_token(issuer.sign(headers={"kid": f"made-up-{number}"}))
+            clock.may_look.set()
+            assert late.result(10)["sub"] == "alice"
 
 
 def test_made_up_keys_wait_for_nothing(make: Make, clock: FakeClock, issuer: FakeIssuer) -> None:

@@ -159,6 +159,10 @@ def test_a_wrong_value_is_refused(
     assert caplog.records == []
 
 
+async def _awaited(_event: Event, /) -> None:
+    """Take note, were it awaited."""
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -177,6 +181,7 @@ def test_a_wrong_value_is_refused(
         ("store", object()),
         ("http_client", object()),
         ("observer", "print"),
+        ("observer", _awaited),
         ("clock", 5),
     ],
 )
@@ -848,6 +853,14 @@ async def test_a_warm_up_spares_the_first_token_the_wait(make: Make, issuer: Fak
     assert issuer.jwks_requests == 1
     await jwks.refresh(force=True)
     assert issuer.jwks_requests == 2
+
+
+async def test_force_is_a_flag(make: Make, issuer: FakeIssuer) -> None:
+    """What merely looks like one fetches nothing."""
+    force: Any = "no"
+    with pytest.raises(TypeError, match=r"^force: expected True or False, got str"):
+        await make().refresh(force=force)
+    assert issuer.requests == ()
 
 
 async def test_an_observer_is_told(make: Make, issuer: FakeIssuer) -> None:

@@ -23,6 +23,7 @@ __all__ = ["create_app"]
 
 PAGE = Path(__file__).with_name("static")
 MADE_UP = 1000
+YEARS = 10**9  # thirty, in seconds
 HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
@@ -136,7 +137,7 @@ def controls(playground: Playground) -> APIRouter:
         provider.suffer(fault)
 
     @router.post("/clock")
-    async def advance(seconds: Annotated[int, Query(gt=0)]) -> None:
+    async def advance(seconds: Annotated[int, Query(gt=0, le=YEARS)]) -> None:
         playground.clock.advance(seconds)
 
     @router.post("/restart")
@@ -166,6 +167,10 @@ def create_app(issuer: FakeIssuer, clock: ForwardClock) -> FastAPI:
     async def tell(
         request: Request, call_next: Callable[[Request], Awaitable[Response]]
     ) -> Response:
+        # Nor may one press the buttons: browsers say where a request is from.
+        site = request.headers.get("Sec-Fetch-Site", "none")
+        if request.method != "GET" and site not in {"none", "same-origin"}:
+            return Response(status_code=403)
         app.state.seen = time.monotonic()
         taken: list[tuple[float, str]] = []
         measured.set(taken)

@@ -123,7 +123,7 @@ def outage(page: Page) -> None:
     page.click("[data-fault='503']")
     page.click("[data-seconds='900']")
     page.call()
-    page.expect("#workers section:last-child", "503; again")
+    page.expect("#workers section:last-child", "503 (discovery document); again")
     page.call()
 
 

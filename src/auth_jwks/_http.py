@@ -2,20 +2,19 @@
 
 import asyncio
 import os
+import socket
+import ssl
 import threading
 import zlib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import httpx
 
 from auth_jwks._clock import Clock
 from auth_jwks._headers import retry_after
-
-if TYPE_CHECKING:
-    from ssl import SSLContext
 
 __all__ = ["HTTP", "MAX_BODY", "NOT_MODIFIED", "FetchError", "HTTPClient", "HTTPResponse", "Reply"]
 
@@ -89,10 +88,19 @@ class FetchError(Exception):
         transient: bool = False,
     ) -> None:
         super().__init__(reason)
-        self.reason = reason
         self.status = status
         self.retry_after = retry_after
         self.transient = transient
+
+    @property
+    def reason(self) -> str:
+        """Why."""
+        return str(self)
+
+    def at(self, document: str) -> "FetchError":
+        """Return this error, which says of which document it is."""
+        self.args = (f"{self.reason} ({document})",)
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +119,7 @@ class HTTP:
         self._client = client
         self._timeout = timeout
         self._clock = clock
-        self._tls: SSLContext | None = None
+        self._tls: ssl.SSLContext | None = None
 
     @asynccontextmanager
     async def client(self) -> AsyncIterator[HTTPClient]:
@@ -126,15 +134,16 @@ class HTTP:
             yield client
 
     async def _own_client(self) -> httpx.AsyncClient:
+        part = "CA certificates (SSL_CERT_FILE, SSL_CERT_DIR)"
         try:
             if self._tls is None:
                 # Reading the CA certificates takes 50 ms, which are not the event loop's.
                 self._tls = await asyncio.to_thread(_tls_context)
+            part = "proxy"
             return httpx.AsyncClient(verify=self._tls)
         except (OSError, ValueError, ImportError, httpx.InvalidURL) as fault:
-            # The environment: a CA file that can't be read, a proxy that httpx doesn't know.
             failure = type(fault).__name__
-        raise FetchError(f"no HTTP client: {failure}")
+        raise FetchError(f"the {part} of the environment can't be used: {failure}")
 
     async def get(
         self, client: HTTPClient, url: str, headers: Mapping[str, str] | None = None
@@ -149,7 +158,7 @@ class HTTP:
             raise
         except Exception as fault:  # noqa: BLE001 - a handed-in client may raise anything
             # Raised below, outside the handler: httpx's exceptions carry the request's headers.
-            failure = type(fault).__name__
+            failure = _told(fault)
         raise FetchError(f"the request failed: {failure}", transient=True)
 
     async def _exchange(self, client: HTTPClient, url: str, headers: Mapping[str, str]) -> Reply:
@@ -182,9 +191,33 @@ with suppress(AttributeError):  # Windows knows no fork
     )
 
 
-def _tls_context() -> "SSLContext":
+def _tls_context() -> ssl.SSLContext:
     with _making:
         return httpx.create_ssl_context()
+
+
+def _told(fault: Exception) -> str:
+    """Return the kind of fault, and what lies below it if that is a usual cause, in fixed words."""
+    name, cause = type(fault).__name__, _cause(fault)
+    return name if cause is None else f"{name} ({cause})"
+
+
+def _cause(fault: BaseException | None) -> str | None:
+    while fault is not None:
+        match fault:
+            case ssl.SSLCertVerificationError(verify_message=str(reason)):
+                return f"the certificate is not trusted: {reason}"
+            case ssl.SSLError():
+                return "TLS failed"
+            case socket.gaierror():
+                return "the host's name can't be resolved"
+            case ConnectionRefusedError():
+                return "connection refused"
+            case BaseExceptionGroup():  # one for each address of the host
+                return _cause(fault.exceptions[0])
+            case _:
+                fault = fault.__cause__ or fault.__context__
+    return None
 
 
 async def _body(response: HTTPResponse) -> bytes:

@@ -131,8 +131,9 @@ class KeyCache:
 
     def refusal(self, kid: str | None, alg: str, now: float) -> InvalidTokenError | None:
         """Return what `find` would raise at once, if it would. From any thread."""
-        cooling = self._failure is not None and now < self._not_before
+        # In this order: what took the last of the bucket is seen under way, then what came of it.
         spent = self._bucket.taken(now) is None and not self._flights.busy
+        cooling = self._failure is not None and now < self._not_before
         if self._select(kid, alg) or not (cooling or spent):
             return None
         if cooling:
@@ -235,8 +236,7 @@ class KeyCache:
             return bool(self._select(kid, alg)) or self._renewed(before, now)
 
         flight = self._flights.start("probe", lambda: self._fly("unknown_kid", found))
-        # In this order a thread that finds the bucket empty sees who took the last of it.
-        self._bucket = taken
+        self._bucket = taken  # not before the search can be seen by `refusal`
         return flight
 
     async def _fly(self, cause: Cause | None, satisfied: Callable[[], bool]) -> Outcome:

@@ -116,7 +116,8 @@ def checked_algorithms(names: Collection[str]) -> frozenset[str]:
     allowed = frozenset(names)
     if not allowed or not allowed <= ALGORITHMS:
         message = f"allowed_algorithms: expected one or more of {', '.join(sorted(ALGORITHMS))}"
-        raise ValueError(message)
+        unknown = ", ".join(map(repr, sorted(allowed - ALGORITHMS)))
+        raise ValueError(f"{message}; got {unknown or 'none'}")
     return allowed
 
 

@@ -118,18 +118,23 @@ class _Process:
             # Kept, not closed: its selector is the parent's as well.
             self._left_behind.append(self.loop)
             self.loop = None
-        if self.loop is not None:
-            self.loop.users.add(user)
-            return self.loop
+        loop = self.loop or self._new_loop(user)
+        loop.users.add(user)
+        return loop
+
+    def _new_loop(self, user: "Portal") -> _Loop:
         loop = _Loop(user)
         try:
             loop.begin()
-            self.loop = loop
-        except BaseException:  # a signal's handler may raise at any moment, amid the start too
-            self.loop = None
+            # At any moment a signal's handler may have begun one, too, or raise.
+            self.loop = self.loop or loop
+        except BaseException:
+            self.loop = None if self.loop is loop else self.loop
             loop.give_up()
             raise
-        return loop
+        if self.loop is not loop:
+            loop.give_up()
+        return self.loop
 
     def used_by(self, user: "Portal") -> _Loop | None:
         """Return the loop if it is in use by that one. Raises `RuntimeError` in its own thread."""
@@ -190,9 +195,16 @@ class Portal:
                 self._leave(loop)
 
     def _entered(self) -> _Loop:
+        self._refuse_if_closed()
+        loop = _process.begun(self)
+        if self._closed:  # meanwhile, by a signal's handler
+            self._leave(loop)
+        self._refuse_if_closed()
+        return loop
+
+    def _refuse_if_closed(self) -> None:
         if self._closed:
             raise RuntimeError("the verifier is closed")
-        return _process.begun(self)
 
     def _leave(self, loop: _Loop) -> None:
         with _process.lock:

@@ -26,6 +26,8 @@ def checked_url(name: str, value: object) -> str | None:
         return None
     if not isinstance(value, str):
         raise TypeError(f"{name}: expected a URL, got {type(value).__name__}")
+    if not value.strip():
+        raise ValueError(f"{name}: it is empty; expected an http or https URL")
     fault = fault_in(value)
     if fault is not None:
         raise ValueError(f"{name}: {fault}")
@@ -39,7 +41,7 @@ def checked_text(name: str, value: object) -> str | None:
     if not isinstance(value, str):
         raise TypeError(f"{name}: expected a string, got {type(value).__name__}")
     if not value.strip() or not value.isprintable():
-        raise ValueError(f"{name}: expected a non-empty, printable string, or None")
+        raise ValueError(f"{name}: expected a non-empty, printable string")
     return value
 
 

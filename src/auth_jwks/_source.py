@@ -99,7 +99,9 @@ class Source:
 
     def _discovered(self, reply: Reply) -> tuple[str, str]:
         """Return the issuer and where its keys are (OpenID Discovery §4.3)."""
-        document = strict_object(reply.body) or {}
+        document = strict_object(reply.body)
+        if document is None:
+            raise FetchError("the discovery document is not a JSON object")
         issuer, uri = document.get("issuer"), document.get("jwks_uri")
         if not _is_issuer(issuer):
             raise FetchError("the discovery document names no issuer")
@@ -121,6 +123,9 @@ class Source:
             return "the scheme must be https, as that of the discovery document"
         return fault_in(uri)
 
+    def _document_at(self, url: str) -> str:
+        return "discovery document" if url == self.url else f"jwks_uri {redacted(url)[:200]}"
+
     async def _get(self, client: HTTPClient, url: str, etag: str | None, give_up: float) -> Reply:
         """GET with jittered back-off between attempts, as long as one may still help."""
         backoff, left = FIRST_BACKOFF, self._retries
@@ -132,7 +137,7 @@ class Source:
                 pause = fault.retry_after or backoff * self._uniform(0.5, 1.0)
                 late = self._clock.monotonic() + pause >= give_up
                 if not fault.transient or not left or late:
-                    raise
+                    raise fault.at(self._document_at(url)) if self.discovers else fault from None
             backoff, left = min(LONGEST_BACKOFF, backoff * 2), left - 1
             await self._clock.sleep(pause)
 

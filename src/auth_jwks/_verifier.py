@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Collection, Iterable
 from functools import lru_cache
+from inspect import iscoroutinefunction
 from typing import Any, Protocol, Self
 
 from auth_jwks._clock import SYSTEM_CLOCK, Clock
@@ -184,7 +185,7 @@ class JWKS:
         Raises `KeysUnavailableError` or `IssuerMismatchError`.
         """
         self._refuse_if_closed()
-        await self._cache.refresh(force=force)
+        await self._cache.refresh(force=checked_flag("force", force))
 
     def status(self) -> Status:
         """Return the state of the keys, without I/O."""
@@ -246,6 +247,8 @@ def _checked_store(store: KeyStore) -> KeyStore:
 def _checked_observer(observer: Observer | None) -> Observer | None:
     if observer is None:
         return None
+    if iscoroutinefunction(observer):
+        raise TypeError("observer: expected a plain function, as nobody would await it")
     return checked_parts("observer", observer, "a callable that takes an event", "__call__")
 
 

@@ -16,6 +16,7 @@ from auth_jwks.bearer import (
     Refusal,
     ScopesFrom,
     Verifier,
+    checked_verifier,
     granted,
     scopes_of,
     verified,
@@ -46,7 +47,7 @@ PREFLIGHT = {b"origin", b"access-control-request-method"}
 NAME = re.compile(r"[\w.~-]+", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WebSocketToken:
     """How a websocket may bring its token beside the Authorization header, which browsers can't.
 
@@ -120,9 +121,7 @@ class JWTAuthMiddleware:
         Raises `ValueError` or `TypeError`, which name the parameter and what was expected.
         """
         self.app = app
-        self._verifier = checked_parts(
-            "verifier", verifier, "a JWKS, or what has its verify_token", "verify_token"
-        )
+        self._verifier = checked_verifier(verifier)
         self._challenge = Challenge(realm, scopes, resource_metadata)
         self._scopes = frozenset(self._challenge.scopes)
         self._scopes_from = checked_parts("scopes_from", scopes_from, "a function", "__call__")

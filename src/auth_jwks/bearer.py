@@ -6,13 +6,14 @@ Knows no web framework. `asgi`, `starlette` and `fastapi` answer with it, as Fla
 import logging
 import math
 import re
+import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import jwt
 
-from auth_jwks._settings import checked_strings, checked_text, checked_url
+from auth_jwks._settings import checked_parts, checked_strings, checked_text, checked_url
 from auth_jwks.errors import (
     IdentityUnavailableError,
     InsufficientScopeError,
@@ -23,11 +24,13 @@ from auth_jwks.errors import (
 )
 
 __all__ = [
+    "SCOPE",
     "Challenge",
     "Refusal",
     "ScopesFrom",
     "Verifier",
     "bearer_token",
+    "checked_verifier",
     "granted",
     "scopes_of",
     "verified",
@@ -53,12 +56,26 @@ class Verifier(Protocol):
         ...
 
 
+def checked_verifier(verifier: Verifier) -> Verifier:
+    """Return what verifies tokens, and not in a way that blocks an event loop."""
+    threads = sys.modules.get("auth_jwks.sync")  # without it there can be none of its kind
+    if threads is not None and isinstance(verifier, threads.SyncJWKS):
+        raise TypeError("verifier: expected a JWKS, got a SyncJWKS, which would block the loop")
+    return checked_parts(
+        "verifier", verifier, "a JWKS, or what has its verify_token", "verify_token"
+    )
+
+
 def bearer_token(values: Sequence[str]) -> str:
     """Return the token from the values of all `Authorization` headers of a request.
 
-    Raises `MissingTokenError` if there is none or it is of another scheme, and
-    `InvalidRequestError` for several headers or a malformed one.
+    Raises `MissingTokenError` if there is none or it is of another scheme,
+    `InvalidRequestError` for several headers or a malformed one, and `TypeError` for a bare
+    string, whose letters would be the headers.
     """
+    if isinstance(values, (str, bytes)) or not isinstance(values, Sequence):
+        kind = type(values).__name__
+        raise TypeError(f"values: expected a list of the headers' values, got {kind}")
     if len(values) > 1:
         raise InvalidRequestError("more than one set of credentials")
     scheme, _, token = (values[0] if values else "").partition(" ")
@@ -98,12 +115,13 @@ def scopes_of(claims: Mapping[str, Any]) -> frozenset[str]:
 def granted(claims: Mapping[str, Any], scopes_from: ScopesFrom) -> frozenset[str]:
     """Return the scopes that `scopes_from` finds in the claims; what is no string grants nothing.
 
-    Raises `TypeError` for a bare string, whose letters would be the scopes.
+    Raises `TypeError` for a bare string, whose letters would be the scopes, and for a mapping,
+    whose keys would be, whatever they are mapped to.
     """
     found: object = scopes_from(claims)
     if found is None:
         return frozenset()
-    if isinstance(found, (str, bytes)) or not isinstance(found, Iterable):
+    if isinstance(found, (str, bytes, Mapping)) or not isinstance(found, Iterable):
         kind = type(found).__name__
         raise TypeError(f"scopes_from: expected it to return a collection of strings, got {kind}")
     return frozenset(scope for scope in found if isinstance(scope, str))
@@ -141,9 +159,20 @@ class Challenge:
                 raise ValueError(f'{name}: expected printable ASCII without " and \\')
 
     def refusal(self, error: jwt.InvalidTokenError) -> Refusal:
-        """Return the answer: 401 and 403 for the caller to mend, 503 for whoever runs this."""
-        logger.debug("refused a request: %s", type(error).__name__)
-        _, status, detail, code = next(each for each in ANSWERS if isinstance(error, each[0]))
+        """Return the answer: 401 and 403 for the caller to mend, 503 for whoever runs this.
+
+        Why is only told to the log, at level DEBUG. Raises `TypeError` for any other error.
+        """
+        kind = type(error).__name__
+        logger.debug("refused a request: %s: %s", kind, error)
+        for fault, status, detail, code in ANSWERS:
+            if isinstance(error, fault):
+                return self._answer(error, status, detail, code)
+        raise TypeError(f"error: expected a jwt.InvalidTokenError, got {kind}")
+
+    def _answer(
+        self, error: jwt.InvalidTokenError, status: int, detail: str, code: str | None
+    ) -> Refusal:
         if status == UNAVAILABLE:
             wait = getattr(error, "retry_after", None)
             return Refusal(status, detail, {} if wait is None else {"Retry-After": _whole(wait)})

@@ -10,10 +10,12 @@ import jwt
 from auth_jwks._settings import checked_flag, checked_parts, checked_text
 from auth_jwks.asgi import DENIAL, POLICY_VIOLATION
 from auth_jwks.bearer import (
+    SCOPE,
     Challenge,
     Refusal,
     ScopesFrom,
     Verifier,
+    checked_verifier,
     granted,
     scopes_of,
     verified,
@@ -108,9 +110,7 @@ class JWTBearer(SecurityBase, Generic[ClaimsT]):
         """
         self.model = HTTPBearer(bearerFormat="JWT", description=description)
         self.scheme_name = _checked_name(scheme_name) or type(self).__name__
-        self._verifier = checked_parts(
-            "verifier", verifier, "a JWKS, or what has its verify_token", "verify_token"
-        )
+        self._verifier = checked_verifier(verifier)
         self._claims_model = _checked_model(model)
         self._scopes_from = checked_parts("scopes_from", scopes_from, "a function", "__call__")
         self._auto_error = checked_flag("auto_error", auto_error)
@@ -126,7 +126,9 @@ class JWTBearer(SecurityBase, Generic[ClaimsT]):
         try:
             claims: ClaimsT = await self._claims(authorization, security.scopes)
         except jwt.InvalidTokenError as error:
-            refusal = replace(self._challenge, scopes=security.scopes).refusal(error)
+            # A route may ask for what can't be told (RFC 6749 §3.3).
+            tellable = [scope for scope in security.scopes if SCOPE.fullmatch(scope)]
+            refusal = replace(self._challenge, scopes=tellable).refusal(error)
         else:
             return claims
         # Out of the `except`, so that the fault is no context of what others may log.
@@ -160,8 +162,10 @@ def _checked_model(model: object) -> type[BaseModel] | None:
 def _fitted(model: type[BaseModel], claims: dict[str, Any]) -> BaseModel:
     try:
         return model.model_validate(claims)
-    except ValidationError:
-        raise jwt.InvalidTokenError("the claims don't fit the model") from None
+    except ValidationError as error:
+        # What is wrong with which claim, and nothing of its value.
+        faults = [(*each["loc"][:1], each["type"]) for each in error.errors(include_input=False)]
+    raise jwt.InvalidTokenError(f"the claims don't fit the model: {faults[:8]}")
 
 
 def _exception(refusal: Refusal, connection: HTTPConnection) -> Exception:

@@ -12,6 +12,7 @@ from auth_jwks.bearer import (
     Refusal,
     ScopesFrom,
     Verifier,
+    checked_verifier,
     granted,
     scopes_of,
     verified,
@@ -94,9 +95,7 @@ class JWTAuthBackend(AuthenticationBackend):
         scopes_from: ScopesFrom = scopes_of,
         resource_metadata: str | None = None,
     ) -> None:
-        self._verifier = checked_parts(
-            "verifier", verifier, "a JWKS, or what has its verify_token", "verify_token"
-        )
+        self._verifier = checked_verifier(verifier)
         self._scopes_from = checked_parts("scopes_from", scopes_from, "a function", "__call__")
         self._challenge = Challenge(realm=realm, resource_metadata=resource_metadata)
 

@@ -158,7 +158,7 @@ class _ThreadedKeys:
         """Return the keys for a token that none of those at hand fit."""
         if fault := self._cache.refusal(kid, alg, self._clock.monotonic()):
             raise fault
-        return self._waited(lambda: self._cache.find(kid, alg))
+        return self._waited(lambda: self._found(kid, alg))
 
     async def refresh(self, *, force: bool) -> None:
         """Make sure that the set is fresh."""
@@ -171,6 +171,13 @@ class _ThreadedKeys:
     async def aclose(self) -> None:
         """Give up what is under way."""
         self._portal.close(self._left)
+
+    async def _found(self, kid: str | None, alg: str) -> tuple[Held, tuple[Key, ...]]:
+        """Search, unless a search that ended on the way to the loop has brought the key."""
+        held, _ = self._cache.glance(self._clock.monotonic())
+        if held is not None and (keys := held.keys.select(kid, alg)):
+            return held, keys
+        return await self._cache.find(kid, alg)
 
     async def _left(self) -> None:
         await self._cache.aclose()

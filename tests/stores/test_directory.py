@@ -6,6 +6,7 @@ import subprocess
 import sys
 from contextlib import chdir
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -75,6 +76,13 @@ def test_path_that_is_no_directory_is_refused(directory: Path) -> None:
             prepared(directory / name)
     with pytest.raises(ValueError, match="directory: it is empty"):
         prepared("")
+
+
+def test_what_is_no_path_is_refused() -> None:
+    """The parameter is named."""
+    number: Any = 1
+    with pytest.raises(TypeError, match=r"^directory: expected a path, got int"):
+        prepared(number)
 
 
 def test_windows_is_refused(directory: Path) -> None:

@@ -31,6 +31,7 @@ from websockets.typing import Subprotocol
 from auth_jwks import JWKS
 from auth_jwks.asgi import ASGIApp, JWTAuthMiddleware, Receive, Scope, Send, WebSocketToken
 from auth_jwks.bearer import scopes_of
+from auth_jwks.sync import SyncJWKS
 from auth_jwks.testing import FakeIssuer
 from tests.environment import running
 from tests.fleet.ports import free_port
@@ -848,3 +849,10 @@ async def test_gunicorn_workers_answer_alike(
             assert (late.status_code, late.json()) == UNAVAILABLE
             assert 1 <= int(late.headers["Retry-After"]) <= 300
             assert (await denial(address)).status_code == 403
+
+
+def test_a_verifier_for_threads_is_refused() -> None:
+    """It would work, and block the event loop for all others while it waits for keys."""
+    threads: Any = SyncJWKS("https://idp.test", issuer="https://idp.test")
+    with pytest.raises(TypeError, match="verifier: expected a JWKS, got a SyncJWKS"):
+        JWTAuthMiddleware(whoami, threads)

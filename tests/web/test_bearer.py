@@ -1,5 +1,6 @@
 """Bearer tokens over HTTP: what a request carries, what a token grants, what a refusal says."""
 
+import logging
 import re
 from math import inf, nan
 from pathlib import Path
@@ -46,6 +47,13 @@ def test_other_credentials_are_no_bearer_token(value: str) -> None:
     """Another scheme is like none at all, and is told how to come back (RFC 6750 §3.1)."""
     with pytest.raises(MissingTokenError):
         bearer_token([value])
+
+
+@pytest.mark.parametrize("values", ["Bearer a.b.c", b"Bearer a.b.c", None], ids=repr)
+def test_a_header_alone_is_no_list_of_them(values: Any) -> None:
+    """The caller is blamed for nothing that is a slip of the program."""
+    with pytest.raises(TypeError, match=r"^values: expected a list of the headers' values, got"):
+        bearer_token(values)
 
 
 def test_no_header_is_no_token() -> None:
@@ -134,7 +142,8 @@ def test_scopes_of_a_token(claims: dict[str, Any], scopes: set[str]) -> None:
 @pytest.mark.parametrize(
     "found",
     [
-        ["read"], ("read",), {"read"}, {"read": 1}, iter(["read"]), ["read", None, {"a": 1}, 1],
+        ["read"], ("read",), {"read"}, {"read": 1}.keys(), iter(["read"]),
+        ["read", None, {"a": 1}, 1],
     ],
 )  # fmt: skip
 def test_scopes_may_come_from_elsewhere(found: Any) -> None:
@@ -148,9 +157,9 @@ def test_no_scopes_elsewhere_are_none() -> None:
     assert granted({"permissions": None}, lambda claims: claims["permissions"]) == set()
 
 
-@pytest.mark.parametrize("found", ["read", b"bytes", 1, True])
+@pytest.mark.parametrize("found", ["read", b"bytes", 1, True, {"read": False}])
 def test_what_is_no_collection_of_scopes_is_misuse(found: Any) -> None:
-    """The letters of a bare string are no scopes."""
+    """The letters of a bare string are no scopes, nor are a mapping's keys."""
     with pytest.raises(TypeError, match="scopes_from: expected it to return a collection"):
         granted({}, lambda _: found)
 
@@ -238,6 +247,24 @@ def test_another_issuer_is_nobodys_login() -> None:
 def test_a_refusal_tells_nothing_of_the_fault(error: jwt.InvalidTokenError) -> None:
     """No message of an exception goes to a client."""
     assert SECRET not in repr(FULL.refusal(error))
+
+
+def test_why_is_told_to_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """At DEBUG, for who looks for it: clients cause as many as they like."""
+    with caplog.at_level(logging.DEBUG, "auth_jwks"):
+        FULL.refusal(jwt.InvalidAudienceError("none of ours"))
+    assert caplog.record_tuples == [
+        ("auth_jwks", logging.DEBUG, "refused a request: InvalidAudienceError: none of ours")
+    ]
+
+
+def test_only_a_token_is_refused() -> None:
+    """Another error is no answer to a request."""
+    error: Any = KeyError(SECRET)
+    with pytest.raises(
+        TypeError, match=r"^error: expected a jwt\.InvalidTokenError, got KeyError$"
+    ):
+        FULL.refusal(error)
 
 
 PARAMETER = r'[a-z_]+="[ !#-\[\]-~]+"'

@@ -1,5 +1,6 @@
 """`JWTBearer`: claims as a dependency, scopes as `Security`, and what OpenAPI says of both."""
 
+import logging
 import sys
 from collections.abc import AsyncIterator, Mapping
 from importlib import import_module
@@ -25,6 +26,7 @@ from starlette.requests import HTTPConnection
 from auth_jwks import JWKS
 from auth_jwks.bearer import Verifier
 from auth_jwks.fastapi import JWTBearer
+from auth_jwks.sync import SyncJWKS
 from auth_jwks.testing import FakeIssuer
 from tests.web.serving import serving
 from tests.web.status_table import (
@@ -369,8 +371,14 @@ async def test_optional_is_no_way_around_an_outage(
     assert (anonymous.status_code, anonymous.json()) == (200, None)
 
 
-async def test_claims_as_a_model(issuer: FakeIssuer, jwks: JWKS, client: httpx.AsyncClient) -> None:
+async def test_claims_as_a_model(
+    issuer: FakeIssuer,
+    jwks: JWKS,
+    client: httpx.AsyncClient,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     """The endpoint gets the model; claims that don't fit are the token's fault, and not echoed."""
+    caplog.set_level(logging.DEBUG, "auth_jwks")
     app = FastAPI()
 
     @app.get("/")
@@ -391,6 +399,28 @@ async def test_claims_as_a_model(issuer: FakeIssuer, jwks: JWKS, client: httpx.A
         status, detail, [challenge] = answer_of(each)
         assert (status, detail) == (401, "Invalid token")
         assert 'error="invalid_token", error_description="Invalid token"' in challenge
+    told = [line for line in caplog.messages if "model" in line]
+    assert len(told) == 2
+    assert told[0].endswith("the claims don't fit the model: [('level', 'int_parsing')]")
+
+
+@pytest.mark.parametrize("scope", ["read write", "l\xe4sa"])
+async def test_a_scope_that_can_not_be_told(
+    issuer: FakeIssuer, jwks: JWKS, client: httpx.AsyncClient, scope: str
+) -> None:
+    """A route may ask for what no challenge can hold; strangers are refused all the same."""
+    app = FastAPI()
+
+    @app.get("/", dependencies=[Security(JWTBearer(jwks), scopes=[scope, "read"])])
+    async def read() -> None: ...
+
+    async with serving(app) as address:
+        nobody = await client.get(f"http://{address}/")
+        headers = authorization(issuer.sign(scope="read", aud="api"))
+        lacking = await client.get(f"http://{address}/", headers=headers)
+    for answer, status in ((nobody, 401), (lacking, 403)):
+        assert answer.status_code == status
+        assert answer.headers["WWW-Authenticate"].endswith('scope="read"')
 
 
 class Rewritten(BaseModel):
@@ -552,3 +582,10 @@ def test_without_fastapi_the_import_names_the_extra(monkeypatch: pytest.MonkeyPa
     with pytest.raises(ImportError, match=r"install auth-jwks\[fastapi\]$") as caught:
         import_module("auth_jwks.fastapi")
     assert caught.value.name == "fastapi"
+
+
+def test_a_verifier_for_threads_is_refused() -> None:
+    """It would work, and block the event loop for all others while it waits for keys."""
+    threads: Any = SyncJWKS("https://idp.test", issuer="https://idp.test")
+    with pytest.raises(TypeError, match="verifier: expected a JWKS, got a SyncJWKS"):
+        JWTBearer(threads)

@@ -261,6 +261,14 @@ def test_other_hosts_are_refused(url: str, path: str) -> None:
     assert answer.status_code == 400
 
 
+@pytest.mark.parametrize(("site", "status"), [("cross-site", 403), ("same-origin", 200)])
+def test_other_pages_press_no_buttons(url: str, site: str, status: int) -> None:
+    """A browser sends what they send, but says where it is from."""
+    headers = {"Sec-Fetch-Site": site}
+    answer = httpx.post(f"{url}api/provider?fault=none", headers=headers, trust_env=False)
+    assert answer.status_code == status
+
+
 def test_it_ends_with_ctrl_c() -> None:
     """Without a word."""
     with playing() as (process, url):

@@ -20,6 +20,7 @@ from starlette.websockets import WebSocket
 from auth_jwks import JWKS
 from auth_jwks.bearer import Refusal, Verifier
 from auth_jwks.starlette import JWTAuthBackend, TokenRefusedError, TokenUser
+from auth_jwks.sync import SyncJWKS
 from auth_jwks.testing import FakeIssuer
 from tests.web.serving import serving
 from tests.web.status_table import (
@@ -341,3 +342,10 @@ def test_without_starlette_the_import_names_the_extra(monkeypatch: pytest.Monkey
     with pytest.raises(ImportError, match=r"install auth-jwks\[starlette\]$") as caught:
         import_module("auth_jwks.starlette")
     assert caught.value.name == "starlette.authentication"
+
+
+def test_a_verifier_for_threads_is_refused() -> None:
+    """It would work, and block the event loop for all others while it waits for keys."""
+    threads: Any = SyncJWKS("https://idp.test", issuer="https://idp.test")
+    with pytest.raises(TypeError, match="verifier: expected a JWKS, got a SyncJWKS"):
+        JWTAuthBackend(threads)

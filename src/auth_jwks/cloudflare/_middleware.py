@@ -21,6 +21,7 @@ CHALLENGE = {"WWW-Authenticate": "Cloudflare-Access"}
 NO_TOKEN = Refusal(401, "Invalid CFA Token", CHALLENGE)
 BAD_TOKEN = Refusal(401, "CFA token verification failed", CHALLENGE)
 BEARER = Challenge()
+HEADER, COOKIE = "Cf-Access-Jwt-Assertion", "CF_Authorization"
 # A token (RFC 9110 §5.6.2), which names of headers and of cookies are.
 NAME = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)
 
@@ -39,8 +40,8 @@ class CfaAuthMiddleware:
         *,
         verify_token: Callable[[str], Awaitable[object]] | None = None,
         dev_user: object | None = None,
-        header_name: str = "Cf-Access-Jwt-Assertion",
-        cookie_name: str = "CF_Authorization",
+        header_name: str = HEADER,
+        cookie_name: str = COOKIE,
     ) -> None:
         """Check the configuration.
 
@@ -62,8 +63,8 @@ class CfaAuthMiddleware:
         self.app = app
         self._verify_token = verify_token
         self._dev_user = dev_user or None  # `debug and User(...)` is False in production
-        self._header = _checked_name("header_name", header_name).lower()
-        self._cookie = _checked_name("cookie_name", cookie_name)
+        self._header = _checked_name("header_name", header_name, HEADER).lower()
+        self._cookie = _checked_name("cookie_name", cookie_name, COOKIE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, with its user, or refuse it."""
@@ -120,9 +121,9 @@ def _refusal(error: jwt.InvalidTokenError) -> Refusal:
     return NO_TOKEN if isinstance(error, MissingTokenError) else BAD_TOKEN
 
 
-def _checked_name(parameter: str, name: object) -> bytes:
+def _checked_name(parameter: str, name: object, example: str) -> bytes:
     if not isinstance(name, str):
         raise TypeError(f"{parameter}: expected a string, got {type(name).__name__}")
     if not NAME.fullmatch(name):
-        raise ValueError(f'{parameter}: expected a name such as "CF_Authorization"')
+        raise ValueError(f'{parameter}: expected a name such as "{example}"')
     return name.encode()

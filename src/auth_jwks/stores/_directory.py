@@ -163,6 +163,8 @@ def prepared(directory: str | os.PathLike[str], platform: str = sys.platform) ->
     """Return the absolute path of a directory, made if it is missing, that is fit for a store."""
     if platform == "win32":
         raise ValueError("directory: there is no flock on Windows; use another store")
+    if not isinstance(directory, (str, os.PathLike)):
+        raise TypeError(f"directory: expected a path, got {type(directory).__name__}")
     if not os.fspath(directory):
         raise ValueError("directory: it is empty; expected the path of a directory")
     path = Path(directory).absolute()
