@@ -275,11 +275,12 @@ async def test_blanks_are_no_issuer(provider: FakeIssuer) -> None:
         await source(discovery_url=provider.discovery_url).fetch(None)
 
 
-@pytest.mark.parametrize("body", [b"<html>", b"", b"[]", b"null", b"\xff", b'{"issuer":'])
+@pytest.mark.parametrize("body", [b"<html>", b"", b"{}", b"[]", b"null", b"\xff", b'{"issuer":'])
 async def test_discovery_must_be_a_json_object(provider: FakeIssuer, body: bytes) -> None:
     """Whatever else answers with 200 is not taken for a discovery document."""
     provider.junk(body, on="discovery")
-    with pytest.raises(FetchError, match="the discovery document is not a JSON object"):
+    told = "names no issuer" if body == b"{}" else "is not a JSON object"
+    with pytest.raises(FetchError, match=f"the discovery document {told}"):
         await source(discovery_url=provider.discovery_url).fetch(None)
 
 
@@ -885,13 +886,13 @@ async def test_whatever_a_client_raises_is_a_fetch_error(
 ) -> None:
     """It is told in fixed words, and tried again."""
     raised.__cause__ = ValueError(SECRET)
+    raised.__cause__.__cause__ = raised
     async with answering(raised, raised) as client:
         asking = source(jwks_uri=URI, http_client=client, retries=1, clock=clock)
         with pytest.raises(FetchError) as caught:
             await asking.fetch(None)
-    assert caught.value.reason.removesuffix(" (TLS failed)") == (
-        f"the request failed: {type(raised).__name__}"
-    )
+    cause = " (TLS failed)" if isinstance(raised, ssl.SSLError) else ""
+    assert caught.value.reason == f"the request failed: {type(raised).__name__}{cause}"
     assert SECRET not in said(caught.value)
     assert len(clock.pauses) == 1
 

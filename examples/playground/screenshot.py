@@ -83,6 +83,12 @@ class Page:
         """Return every element that it matches."""
         return self.driver.find_elements(By.CSS_SELECTOR, selector)
 
+    def texts(self, selector: str) -> list[str]:
+        """Return what they say at one moment: the page replaces some of them every now and then."""
+        script = "return [...document.querySelectorAll(arguments[0])].map((it) => it.innerText)"
+        texts: list[str] = self.driver.execute_script(script, selector)
+        return texts
+
     def click(self, selector: str) -> None:
         """Click it."""
         self.find(selector).click()
@@ -94,7 +100,7 @@ class Page:
 
     def expect(self, selector: str, text: str) -> None:
         """Return once the element says that."""
-        self.until(lambda: text in self.find(selector).text, f"{selector} to say {text!r}")
+        self.until(lambda: text in "".join(self.texts(selector)[:1]), f"{selector} to say {text!r}")
 
     def sign_in(self) -> None:
         """Get another token, and return once it is there."""

@@ -21,6 +21,7 @@ __all__ = ["HTTP", "MAX_BODY", "NOT_MODIFIED", "FetchError", "HTTPClient", "HTTP
 USER_AGENT = "auth-jwks"
 ACCEPT = "application/json, application/jwk-set+json, */*;q=0.1"
 MAX_BODY = 512 * 1024
+DEEPEST = 20  # httpx's are five below one another
 NOT_MODIFIED = httpx.codes.NOT_MODIFIED
 
 
@@ -203,7 +204,7 @@ def _told(fault: Exception) -> str:
 
 
 def _cause(fault: BaseException | None) -> str | None:
-    while fault is not None:
+    for _ in range(DEEPEST):  # a client of the user's may raise what leads back to itself
         match fault:
             case ssl.SSLCertVerificationError(verify_message=str(reason)):
                 return f"the certificate is not trusted: {reason}"
@@ -214,7 +215,9 @@ def _cause(fault: BaseException | None) -> str | None:
             case ConnectionRefusedError():
                 return "connection refused"
             case BaseExceptionGroup():  # one for each address of the host
-                return _cause(fault.exceptions[0])
+                fault = fault.exceptions[0]
+            case None:
+                break
             case _:
                 fault = fault.__cause__ or fault.__context__
     return None

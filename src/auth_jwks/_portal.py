@@ -118,11 +118,11 @@ class _Process:
             # Kept, not closed: its selector is the parent's as well.
             self._left_behind.append(self.loop)
             self.loop = None
-        loop = self.loop or self._new_loop(user)
+        loop = self.loop or self._begin(user)
         loop.users.add(user)
         return loop
 
-    def _new_loop(self, user: "Portal") -> _Loop:
+    def _begin(self, user: "Portal") -> _Loop:
         loop = _Loop(user)
         try:
             loop.begin()

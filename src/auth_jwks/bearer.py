@@ -164,9 +164,9 @@ class Challenge:
         Why is only told to the log, at level DEBUG. Raises `TypeError` for any other error.
         """
         kind = type(error).__name__
-        logger.debug("refused a request: %s: %s", kind, error)
         for fault, status, detail, code in ANSWERS:
             if isinstance(error, fault):
+                logger.debug("refused a request: %s: %s", kind, error)
                 return self._answer(error, status, detail, code)
         raise TypeError(f"error: expected a jwt.InvalidTokenError, got {kind}")
 

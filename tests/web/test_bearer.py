@@ -258,13 +258,15 @@ def test_why_is_told_to_the_log(caplog: pytest.LogCaptureFixture) -> None:
     ]
 
 
-def test_only_a_token_is_refused() -> None:
-    """Another error is no answer to a request."""
+def test_only_a_token_is_refused(caplog: pytest.LogCaptureFixture) -> None:
+    """Another error is no answer to a request, and what it says is not logged."""
+    caplog.set_level(logging.DEBUG, "auth_jwks")
     error: Any = KeyError(SECRET)
     with pytest.raises(
         TypeError, match=r"^error: expected a jwt\.InvalidTokenError, got KeyError$"
     ):
         FULL.refusal(error)
+    assert caplog.records == []
 
 
 PARAMETER = r'[a-z_]+="[ !#-\[\]-~]+"'

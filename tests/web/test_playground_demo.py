@@ -75,7 +75,7 @@ def test_the_key_is_named_with_where_it_came_from(page: Page) -> None:
     )
     assert '"sub": "alice"' in page.find("#claims").text
     assert page.call() == "200 OK"
-    kid = page.find("#published .mine").text.removesuffix(" signs")
+    kid = page.texts("#published .mine")[0].removesuffix(" signs")
     assert told(page, "key")[0] == kid
     assert kid in page.find("#head").text
     assert page.find("#origin").text.startswith("the provider, ")
@@ -84,7 +84,7 @@ def test_the_key_is_named_with_where_it_came_from(page: Page) -> None:
     assert page.call() == "200 OK"
     assert page.find("#origin").text.startswith("the shared store, ")
     assert [now - then for now, then in zip(asked(page), before, strict=True)] == [1, 1, 0]
-    assert [row.text.split()[1:3] for row in page.all("#events li")[:2]] == [
+    assert [row.split()[1:3] for row in page.texts("#events li")[:2]] == [
         ["B", "KeysRefreshed"], ["A", "KeysRefreshed"]
     ]  # fmt: skip
 
