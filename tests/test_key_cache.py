@@ -1360,20 +1360,19 @@ async def test_a_refusal_needs_a_spent_budget(hire: Hire, clock: FakeClock) -> N
     """It is what a search would come to at once; who may search, or join one, is not refused."""
     worker = hire()
 
-    def refused(kid: str = "second") -> bool:
-        fault = worker.cache.refusal(kid, "ES256", clock.monotonic())
-        assert fault is None or type(fault) is UnknownKeyError
-        return fault is not None
+    def refuse(kid: str = "second") -> None:
+        worker.cache.refuse(kid, "ES256", clock.monotonic())
 
     await worker.verify()
-    assert not refused()
+    refuse()
     for _ in range(2):
         with pytest.raises(UnknownKeyError):
             await worker.verify("second")
-    assert refused()
-    assert not refused("first"), "a key that has come since fits"
+    with pytest.raises(UnknownKeyError):
+        refuse()
+    refuse("first")  # a key that has come since
     clock.advance(1)
-    assert not refused()
+    refuse()
 
 
 async def test_a_search_under_way_is_joined_by_threads(
@@ -1388,13 +1387,13 @@ async def test_a_search_under_way_is_joined_by_threads(
     issuer.hang(times=1)
     search = begin(worker.verify("second"))
     await issuer.arrived(1)
-    assert worker.cache.refusal("second", "ES256", clock.monotonic()) is None
+    worker.cache.refuse("second", "ES256", clock.monotonic())
     issuer.rotate(SECOND)
     issuer.recover()
     issuer.release()
     assert await search == ["second"]
-    fault = worker.cache.refusal("third", "ES256", clock.monotonic())
-    assert type(fault) is UnknownKeyError
+    with pytest.raises(UnknownKeyError):
+        worker.cache.refuse("third", "ES256", clock.monotonic())
 
 
 async def test_a_failed_search_speaks_for_those_after_it(
@@ -1406,9 +1405,9 @@ async def test_a_failed_search_speaks_for_those_after_it(
     issuer.outage()
     with pytest.raises(KeysUnavailableError):
         await worker.verify("second")
-    fault = worker.cache.refusal("second", "ES256", clock.monotonic())
-    assert type(fault) is KeysUnavailableError
-    assert fault.retry_after > 0
-    assert worker.cache.refusal("first", "ES256", clock.monotonic()) is None
-    clock.advance(fault.retry_after)
-    assert worker.cache.refusal("second", "ES256", clock.monotonic()) is None
+    with pytest.raises(KeysUnavailableError) as caught:
+        worker.cache.refuse("second", "ES256", clock.monotonic())
+    assert caught.value.retry_after > 0
+    worker.cache.refuse("first", "ES256", clock.monotonic())
+    clock.advance(caught.value.retry_after)
+    worker.cache.refuse("second", "ES256", clock.monotonic())

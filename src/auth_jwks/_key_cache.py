@@ -5,8 +5,6 @@ from collections.abc import Callable
 from math import inf
 from typing import assert_never
 
-from jwt import InvalidTokenError
-
 from auth_jwks._clock import Clock
 from auth_jwks._flights import Flight, Flights
 from auth_jwks._freshness import (
@@ -129,17 +127,17 @@ class KeyCache:
         emit(UnknownKey(self._source.name, asked), self._observer)
         raise UnknownKeyError(UNKNOWN)
 
-    def refusal(self, kid: str | None, alg: str, now: float) -> InvalidTokenError | None:
-        """Return what `find` would raise at once, if it would. From any thread."""
+    def refuse(self, kid: str | None, alg: str, now: float) -> None:
+        """Raise what `find` would raise at once, if it would. From any thread."""
         # In this order: what took the last of the bucket is seen under way, then what came of it.
         spent = self._bucket.taken(now) is None and not self._flights.busy
         cooling = self._failure is not None and now < self._not_before
         if self._select(kid, alg) or not (cooling or spent):
-            return None
+            return
         if cooling:
-            return self._unavailable()
+            raise self._unavailable()
         emit(UnknownKey(self._source.name, asked=False), self._observer)
-        return UnknownKeyError(UNKNOWN)
+        raise UnknownKeyError(UNKNOWN)
 
     async def refresh(self, *, force: bool) -> None:
         """Make sure that the set is fresh, or with `force` that it was fetched after this call."""
@@ -236,7 +234,7 @@ class KeyCache:
             return bool(self._select(kid, alg)) or self._renewed(before, now)
 
         flight = self._flights.start("probe", lambda: self._fly("unknown_kid", found))
-        self._bucket = taken  # not before the search can be seen by `refusal`
+        self._bucket = taken  # not before the search can be seen by `refuse`
         return flight
 
     async def _fly(self, cause: Cause | None, satisfied: Callable[[], bool]) -> Outcome:

@@ -156,8 +156,7 @@ class _ThreadedKeys:
 
     async def find(self, kid: str | None, alg: str) -> tuple[Held, tuple[Key, ...]]:
         """Return the keys for a token that none of those at hand fit."""
-        if fault := self._cache.refusal(kid, alg, self._clock.monotonic()):
-            raise fault
+        self._cache.refuse(kid, alg, self._clock.monotonic())
         return self._waited(lambda: self._found(kid, alg))
 
     async def refresh(self, *, force: bool) -> None:
