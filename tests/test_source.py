@@ -431,15 +431,22 @@ async def test_a_server_that_is_gone_fails_the_fetch(provider: FakeIssuer) -> No
         assert caught.value.reason == "the request failed: ConnectError (connection refused)"
 
 
-async def test_a_host_that_is_unknown_is_told() -> None:
+@pytest.mark.parametrize(
+    ("lowest", "told"),
+    [
+        (socket.gaierror(SECRET), "the host's name can't be resolved"),
+        (ExceptionGroup(SECRET, [ConnectionRefusedError(SECRET)]), "connection refused"),
+    ],
+    ids=["unknown host", "several addresses"],
+)
+async def test_a_usual_cause_is_told(lowest: Exception, told: str) -> None:
     """However deep below httpx's exception that is."""
     raised = httpx.ConnectError(SECRET)
     raised.__cause__ = OSError(SECRET)
-    raised.__cause__.__context__ = socket.gaierror(SECRET)
+    raised.__cause__.__context__ = lowest
     async with answering(raised) as client:
         with pytest.raises(FetchError) as caught:
             await source(jwks_uri=URI, http_client=client).fetch(None)
-    told = "the host's name can't be resolved"
     assert caught.value.reason == f"the request failed: ConnectError ({told})"
 
 
