@@ -1,6 +1,6 @@
 """What the simulated workers do, step by step, as `_refresh` and `_key_cache` do it."""
 
-from auth_jwks._refresh import FIRST_PAUSE, LONGEST_PAUSE
+from auth_jwks._cache.refresh import FIRST_PAUSE, LONGEST_PAUSE
 from auth_jwks.stores.base import Busy, Granted, Lease, LeaseRequest, Newer
 from benchmarks.scale_model import LEASE, Call, Costs, Fleet, Seen, Steps, Work
 

@@ -29,7 +29,7 @@ from auth_jwks import (
     RedisKeyStore,
     UnknownKeyError,
 )
-from auth_jwks._tokens import signer
+from auth_jwks._jose.tokens import signer
 from auth_jwks.events import Event, StaleServed, UnknownKey
 from auth_jwks.sync import SyncJWKS
 from auth_jwks.testing import FakeClock, FakeIssuer, SigningKey

@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from auth_jwks._status import Status
+from auth_jwks._cache.status import Status
 from auth_jwks._verifier import JWKS
 from auth_jwks.errors import IssuerMismatchError, KeysUnavailableError, UnknownKeyError
 from auth_jwks.stores.base import KeyStore

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from sys import float_info
 from typing import TypeVar
 
-from auth_jwks._urls import fault_in
+from auth_jwks._provider.urls import fault_in
 
 __all__ = [
     "checked_audience",

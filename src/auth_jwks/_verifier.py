@@ -6,12 +6,16 @@ from functools import lru_cache
 from inspect import iscoroutinefunction
 from typing import Any, Protocol, Self
 
+from auth_jwks._cache.freshness import Policy
+from auth_jwks._cache.held import Held
+from auth_jwks._cache.key_cache import KeyCache
+from auth_jwks._cache.status import Status
+from auth_jwks._cache.token_cache import SeenToken, TokenCache, ticket
 from auth_jwks._clock import SYSTEM_CLOCK, Clock
-from auth_jwks._freshness import Policy
-from auth_jwks._http import HTTPClient
-from auth_jwks._key_cache import KeyCache
-from auth_jwks._keys import Key, checked_algorithms
-from auth_jwks._refresh import Held
+from auth_jwks._jose.keys import Key, checked_algorithms
+from auth_jwks._jose.tokens import Expected, compact, parse_token, read_claims, signer
+from auth_jwks._provider.client import HTTPClient
+from auth_jwks._provider.source import Source
 from auth_jwks._settings import (
     checked_audience,
     checked_count,
@@ -22,10 +26,6 @@ from auth_jwks._settings import (
     checked_text,
     checked_url,
 )
-from auth_jwks._source import Source
-from auth_jwks._status import Status
-from auth_jwks._token_cache import SeenToken, TokenCache, ticket
-from auth_jwks._tokens import Expected, compact, parse_token, read_claims, signer
 from auth_jwks.events import Observer
 from auth_jwks.stores.base import KeyStore
 from auth_jwks.stores.memory import MemoryKeyStore

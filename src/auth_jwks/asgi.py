@@ -9,7 +9,7 @@ from urllib.parse import unquote_plus
 
 import jwt
 
-from auth_jwks._paths import PublicPaths
+from auth_jwks._public_paths import PublicPaths
 from auth_jwks._settings import checked_flag, checked_parts, checked_text
 from auth_jwks.bearer import (
     Challenge,

@@ -5,13 +5,13 @@ from contextlib import suppress
 from importlib import import_module
 from typing import Any, Self, TypeVar
 
+from auth_jwks._background_loop import NoLoopError, Portal, Work, finished
+from auth_jwks._cache.held import Held
+from auth_jwks._cache.key_cache import KeyCache
+from auth_jwks._cache.status import Status
+from auth_jwks._cache.token_cache import ThreadedTokenCache
 from auth_jwks._clock import SYSTEM_CLOCK, Clock
-from auth_jwks._key_cache import KeyCache
-from auth_jwks._keys import Key
-from auth_jwks._portal import NoLoopError, Portal, Work, finished
-from auth_jwks._refresh import Held
-from auth_jwks._status import Status
-from auth_jwks._token_cache import ThreadedTokenCache
+from auth_jwks._jose.keys import Key
 from auth_jwks._verifier import JWKS
 from auth_jwks.errors import KeysUnavailableError
 from auth_jwks.events import Observer

@@ -7,11 +7,11 @@ from typing import Any, Self
 
 import jwt
 
+from auth_jwks._cache.status import Status
 from auth_jwks._clock import SYSTEM_CLOCK, Clock
-from auth_jwks._http import HTTPClient
+from auth_jwks._jose.tokens import compact
+from auth_jwks._provider.client import HTTPClient
 from auth_jwks._settings import checked_strings
-from auth_jwks._status import Status
-from auth_jwks._tokens import compact
 from auth_jwks._verifier import JWKS
 from auth_jwks.cloudflare._identity import Identity, IdentitySource
 from auth_jwks.events import Observer

@@ -7,8 +7,8 @@ from typing import Any, get_args, get_origin
 import jwt
 
 from auth_jwks._clock import Clock, within
-from auth_jwks._http import HTTP, FetchError, HTTPClient
-from auth_jwks._json import strict_object
+from auth_jwks._jose.strict_json import strict_object
+from auth_jwks._provider.client import HTTP, FetchError, HTTPClient
 from auth_jwks.errors import IdentityUnavailableError
 
 __all__ = ["Identity", "IdentitySource"]

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 __all__ = [
+    "LEASE",
+    "LONGEST_CALL",
     "Answer",
     "Busy",
     "Cause",
@@ -20,6 +22,11 @@ __all__ = [
     "StoreUnavailable",
     "Unchanged",
 ]
+
+# Seconds. A lease must outlast a call to the store by far: it is renewed, and its commit has to be
+# in time.
+LEASE = 3.0
+LONGEST_CALL = LEASE / 4
 
 Cause = Literal["age", "unknown_kid", "forced", "repair"]
 

@@ -11,10 +11,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
-from auth_jwks._freshness import LONGEST_CALL
 from auth_jwks._settings import checked_number
 from auth_jwks.stores._directory import Descriptor, Directory, prepared
-from auth_jwks.stores.base import Answer, Busy, Granted, Lease, LeaseRequest, StoreUnavailable
+from auth_jwks.stores.base import (
+    LONGEST_CALL,
+    Answer,
+    Busy,
+    Granted,
+    Lease,
+    LeaseRequest,
+    StoreUnavailable,
+)
 from auth_jwks.stores.gate import Record, committed, failed, orphaned, polled
 from auth_jwks.stores.record import LONGEST_PAYLOAD, LONGEST_RECORD, decode, encode
 

@@ -5,7 +5,7 @@ import math
 from dataclasses import asdict
 from typing import Any
 
-from auth_jwks._json import strict_object
+from auth_jwks._jose.strict_json import strict_object
 from auth_jwks.stores.gate import EMPTY, Gate, Record
 
 __all__ = ["LONGEST_PAYLOAD", "LONGEST_RECORD", "decode", "encode"]

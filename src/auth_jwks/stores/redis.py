@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote, urlsplit
 
 from auth_jwks._clock import SYSTEM_CLOCK, Clock
-from auth_jwks._freshness import LONGEST_CALL
+from auth_jwks._provider.urls import redacted
 from auth_jwks._settings import checked_number, checked_parts, checked_text
-from auth_jwks._urls import redacted
 from auth_jwks.stores._breaker import Breaker, CallFailedError
 from auth_jwks.stores.base import (
+    LONGEST_CALL,
     Answer,
     Busy,
     Cooling,

@@ -1,13 +1,11 @@
-"""Who gets which keys, and who waits: carries out what `_freshness` decides."""
+"""Who gets which keys, and who waits: carries out what `freshness` decides."""
 
 import random
 from collections.abc import Callable
 from math import inf
 from typing import assert_never
 
-from auth_jwks._clock import Clock
-from auth_jwks._flights import Flight, Flights
-from auth_jwks._freshness import (
+from auth_jwks._cache.freshness import (
     Attempts,
     Bucket,
     Decision,
@@ -17,10 +15,13 @@ from auth_jwks._freshness import (
     Wait,
     decide,
 )
-from auth_jwks._keys import Key
-from auth_jwks._refresh import Deferred, Done, Failed, Held, Outcome, Refresher
-from auth_jwks._source import Source
-from auth_jwks._status import Status
+from auth_jwks._cache.held import Held
+from auth_jwks._cache.refresh import Deferred, Done, Failed, Outcome, Refresher
+from auth_jwks._cache.single_flight import Flight, Flights
+from auth_jwks._cache.status import Status
+from auth_jwks._clock import Clock
+from auth_jwks._jose.keys import Key
+from auth_jwks._provider.source import Source
 from auth_jwks.errors import IssuerMismatchError, KeysUnavailableError, UnknownKeyError
 from auth_jwks.events import Observer, StaleServed, UnknownKey, emit
 from auth_jwks.stores.base import Cause, KeyStore

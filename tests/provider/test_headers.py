@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auth_jwks._headers import entity_tag, max_age, retry_after
+from auth_jwks._provider.headers import entity_tag, max_age, retry_after
 
 NOW = 1_800_000_000.0  # Fri, 15 Jan 2027 08:00:00 GMT
 DATE_LIKE = st.lists(

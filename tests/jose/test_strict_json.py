@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auth_jwks._json import MAX_DEPTH, strict_object
+from auth_jwks._jose.strict_json import MAX_DEPTH, strict_object
 
 # What JSON is made of, so that much of it is nearly well-formed.
 JSON_LIKE = st.lists(

@@ -14,8 +14,8 @@ from typing import Any, NoReturn
 import jwt
 from jwt.exceptions import InvalidJTIError, InvalidSubjectError
 
-from auth_jwks._json import strict_object
-from auth_jwks._keys import MAX_KID, Key
+from auth_jwks._jose.keys import MAX_KID, Key
+from auth_jwks._jose.strict_json import strict_object
 
 __all__ = [
     "MAX_TOKEN",

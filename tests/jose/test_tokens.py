@@ -20,8 +20,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jwt.exceptions import InvalidJTIError, InvalidSubjectError
 
-from auth_jwks._keys import KeySet, parse_key_set
-from auth_jwks._tokens import MAX_TOKEN, Expected, compact, parse_token, read_claims, signer
+from auth_jwks._jose.keys import KeySet, parse_key_set
+from auth_jwks._jose.tokens import MAX_TOKEN, Expected, compact, parse_token, read_claims, signer
 from auth_jwks.testing import SigningKey
 
 NOW = 1_800_000_000

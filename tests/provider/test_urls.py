@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auth_jwks._urls import fault_in, is_local, redacted, repaired
+from auth_jwks._provider.urls import fault_in, is_local, redacted, repaired
 
 
 @pytest.mark.parametrize(

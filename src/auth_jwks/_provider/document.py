@@ -4,8 +4,8 @@ import json
 from dataclasses import dataclass
 from hashlib import sha256
 
-from auth_jwks._headers import entity_tag
-from auth_jwks._json import strict_object
+from auth_jwks._jose.strict_json import strict_object
+from auth_jwks._provider.headers import entity_tag
 
 __all__ = ["Document", "decode", "encode", "store_key"]
 

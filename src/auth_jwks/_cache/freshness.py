@@ -6,6 +6,8 @@ Times are monotonic seconds, spans are seconds.
 from dataclasses import dataclass
 from math import inf
 
+from auth_jwks.stores.base import LEASE
+
 __all__ = [
     "Attempts",
     "Bucket",
@@ -24,8 +26,6 @@ __all__ = [
 SHORTEST_MAX_AGE = 60.0
 FIRST_COOLDOWN = 5.0
 LONGEST_COOLDOWN = 300.0
-LEASE = 3.0
-LONGEST_CALL = LEASE / 4  # to a store: so that a lease can be renewed, and a commit come in time
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from typing import Protocol
 import httpx
 
 from auth_jwks._clock import Clock
-from auth_jwks._headers import retry_after
+from auth_jwks._provider.headers import retry_after
 
 __all__ = ["HTTP", "MAX_BODY", "NOT_MODIFIED", "FetchError", "HTTPClient", "HTTPResponse", "Reply"]
 

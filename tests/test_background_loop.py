@@ -16,11 +16,11 @@ from types import FrameType
 
 import pytest
 
-from auth_jwks._portal import NoLoopError, Portal, finished
+from auth_jwks._background_loop import NoLoopError, Portal, finished
 
 SCRIPT = """
 import os, resource, sys, threading
-from auth_jwks._portal import NoLoopError, Portal
+from auth_jwks._background_loop import NoLoopError, Portal
 
 async def pid():
     return os.getpid()
@@ -73,7 +73,7 @@ def raising(number):
         nonlocal number
         file = frame.f_code.co_filename
         begun = frame.f_code.co_name == "start" and "_started" in getline(file, frame.f_lineno)
-        if event == "line" and (file.endswith("_portal.py") or begun):
+        if event == "line" and (file.endswith("_background_loop.py") or begun):
             number -= 1
             if number < 0:
                 raise Stop

@@ -17,10 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auth_jwks import JWKS
-from auth_jwks._keys import KeySet, parse_key_set
-from auth_jwks._refresh import Held
-from auth_jwks._token_cache import SeenToken, ThreadedTokenCache, TokenCache, ticket
-from auth_jwks._tokens import signer
+from auth_jwks._cache.held import Held
+from auth_jwks._cache.token_cache import SeenToken, ThreadedTokenCache, TokenCache, ticket
+from auth_jwks._jose.keys import KeySet, parse_key_set
+from auth_jwks._jose.tokens import signer
 from auth_jwks.testing import FakeClock, FakeIssuer, SigningKey
 
 ALLOWED = frozenset(("ES256", "RS256"))

@@ -6,11 +6,11 @@ from dataclasses import replace
 from typing import TypeGuard
 
 from auth_jwks._clock import Clock, within
-from auth_jwks._document import Document, store_key
-from auth_jwks._headers import entity_tag, max_age
-from auth_jwks._http import HTTP, NOT_MODIFIED, FetchError, HTTPClient, Reply
-from auth_jwks._json import strict_object
-from auth_jwks._urls import fault_in, redacted, repaired
+from auth_jwks._jose.strict_json import strict_object
+from auth_jwks._provider.client import HTTP, NOT_MODIFIED, FetchError, HTTPClient, Reply
+from auth_jwks._provider.document import Document, store_key
+from auth_jwks._provider.headers import entity_tag, max_age
+from auth_jwks._provider.urls import fault_in, redacted, repaired
 from auth_jwks.errors import IssuerMismatchError
 
 __all__ = ["Source"]

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.routing import Match, Mount, Route
 
-from auth_jwks._paths import PublicPaths
+from auth_jwks._public_paths import PublicPaths
 
 PATHS, PREFIXES = ("/health", "/", "/docs/oauth2-redirect/"), ("/static", "/v1.0/~open")
 

@@ -19,7 +19,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from auth_jwks._freshness import (
+from auth_jwks._cache.freshness import (
     Attempts,
     Decision,
     Lifetime,

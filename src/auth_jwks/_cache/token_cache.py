@@ -11,10 +11,10 @@ from hashlib import sha256
 from typing import Any
 from weakref import WeakSet
 
-from auth_jwks._json import strict_object
-from auth_jwks._keys import Key
-from auth_jwks._refresh import Held
-from auth_jwks._tokens import MAX_TOKEN, validity
+from auth_jwks._cache.held import Held
+from auth_jwks._jose.keys import Key
+from auth_jwks._jose.strict_json import strict_object
+from auth_jwks._jose.tokens import MAX_TOKEN, validity
 
 __all__ = ["SeenToken", "ThreadedTokenCache", "TokenCache", "ticket"]
 

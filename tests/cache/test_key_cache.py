@@ -18,10 +18,10 @@ from auth_jwks import (
     MemoryKeyStore,
     UnknownKeyError,
 )
-from auth_jwks._flights import Flights
-from auth_jwks._freshness import Policy
-from auth_jwks._key_cache import KeyCache
-from auth_jwks._source import Source
+from auth_jwks._cache.freshness import Policy
+from auth_jwks._cache.key_cache import KeyCache
+from auth_jwks._cache.single_flight import Flights
+from auth_jwks._provider.source import Source
 from auth_jwks.events import Event, KeysRefreshed, RefreshFailed, StaleServed, UnknownKey
 from auth_jwks.stores import Answer, KeyStore, LeaseRequest, Newer, Unchanged
 from auth_jwks.testing import FakeClock, FakeIssuer, SigningKey

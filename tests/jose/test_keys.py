@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jwt.algorithms import OKPAlgorithm, get_default_algorithms
 
-from auth_jwks._keys import (
+from auth_jwks._jose.keys import (
     ALGORITHMS,
     KeySet,
     UnusableKeySetError,

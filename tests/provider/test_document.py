@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auth_jwks._document import Document, decode, encode, store_key
+from auth_jwks._provider.document import Document, decode, encode, store_key
 
 FULL = Document("https://a.example/jwks", "https://a.example", b'{"keys":[]}', '"tag"', 600.0)
 SOURCE = {"mode": "jwks", "url": "https://a.example", "issuer": "b", "fix_local_url": True}

@@ -24,9 +24,9 @@ import pytest
 import trustme
 
 from auth_jwks._clock import SYSTEM_CLOCK
-from auth_jwks._document import Document
-from auth_jwks._http import MAX_BODY, FetchError
-from auth_jwks._source import Source
+from auth_jwks._provider.client import MAX_BODY, FetchError
+from auth_jwks._provider.document import Document
+from auth_jwks._provider.source import Source
 from auth_jwks.errors import IssuerMismatchError
 from auth_jwks.testing import FakeClock, FakeIssuer, SigningKey
 

@@ -11,11 +11,11 @@ from math import nan
 import httpx
 import pytest
 
-from auth_jwks._document import Document, decode, encode
-from auth_jwks._freshness import Policy
-from auth_jwks._refresh import Deferred, Done, Failed, Outcome, Refresher
-from auth_jwks._sharing import Sharing
-from auth_jwks._source import Source
+from auth_jwks._cache.freshness import Policy
+from auth_jwks._cache.guarded_store import Sharing
+from auth_jwks._cache.refresh import Deferred, Done, Failed, Outcome, Refresher
+from auth_jwks._provider.document import Document, decode, encode
+from auth_jwks._provider.source import Source
 from auth_jwks.events import DocumentRejected, Event, KeysRefreshed, RefreshFailed, StoreFailed
 from auth_jwks.stores import (
     Answer,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from auth_jwks._flights import Flight, Flights
+from auth_jwks._cache.single_flight import Flight, Flights
 from auth_jwks.errors import KeysUnavailableError
 from auth_jwks.testing import FakeClock
 

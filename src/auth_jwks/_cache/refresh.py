@@ -1,15 +1,13 @@
 """One refresh, carried out: ask the store, fetch under a lease, tell the fleet.
 
-`_freshness` says when, `_key_cache` who waits; this module holds the key set and replaces it.
+`freshness` says when, `key_cache` who waits; this module holds the key set and replaces it.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, assert_never
 
-from auth_jwks._clock import Clock
-from auth_jwks._document import Document, decode, encode
-from auth_jwks._freshness import (
+from auth_jwks._cache.freshness import (
     FIRST_COOLDOWN,
     LONGEST_COOLDOWN,
     Lifetime,
@@ -18,10 +16,13 @@ from auth_jwks._freshness import (
     lifetime,
     noise_window,
 )
-from auth_jwks._http import FetchError
-from auth_jwks._keys import KeySet, UnusableKeySetError, parse_key_set
-from auth_jwks._sharing import Sharing
-from auth_jwks._source import Source
+from auth_jwks._cache.guarded_store import Sharing
+from auth_jwks._cache.held import Held
+from auth_jwks._clock import Clock
+from auth_jwks._jose.keys import KeySet, UnusableKeySetError, parse_key_set
+from auth_jwks._provider.client import FetchError
+from auth_jwks._provider.document import Document, decode, encode
+from auth_jwks._provider.source import Source
 from auth_jwks.errors import IssuerMismatchError
 from auth_jwks.events import (
     DocumentRejected,
@@ -41,27 +42,13 @@ from auth_jwks.stores.base import (
     Unchanged,
 )
 
-__all__ = ["Deferred", "Done", "Failed", "Held", "Outcome", "Refresher"]
+__all__ = ["Deferred", "Done", "Failed", "Outcome", "Refresher"]
 
 FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 0.4
 MARGIN = 1.0
 USELESS = 30.0
-NO_KEYS = KeySet(())
 NO_LIFE = Lifetime()
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """The key set of this worker; the default is none, with no key and no life.
-
-    `issuer` is the one tokens are held to, None if unknown.
-    """
-
-    keys: KeySet = NO_KEYS
-    life: Lifetime = NO_LIFE
-    document: Document | None = None
-    issuer: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

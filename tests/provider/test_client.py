@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from auth_jwks._clock import SYSTEM_CLOCK
-from auth_jwks._http import HTTP, NOT_MODIFIED, FetchError, HTTPClient
+from auth_jwks._provider.client import HTTP, NOT_MODIFIED, FetchError, HTTPClient
 from auth_jwks.testing import FakeIssuer
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auth_jwks._freshness import (
+from auth_jwks._cache.freshness import (
     Attempts,
     Bucket,
     Decision,

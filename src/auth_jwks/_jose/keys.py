@@ -20,7 +20,7 @@ from jwt.algorithms import (
     get_default_algorithms,
 )
 
-from auth_jwks._json import strict_object
+from auth_jwks._jose.strict_json import strict_object
 
 __all__ = [
     "ALGORITHMS",
