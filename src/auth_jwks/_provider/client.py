@@ -91,7 +91,7 @@ class FetchError(Exception):
         transient: bool = False,
     ) -> None:
         super().__init__(reason)
-        self.kind = kind
+        self.kind: RefreshFault = kind
         self.status = status
         self.retry_after = retry_after
         self.transient = transient
