@@ -189,6 +189,12 @@ def suffixes(directory: Path) -> list[str]:
     return sorted(path.suffix for path in directory.iterdir())
 
 
+def empty(directory: Path) -> None:
+    """Take away what is in it."""
+    for file in directory.iterdir():
+        file.unlink()
+
+
 def remove(directory: Path) -> None:
     """Take it away, and what is in it."""
     directory.rename(directory.with_name("elsewhere"))
@@ -318,6 +324,23 @@ async def test_closed_store_gives_up_its_leases(
     assert isinstance(await store.poll(KEY, known=0, lease=wish("three")), Busy)
     await other.aclose()
     assert descriptors() == before
+
+
+@pytest.mark.parametrize("lost", [False, True])
+async def test_lease_granted_anew_is_claimed_anew(
+    store: FileKeyStore, other: FileKeyStore, timer: Timer, directory: Path, *, lost: bool
+) -> None:
+    """Under the same name, after others had the lease and are done: it is held, not abandoned."""
+    first = await granted(store, wish("one"))
+    timer.now += 3
+    if lost:
+        empty(directory)
+    late = await granted(other, wish("two"))
+    timer.now += 3
+    await other.fail(late, retry_after=1)
+    again = await granted(store, wish("one"))
+    assert again.fence > late.fence > first.fence
+    assert await other.poll(KEY, known=0, lease=wish("three")) == Busy(3)
 
 
 async def test_lost_store_gives_up_its_leases(

@@ -70,7 +70,7 @@ class FileKeyStore:
         self._timeout = checked_number("timeout", timeout, above=0, most=LONGEST_CALL)
         self._timer = timer
         self._boot = boot()
-        self._held: dict[str, tuple[str, Descriptor]] = {}
+        self._held: dict[str, tuple[Lease, Descriptor]] = {}
 
     async def poll(self, key: str, *, known: int, lease: LeaseRequest | None) -> Answer:
         """Return the document if newer than `known`, else a lease, else why there is none."""
@@ -163,16 +163,17 @@ class FileKeyStore:
 
     def _hold(self, directory: Directory, lease: Lease) -> None:
         """Lock what tells the others that we live. The lease lapses in time if we stall."""
-        token, lock = self._held.get(lease.key, ("", None))
-        # Closed without our doing: after a fork.
-        if lock is None or token != lease.token or lock.number < 0:
-            self._held[lease.key] = lease.token, directory.claim(_holder(lease.key))
+        ours, lock = self._held.get(lease.key, (None, None))
+        # A fence of its own is another lease, and others may have claimed the file since. The
+        # lock is closed without our doing after a fork.
+        if ours is None or lock is None or ours.fence != lease.fence or lock.number < 0:
+            self._held[lease.key] = lease, directory.claim(_holder(lease.key))
             if lock is not None:
                 lock.close()
 
     def _release(self, lease: Lease) -> None:
-        token, lock = self._held.get(lease.key, ("", None))
-        if lock is not None and token == lease.token:
+        ours, lock = self._held.get(lease.key, (None, None))
+        if ours is not None and lock is not None and ours.token == lease.token:
             del self._held[lease.key]
             lock.close()
 
