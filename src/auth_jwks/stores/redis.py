@@ -163,23 +163,23 @@ class RedisKeyStore:
         async with self._driver.turn() as run:
             # Those who waited behind a call that failed must not try in its wake.
             self._check_breaker()
-            self._breaker = before = self._breaker.called()
+            self._breaker = before = self._breaker.during_call()
             try:
                 reply = await run(name, f"{name}:gate", *args)
             except CallFailedError as fault:
                 raise self._noted(fault, before) from None
             except BaseException:
                 if before.probing:
-                    self._breaker = self._breaker.given_up()
+                    self._breaker = self._breaker.after_cancellation()
                 raise
-        self._breaker, self._denied = self._breaker.answered(), False
+        self._breaker, self._denied = self._breaker.after_answer(), False
         return reply
 
     def _check_breaker(self) -> None:
         now = self._clock.monotonic()
         if self._pid != os.getpid():
             # The call that a parent process has out is no probe of this one.
-            self._pid, self._breaker = os.getpid(), self._breaker.given_up()
+            self._pid, self._breaker = os.getpid(), self._breaker.after_cancellation()
         if not self._breaker.admits(now):
             raise StoreUnavailable(f"left alone for {self._breaker.left(now):.1f} s after faults")
 
@@ -191,15 +191,15 @@ class RedisKeyStore:
             return StoreUnavailable(fault.reason)
         match fault.kind:
             case "unwritable":
-                self._breaker = self._breaker.answered()
+                self._breaker = self._breaker.after_answer()
             case "denied":
                 if not self._denied:
                     logger.error("%s: %s; check user, password and ACL", self._name, fault.reason)
                 self._denied = True
-                self._breaker = self._breaker.denied(now)
+                self._breaker = self._breaker.after_denial(now)
             case _:
                 slow = fault.kind == "slow"
-                self._breaker = self._breaker.broken(now, self._uniform, slow=slow)
+                self._breaker = self._breaker.after_fault(now, self._uniform, slow=slow)
         return StoreUnavailable(fault.reason)
 
 
