@@ -6,7 +6,7 @@ Times are monotonic seconds, spans are seconds.
 from dataclasses import dataclass
 from math import inf
 
-from auth_jwks.stores.base import LEASE
+from auth_jwks.stores.base import LEASE, MAX_COOLDOWN, UNSCHEDULED_WINDOW
 
 __all__ = [
     "Attempts",
@@ -20,12 +20,11 @@ __all__ = [
     "decide",
     "failure_cooldown",
     "lifetime",
-    "noise_window",
+    "unscheduled_window",
 ]
 
 SHORTEST_MAX_AGE = 60.0
 FIRST_COOLDOWN = 5.0
-LONGEST_COOLDOWN = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,12 +129,12 @@ def failure_cooldown(failures: int, stated: float | None, jitter: float) -> floa
     `failures` came before it, `stated` is the provider's `Retry-After`, `jitter` is in [0, 1].
     """
     doubled = FIRST_COOLDOWN * 2.0 ** min(failures, 10) * (1 + jitter / 4)
-    return min(LONGEST_COOLDOWN, max(doubled, stated or 0.0))
+    return min(MAX_COOLDOWN, max(doubled, stated or 0.0))
 
 
-def noise_window(policy: Policy) -> float:
-    """Return the window in which at most two refreshes answer to unknown keys."""
-    return min(30.0, policy.cache_ttl / 2)
+def unscheduled_window(policy: Policy) -> float:
+    """Return the window in which at most two refreshes are made that no age calls for."""
+    return min(UNSCHEDULED_WINDOW, policy.cache_ttl / 2)
 
 
 @dataclass(frozen=True, slots=True)

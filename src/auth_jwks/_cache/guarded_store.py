@@ -20,6 +20,7 @@ from auth_jwks.stores.base import (
     LeaseRequest,
     StoreUnavailable,
 )
+from auth_jwks.stores.gate import microseconds
 from auth_jwks.stores.memory import MemoryKeyStore
 
 __all__ = ["Sharing"]
@@ -56,7 +57,7 @@ class Sharing:
         self._clock = clock
         self._observer = observer
         self._alone_until = -inf
-        self._token: tuple[int, asyncio.AbstractEventLoop, str] | None = None
+        self._holder: tuple[int, asyncio.AbstractEventLoop, str] | None = None
 
     def __repr__(self) -> str:
         return f"Sharing({self._name!r}, known={self.known})"
@@ -68,15 +69,16 @@ class Sharing:
         """
         request = None
         if cause is not None:
-            request = LeaseRequest(self._lease_token(), self._lease, cause)
+            request = LeaseRequest(self._holder_id(), self._lease, cause)
         for _ in range(attempts):
             answer = await self._poll(self._store, request)
             if answer is not None:
                 return self._store, answer
         now = self._clock.monotonic()
         if cause == "age" and now < self._alone_until:
-            return self._alone, Cooling(self._alone_until - now, failed=False)
-        return self._alone, await self._alone.poll(self._key, known=round(now * 1e6), lease=request)
+            return self._alone, Cooling(self._alone_until - now, "budget")
+        known = microseconds(now)
+        return self._alone, await self._alone.poll(self._key, known=known, lease=request)
 
     async def look(self) -> Answer | None:
         """Ask for a newer document only."""
@@ -96,13 +98,13 @@ class Sharing:
             await asyncio.wait((renewal,))
 
     async def commit(
-        self, store: KeyStore, lease: Lease, payload: bytes, *, ttl: float, cooldown: float
+        self, store: KeyStore, lease: Lease, payload: bytes, *, ttl: float, window: float
     ) -> bool:
         """Share a document; False if another lease superseded this one."""
         version: int | None = await self._guarded(
-            "commit", lambda: store.commit(lease, payload, ttl=ttl, cooldown=cooldown), 0
+            "commit", lambda: store.commit(lease, payload, ttl=ttl, window=window), 0
         )
-        self._token = None
+        self._holder = None
         if store is self._store:
             self.known = version or self.known
         else:
@@ -118,24 +120,24 @@ class Sharing:
         await self._guarded(
             "fail", lambda: store.fail(lease, retry_after=retry_after, mismatch=mismatch), None
         )
-        self._token = None
+        self._holder = None
 
-    def _lease_token(self) -> str:
-        """Return the same token until the lease is used up, so that a lost reply loses nothing.
+    def _holder_id(self) -> str:
+        """Return the same id until the lease is used up, so that a lost reply loses nothing.
 
         Another process, or a loop beside a living one, is another holder.
         """
         loop = asyncio.get_running_loop()
-        if self._token is not None:
-            pid, owner, token = self._token
+        if self._holder is not None:
+            pid, owner, holder = self._holder
             if pid == os.getpid() and (owner is loop or owner.is_closed()):
-                return token
-        token = secrets.token_hex(16)
-        self._token = os.getpid(), loop, token
-        return token
+                return holder
+        holder = secrets.token_hex(16)
+        self._holder = os.getpid(), loop, holder
+        return holder
 
     async def _renew(self, store: KeyStore, lease: Lease, over: asyncio.Event) -> None:
-        request = LeaseRequest(lease.token, lease.ttl, "age")
+        request = LeaseRequest(lease.holder, lease.ttl, "age")
         answer: Answer | None = Granted(lease)
         while not over.is_set() and (answer is None or isinstance(answer, Granted)):
             await self._clock.sleep(lease.ttl / 3)

@@ -9,12 +9,11 @@ from typing import Literal, assert_never
 
 from auth_jwks._cache.freshness import (
     FIRST_COOLDOWN,
-    LONGEST_COOLDOWN,
     Lifetime,
     Policy,
     failure_cooldown,
     lifetime,
-    noise_window,
+    unscheduled_window,
 )
 from auth_jwks._cache.guarded_store import Sharing
 from auth_jwks._cache.held import Held
@@ -32,6 +31,8 @@ from auth_jwks.events import (
     emit,
 )
 from auth_jwks.stores.base import (
+    MAX_COOLDOWN,
+    MAX_STORED,
     Busy,
     Cause,
     Cooling,
@@ -166,7 +167,7 @@ class Refresher:
             return True
         document, fault = None, stored.fault
         if fault is None:
-            document = decode(stored.payload)
+            document = decode(stored.payload) if len(stored.payload) <= MAX_STORED else None
             fault = self.source.fault_in(document) if document else "it is not in our format"
         if document is not None and fault is None:
             try:
@@ -224,9 +225,9 @@ class Refresher:
     async def _commit(self, store: KeyStore, lease: Lease, document: Document) -> None:
         """Share the set; if another lease superseded ours, look at what it brought."""
         ttl = self._policy.cache_ttl + self._policy.max_stale
-        window = noise_window(self._policy)
+        window = unscheduled_window(self._policy)
         payload = encode(document)
-        if not await self._sharing.commit(store, lease, payload, ttl=ttl, cooldown=window):
+        if not await self._sharing.commit(store, lease, payload, ttl=ttl, window=window):
             sent = self._clock.monotonic()
             answer = await self._sharing.look()
             if isinstance(answer, Newer):
@@ -254,10 +255,10 @@ def _ended(answer: Unchanged | Busy | Cooling, *, looking: bool) -> Outcome:
             return Done()
         case Unchanged():
             return Failed("the key store gave neither keys nor a lease", MARGIN)
-        case Cooling(failed=True, mismatch=True):
+        case Cooling(reason="mismatch"):
             reason = "issuer: another worker found that the discovery document names another"
             return Failed(reason, _believed(answer.retry_after), mismatch=True)
-        case Cooling(failed=True):
+        case Cooling(reason="failed"):
             return Failed("the last refresh failed", _believed(answer.retry_after))
         case Busy() | Cooling():
             return Deferred(_believed(answer.retry_after))
@@ -267,4 +268,4 @@ def _ended(answer: Unchanged | Busy | Cooling, *, looking: bool) -> Outcome:
 
 def _believed(seconds: float) -> float:
     """Return a store's number within what makes sense, and NaN as the least of it."""
-    return min(LONGEST_COOLDOWN, max(MARGIN, seconds))
+    return min(MAX_COOLDOWN, max(MARGIN, seconds))
