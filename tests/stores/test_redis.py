@@ -227,6 +227,25 @@ async def test_the_window_is_half_a_minute_before_the_first_commit(
     assert 25 < answer.retry_after <= 30
 
 
+async def test_unscheduled_leases_of_a_future_do_not_count(
+    store: RedisKeyStore, keys: Keys
+) -> None:
+    """When the server's clock went back, the budget is whole."""
+    ahead = keys.now + 10_000_000
+    keys.redis.hset(keys.record, mapping={"unscheduled1": ahead, "unscheduled2": ahead})
+    answer = await store.poll(KEY, known=0, lease=LeaseRequest("a", 60, "forced"))
+    assert isinstance(answer, Granted)
+
+
+async def test_a_commit_forgets_no_fence(store: RedisKeyStore, keys: Keys) -> None:
+    """One that was issued later stays the highest, and the next is above it."""
+    granted = await lease(store)
+    later = granted.fence + 1_000_000_000
+    keys.redis.hset(keys.record, "issued", later)
+    assert await store.commit(granted, b"x", ttl=1000, window=30) == granted.fence
+    assert (await lease(store, "b", known=granted.fence)).fence == later + 1
+
+
 async def test_both_keys_share_a_slot(store: RedisKeyStore, keys: Keys) -> None:
     """And a key's own braces don't change that."""
     await store.poll("{odd}", known=0, lease=LeaseRequest("a", 60, "age"))
