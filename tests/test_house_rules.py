@@ -25,7 +25,7 @@ PURE = [
     "stores/_breaker",
     "stores/gate",
     "stores/record",
-    "stores/sealed",
+    "stores/_sealed",
 ]
 IMPURE = {"asyncio", "datetime", "httpx", "logging", "time"}
 ASYNC = (ast.AsyncFor, ast.AsyncFunctionDef, ast.AsyncWith, ast.Await)
