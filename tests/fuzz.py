@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import shlex
 import subprocess
 import sys
 import time
@@ -20,11 +21,11 @@ def is_passed(seed: int) -> bool:
     """Run each random test with that seed, and print how it went."""
     command = [sys.executable, *COMMAND, f"--hypothesis-seed={seed}"]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    said = run.stdout.rstrip()
-    print(f"seed {seed}: {said.rpartition(chr(10))[2].strip('= ')}", flush=True)
+    *_, last = run.stdout.splitlines() or ["nothing was printed"]
+    print(f"seed {seed}: {last.strip('= ')}", flush=True)
     if run.returncode:
-        again = " ".join(f"'{word}'" if " " in word else word for word in command)
-        print(f"{said}\n{run.stderr}\nThe same again:\n  {again}", flush=True)
+        print(f"{run.stdout}\n{run.stderr}\nThe same again; the name of a test narrows it:")
+        print(f"  {shlex.join(command)}", flush=True)
     return not run.returncode
 
 
