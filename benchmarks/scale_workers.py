@@ -1,6 +1,6 @@
 """What the simulated workers do, step by step, as `_refresh` and `_key_cache` do it."""
 
-from auth_jwks._cache.refresh import FIRST_PAUSE, LONGEST_PAUSE
+from auth_jwks._cache.refresh import FIRST_POLL_PAUSE, MAX_POLL_PAUSE
 from auth_jwks.stores.base import Busy, Granted, Lease, LeaseRequest, Newer
 from benchmarks.scale_model import LEASE, Call, Costs, Fleet, Seen, Steps, Work
 
@@ -43,7 +43,7 @@ def warm(costs: Costs, number: int, seconds: float, *, every: float = 0.0, seed:
 
 
 def _cold(fleet: Fleet, name: str) -> Steps:
-    wish, pause = LeaseRequest(name, LEASE, "age"), FIRST_PAUSE
+    wish, pause = LeaseRequest(name, LEASE, "age"), FIRST_POLL_PAUSE
     began = fleet.now
     yield from _computing(fleet, fleet.costs.first)
     while fleet.now <= began + PATIENCE:
@@ -53,7 +53,7 @@ def _cold(fleet: Fleet, name: str) -> Steps:
         match answer:
             case Busy():
                 yield fleet.uniform(pause / 2, pause)
-                pause = min(LONGEST_PAUSE, pause * 2)
+                pause = min(MAX_POLL_PAUSE, pause * 2)
                 continue
             case Granted():
                 yield from _fetch(fleet, wish, answer.lease)

@@ -16,7 +16,7 @@ from types import FrameType
 
 import pytest
 
-from auth_jwks._background_loop import NoLoopError, Portal, finished
+from auth_jwks._background_loop import NoLoopError, Portal, run_at_once
 
 SCRIPT = """
 import os, resource, sys, threading
@@ -83,13 +83,13 @@ def raising(number):
 def left():
     return [one for one in threading.enumerate() if one.name == "auth_jwks" and one.ident]
 
-number, finished = 0, False
-while not finished:
+number, run_at_once = 0, False
+while not run_at_once:
     portal = Portal()
     sys.settrace(raising(number))
     try:
         portal.run(pid)
-        finished = True
+        run_at_once = True
     except Stop:
         number += 1
     finally:
@@ -174,9 +174,9 @@ def test_finished_needs_no_loop() -> None:
         await nothing()
         return 7
 
-    assert finished(seven()) == 7
+    assert run_at_once(seven()) == 7
     with pytest.raises(Stop):
-        finished(fail())
+        run_at_once(fail())
 
 
 def test_finished_refuses_to_wait() -> None:
@@ -190,7 +190,7 @@ def test_finished_refuses_to_wait() -> None:
             ended.append(1)
 
     with pytest.raises(RuntimeError, match="waits for an event loop"):
-        finished(wait())
+        run_at_once(wait())
     assert ended
 
 

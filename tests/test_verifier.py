@@ -733,7 +733,7 @@ async def test_lifetimes_are_as_configured(
     """`cache_ttl` and `max_stale` count from the fetch."""
     jwks = make(cache_ttl=100, max_stale=50)
     await jwks.refresh()
-    assert (jwks.status().expires_in, jwks.status().stale_until) == (100, 150)
+    assert (jwks.status().expires_in, jwks.status().usable_for) == (100, 150)
     issuer.outage()
     clock.advance(149)
     assert await jwks.verify_token(issuer.sign())

@@ -9,7 +9,7 @@ from contextlib import suppress
 from contextvars import Context
 from typing import Any, TypeVar
 
-__all__ = ["NoLoopError", "Portal", "Work", "finished"]
+__all__ = ["NoLoopError", "Portal", "Work", "run_at_once"]
 
 T = TypeVar("T")
 
@@ -20,7 +20,7 @@ class NoLoopError(Exception):
     """There is no background loop, and none could be begun; the argument says why."""
 
 
-def finished(work: Coroutine[Any, Any, T]) -> T:
+def run_at_once(work: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine that never waits, here and now, and return what it returns."""
     try:
         work.send(None)
@@ -73,10 +73,10 @@ class _Loop:
 
     def end(self) -> None:
         """Let what is under way end, and then the thread."""
-        self.give_up()
+        self.stop()
         self._thread.join()
 
-    def give_up(self) -> None:
+    def stop(self) -> None:
         """Let the thread end, if it began at all."""
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._over.set)
@@ -130,10 +130,10 @@ class _Process:
             self.loop = self.loop or loop
         except BaseException:
             self.loop = None if self.loop is loop else self.loop
-            loop.give_up()
+            loop.stop()
             raise
         if self.loop is not loop:
-            loop.give_up()
+            loop.stop()
         return self.loop
 
     def used_by(self, user: "Portal") -> _Loop | None:

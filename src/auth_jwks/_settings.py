@@ -1,7 +1,7 @@
 """Checks on what users configure: each error names the parameter and what was expected."""
 
+import sys
 from collections.abc import Iterable
-from sys import float_info
 from typing import TypeVar
 
 from auth_jwks._provider.urls import fault_in
@@ -15,6 +15,7 @@ __all__ = [
     "checked_strings",
     "checked_text",
     "checked_url",
+    "checked_verifier",
 ]
 
 T = TypeVar("T")
@@ -51,7 +52,7 @@ def checked_number(
     """Return a finite number of at least 0, or more than `above`; if given, at most `most`."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
-    if not 0 <= value <= float_info.max or (above is not None and value <= above):
+    if not 0 <= value <= sys.float_info.max or (above is not None and value <= above):
         bound = "of at least 0" if above is None else f"above {above:g}"
         raise ValueError(f"{name}: expected a finite number {bound}")
     if most is not None and value > most:
@@ -81,6 +82,16 @@ def checked_parts(name: str, value: T, expected: str, *methods: str) -> T:
     if isinstance(value, type) or not has_all:
         raise TypeError(f"{name}: expected {expected}, got {type(value).__name__}")
     return value
+
+
+def checked_verifier(verifier: T) -> T:
+    """Return what verifies tokens, and not in a way that blocks an event loop."""
+    threads = sys.modules.get("auth_jwks.sync")  # without it there can be none of its kind
+    if threads is not None and isinstance(verifier, threads.SyncJWKS):
+        raise TypeError("verifier: expected a JWKS, got a SyncJWKS, which would block the loop")
+    return checked_parts(
+        "verifier", verifier, "a JWKS, or what has its verify_token", "verify_token"
+    )
 
 
 def checked_strings(name: str, value: object) -> tuple[str, ...]:

@@ -1,71 +1,139 @@
-"""`JWKS`: what users hold."""
+"""`JWKS`: what users hold, and the verification behind it."""
 
-import logging
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from functools import lru_cache
-from inspect import iscoroutinefunction
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
-from auth_jwks._cache.freshness import Policy
-from auth_jwks._cache.held import Held
-from auth_jwks._cache.key_cache import KeyCache
+from auth_jwks._cache.assembly import assembled
+from auth_jwks._cache.key_access import KeyAccess
 from auth_jwks._cache.status import Status
-from auth_jwks._cache.token_cache import SeenToken, TokenCache, ticket
+from auth_jwks._cache.token_cache import SeenToken, TokenCache, cache_key
 from auth_jwks._clock import SYSTEM_CLOCK, Clock
-from auth_jwks._jose.keys import Key, checked_algorithms
+from auth_jwks._jose.keys import checked_algorithms
 from auth_jwks._jose.tokens import Expected, compact, parse_token, read_claims, signer
 from auth_jwks._provider.client import HTTPClient
-from auth_jwks._provider.source import Source
-from auth_jwks._settings import (
-    checked_audience,
-    checked_count,
-    checked_flag,
-    checked_number,
-    checked_parts,
-    checked_strings,
-    checked_text,
-    checked_url,
-)
+from auth_jwks._settings import checked_audience, checked_flag, checked_number, checked_strings
 from auth_jwks.events import Observer
 from auth_jwks.stores.base import KeyStore
-from auth_jwks.stores.memory import MemoryKeyStore
 
-__all__ = ["JWKS"]
-
-logger = logging.getLogger("auth_jwks")
+__all__ = ["JWKS", "Verification", "checked_rules"]
 
 DEFAULT_ALGORITHMS = ("RS256", "ES256")
 
 
-class Keys(Protocol):
-    """What a verifier asks for keys."""
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a verifier holds every token to."""
 
-    def ready(self) -> Held | None:
-        """Return the keys if this call need not wait for any."""
-        ...
+    allowed: frozenset[str]
+    audience: frozenset[str] | None
+    leeway: float
+    required: tuple[str, ...]
 
-    async def ensure(self) -> Held:
-        """Return usable keys, waiting for a refresh as long as the rules say."""
-        ...
 
-    async def find(self, kid: str | None, alg: str) -> tuple[Held, tuple[Key, ...]]:
-        """Return the keys for a token that none of those at hand fit."""
-        ...
+def checked_rules(
+    allowed_algorithms: Collection[str] | None,
+    aud: str | Iterable[str] | None,
+    leeway: float,
+    required_claims: Collection[str],
+) -> Rules:
+    """Check what `JWKS` was given for its tokens; `exp` is required in any case."""
+    algorithms = DEFAULT_ALGORITHMS if allowed_algorithms is None else allowed_algorithms
+    return Rules(
+        checked_algorithms(checked_strings("allowed_algorithms", algorithms)),
+        None if aud is None else checked_audience("aud", aud),
+        checked_number("leeway", leeway),
+        tuple(dict.fromkeys(("exp", *checked_strings("required_claims", required_claims)))),
+    )
 
-    async def refresh(self, *, force: bool) -> None:
-        """Make sure that the set is fresh."""
-        ...
+
+class Verification:
+    """Verifies tokens with the keys that `keys` gets, and remembers them in `seen`.
+
+    Where `keys` never waits, as in threads, neither do these coroutines.
+    """
+
+    def __init__(self, keys: KeyAccess, seen: TokenCache, rules: Rules, clock: Clock) -> None:
+        self._keys = keys
+        self._seen = seen
+        self._rules = rules
+        self._clock = clock
+        self._closed = False
+
+    async def verify_token(
+        self, token: str, audience: str | Iterable[str] | None = None, *, verify_iss: bool = True
+    ) -> dict[str, Any]:
+        """Return the claims of a valid token, in a dict of the caller's own.
+
+        `audience` replaces `aud` for this call; `verify_iss=False` leaves `iss` unchecked.
+
+        Raises `jwt.InvalidTokenError`: PyJWT's classes if the token is at fault,
+        `UnknownKeyError` if no published key fits it, `KeysUnavailableError` or
+        `IssuerMismatchError` if the keys can't be had.
+        """
+        if self._closed:
+            raise RuntimeError("this JWKS is closed")
+        if verify_iss is not True:
+            checked_flag("verify_iss", verify_iss)
+        rules = self._rules
+        wanted = rules.audience if audience is None else _checked_audience(audience)
+        seen_as = cache_key(token, wanted, verify_iss)
+        seen = self._seen.get(seen_as)
+        current = None if seen is None else self._keys.ready()
+        if seen is not None and current is not None:
+            claims = seen.claims(current, self._clock.time(), rules.leeway)
+            if claims is not None:
+                return claims
+        parsed = parse_token(compact(token), rules.allowed)
+        current = self._keys.ready() or await self._keys.ensure()
+        candidates = current.key_set.select(parsed.kid, parsed.alg)
+        if not candidates:
+            current, candidates = await self._keys.find(parsed.kid, parsed.alg)
+        key = signer(parsed, candidates)
+        issuer = current.issuer if verify_iss else None
+        expected = _expected(rules.leeway, rules.required, issuer, wanted)
+        claims = read_claims(parsed.payload, expected, self._clock.time())
+        self._seen.put(seen_as, SeenToken(parsed.kid, key, current, parsed.payload))
+        return claims
+
+    async def refresh(self, *, force: bool = False) -> None:
+        """Make sure that the keys are fresh: a warm-up; with `force`, fetched after this call.
+
+        Raises `KeysUnavailableError` or `IssuerMismatchError`.
+        """
+        self._refuse_if_closed()
+        await self._keys.refresh(force=checked_flag("force", force))
 
     def status(self) -> Status:
-        """Return the state, without I/O."""
-        ...
+        """Return the state of the keys, without I/O."""
+        return self._keys.status()
 
-    async def aclose(self) -> None:
-        """Give up what is under way."""
-        ...
+    async def close(self) -> None:
+        """Close everything this verifier opened; a second call does nothing."""
+        self._closed = True
+        await self._keys.aclose()
+
+    aclose = close
+
+    async def __aenter__(self) -> Self:
+        self._refuse_if_closed()
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        status = self._keys.status()
+        state = "closed" if self._closed else f"keys={len(status.kids)}"
+        return f"JWKS({status.source!r}, issuer={status.issuer!r}, {state})"
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise RuntimeError("this JWKS is closed")
 
 
-class JWKS:
+class JWKS(Verification):
     """Verifies the JWTs of one provider with its published keys, fetched, cached and shared.
 
     Give it a `discovery_url` (OpenID Connect Discovery), or a `jwks_uri` (RFC 7517), which wins.
@@ -94,130 +162,24 @@ class JWKS:
     ) -> None:
         """Check the configuration; nothing is fetched before it is needed.
 
-        A set is fresh for `cache_ttl` seconds, and serves for `max_stale` more while it can't be
-        refreshed. `leeway` seconds are granted on `exp`, `nbf` and `iat`. A refresh has `timeout`
-        seconds per document, with up to `retries` further attempts within them. `issuer` is what
-        `iss` and the discovery document must say, `aud` what the token's `aud` must hold one of.
-        `token_cache_size` tokens seen before skip the signature check. A `store` and an
-        `http_client` stay open on `close`.
+        A key set is fresh for `cache_ttl` seconds, and is used for `max_stale` more while it can't
+        be refreshed. `leeway` seconds are granted on `exp`, `nbf` and `iat`. A refresh has
+        `timeout` seconds for each document, with up to `retries` further attempts within them.
+        `issuer` is what `iss` and the discovery document must say; the token's `aud` must hold one
+        of `aud`. The last `token_cache_size` tokens skip the signature check when they come again.
+        A `store` and an `http_client` stay open on `close`.
 
         Raises `ValueError` or `TypeError`, which name the parameter and what was expected.
         """
-        self._allowed = checked_algorithms(
-            DEFAULT_ALGORITHMS
-            if allowed_algorithms is None
-            else checked_strings("allowed_algorithms", allowed_algorithms)
-        )
-        self._audience = None if aud is None else checked_audience("aud", aud)
-        self._leeway = checked_number("leeway", leeway)
-        further = checked_strings("required_claims", required_claims)
-        self._required = tuple(dict.fromkeys(("exp", *further)))
-        self._clock = checked_parts("clock", clock, "a Clock", "monotonic", "time", "sleep")
-        self._seen = TokenCache(checked_count("token_cache_size", token_cache_size))
-        self._own_store = None
-        if store is None:
-            store = self._own_store = MemoryKeyStore(timer=clock.monotonic)
-        self._closed = False
-        if discovery_url is None and jwks_uri is None:
-            raise ValueError("discovery_url, jwks_uri: expected at least one of them")
-        self._source = Source(
-            discovery_url=checked_url("discovery_url", discovery_url),
-            jwks_uri=checked_url("jwks_uri", jwks_uri),
-            issuer=checked_text("issuer", issuer),
-            fix_local_url=checked_flag("fix_local_url", fix_local_url),
-            timeout=checked_number("timeout", timeout, above=0),
-            retries=checked_count("retries", retries),
-            http_client=_checked_client(http_client),
-            clock=clock,
-        )
-        self._cache = self._reached(
-            KeyCache(
-                self._source,
-                _checked_store(store),
-                policy=Policy(
-                    checked_number("cache_ttl", cache_ttl), checked_number("max_stale", max_stale)
-                ),
-                allowed=self._allowed,
-                clock=clock,
-                observer=_checked_observer(observer),
-            )
-        )
-        _warn_without_issuer(self._source)
-
-    async def verify_token(
-        self, token: str, audience: str | Iterable[str] | None = None, *, verify_iss: bool = True
-    ) -> dict[str, Any]:
-        """Return the claims of a valid token, in a dict of the caller's own.
-
-        `audience` replaces `aud` for this call; `verify_iss=False` leaves `iss` unchecked.
-
-        Raises `jwt.InvalidTokenError`: PyJWT's classes if the token is at fault,
-        `UnknownKeyError` if no published key fits it, `KeysUnavailableError` or
-        `IssuerMismatchError` if the keys can't be had.
-        """
-        if self._closed:
-            raise RuntimeError("this JWKS is closed")
-        if verify_iss is not True:
-            checked_flag("verify_iss", verify_iss)
-        wanted = self._audience if audience is None else _checked_audience(audience)
-        name = ticket(token, wanted, verify_iss)
-        seen = self._seen.get(name)
-        held = None if seen is None else self._cache.ready()
-        if seen is not None and held is not None:
-            claims = seen.claims(held, self._clock.time(), self._leeway)
-            if claims is not None:
-                return claims
-        parsed = parse_token(compact(token), self._allowed)
-        held = self._cache.ready() or await self._cache.ensure()
-        candidates = held.keys.select(parsed.kid, parsed.alg)
-        if not candidates:
-            held, candidates = await self._cache.find(parsed.kid, parsed.alg)
-        key = signer(parsed, candidates)
-        issuer = held.issuer if verify_iss else None
-        expected = _expected(self._leeway, self._required, issuer, wanted)
-        claims = read_claims(parsed.payload, expected, self._clock.time())
-        self._seen.put(name, SeenToken(parsed.kid, key, held, parsed.payload))
-        return claims
-
-    async def refresh(self, *, force: bool = False) -> None:
-        """Make sure that the keys are fresh: a warm-up; with `force`, fetched after this call.
-
-        Raises `KeysUnavailableError` or `IssuerMismatchError`.
-        """
-        self._refuse_if_closed()
-        await self._cache.refresh(force=checked_flag("force", force))
-
-    def status(self) -> Status:
-        """Return the state of the keys, without I/O."""
-        return self._cache.status()
-
-    async def close(self) -> None:
-        """Give up what was opened here; a second call does nothing."""
-        self._closed = True
-        await self._cache.aclose()
-        if self._own_store is not None:
-            await self._own_store.aclose()
-
-    aclose = close
-
-    async def __aenter__(self) -> Self:
-        self._refuse_if_closed()
-        return self
-
-    async def __aexit__(self, *_exc: object) -> None:
-        await self.close()
-
-    def __repr__(self) -> str:
-        state = "closed" if self._closed else f"keys={len(self._cache.status().kids)}"
-        return f"JWKS({self._source.name!r}, issuer={self._source.issuer!r}, {state})"
-
-    def _reached(self, cache: KeyCache) -> Keys:
-        """Return the way to the keys; threads have another one."""
-        return cache
-
-    def _refuse_if_closed(self) -> None:
-        if self._closed:
-            raise RuntimeError("this JWKS is closed")
+        rules = checked_rules(allowed_algorithms, aud, leeway, required_claims)
+        seen = TokenCache(token_cache_size)
+        keys = assembled(
+            discovery_url=discovery_url, jwks_uri=jwks_uri, issuer=issuer,
+            fix_local_url=fix_local_url, timeout=timeout, retries=retries, http_client=http_client,
+            store=store, cache_ttl=cache_ttl, max_stale=max_stale, allowed=rules.allowed,
+            observer=observer, clock=clock,
+        )  # fmt: skip
+        super().__init__(keys, seen, rules, clock)
 
 
 def _checked_audience(audience: object) -> frozenset[str]:
@@ -232,30 +194,3 @@ def _known_audience(audience: str) -> frozenset[str]:
 
 
 _expected = lru_cache(maxsize=256)(Expected)
-
-
-def _checked_client(client: HTTPClient | None) -> HTTPClient | None:
-    if client is None:
-        return None
-    return checked_parts("http_client", client, "an httpx.AsyncClient", "stream", "aclose")
-
-
-def _checked_store(store: KeyStore) -> KeyStore:
-    return checked_parts("store", store, "a KeyStore", "poll", "commit", "fail", "aclose")
-
-
-def _checked_observer(observer: Observer | None) -> Observer | None:
-    if observer is None:
-        return None
-    if iscoroutinefunction(observer):
-        raise TypeError("observer: expected a plain function, as nobody would await it")
-    return checked_parts("observer", observer, "a callable that takes an event", "__call__")
-
-
-def _warn_without_issuer(source: Source) -> None:
-    if source.issuer is None and source.discovers:
-        text = "issuer: not given, so whatever issuer %s names is trusted; pass issuer="
-        logger.warning(text, source.name)
-    elif source.issuer is None:
-        text = "issuer: not given, so the iss claim of tokens is not checked (%s); pass issuer="
-        logger.warning(text, source.name)

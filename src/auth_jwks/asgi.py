@@ -10,13 +10,12 @@ from urllib.parse import unquote_plus
 import jwt
 
 from auth_jwks._public_paths import PublicPaths
-from auth_jwks._settings import checked_flag, checked_parts, checked_text
+from auth_jwks._settings import checked_flag, checked_parts, checked_text, checked_verifier
 from auth_jwks.bearer import (
     Challenge,
     Refusal,
     ScopesFrom,
     Verifier,
-    checked_verifier,
     granted,
     scopes_of,
     verified,
@@ -30,7 +29,7 @@ __all__ = [
     "Scope",
     "Send",
     "WebSocketToken",
-    "refuse",
+    "send_refusal",
 ]
 
 Scope = MutableMapping[str, Any]
@@ -150,7 +149,7 @@ class JWTAuthMiddleware:
             scope.setdefault("state", {})["claims"] = claims
             await self.app(scope, receive, send)
             return
-        await refuse(refusal, scope, receive, send)
+        await send_refusal(refusal, scope, receive, send)
 
     def _is_public(self, scope: Scope) -> bool:
         if self._public is None:
@@ -170,7 +169,7 @@ class JWTAuthMiddleware:
         return claims
 
 
-async def refuse(refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
+async def send_refusal(refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
     """Answer a request, or the handshake of a websocket, with a refusal in JSON.
 
     A server without the extension "Websocket Denial Response" closes the handshake with 1008,

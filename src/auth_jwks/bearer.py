@@ -6,14 +6,13 @@ Knows no web framework. `asgi`, `starlette` and `fastapi` answer with it, as Fla
 import logging
 import math
 import re
-import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import jwt
 
-from auth_jwks._settings import checked_parts, checked_strings, checked_text, checked_url
+from auth_jwks._settings import checked_strings, checked_text, checked_url
 from auth_jwks.errors import (
     IdentityUnavailableError,
     InsufficientScopeError,
@@ -24,13 +23,11 @@ from auth_jwks.errors import (
 )
 
 __all__ = [
-    "SCOPE",
     "Challenge",
     "Refusal",
     "ScopesFrom",
     "Verifier",
     "bearer_token",
-    "checked_verifier",
     "granted",
     "scopes_of",
     "verified",
@@ -38,12 +35,12 @@ __all__ = [
 
 logger = logging.getLogger("auth_jwks")
 
-# A challenge without a parameter is none (RFC 6750 §3).
-SOME_REALM = "api"
-LONGEST_WAIT = 86_400
+# A challenge must have at least one parameter (RFC 6750 §3).
+DEFAULT_REALM = "api"
+MAX_RETRY_AFTER = 86_400
 # What may stand between quotes without an escape (RFC 6750 §3), and one scope (RFC 6749 §3.3).
-QUOTABLE = re.compile(r"[ !#-\[\]-~]+")
-SCOPE = re.compile(r"[!#-\[\]-~]+")
+_QUOTABLE = re.compile(r"[ !#-\[\]-~]+")
+_SCOPE = re.compile(r"[!#-\[\]-~]+")
 
 ScopesFrom = Callable[[Mapping[str, Any]], Iterable[str]]
 
@@ -54,16 +51,6 @@ class Verifier(Protocol):
     async def verify_token(self, token: str, /) -> dict[str, Any]:
         """Return the claims, or raise `jwt.InvalidTokenError`."""
         ...
-
-
-def checked_verifier(verifier: Verifier) -> Verifier:
-    """Return what verifies tokens, and not in a way that blocks an event loop."""
-    threads = sys.modules.get("auth_jwks.sync")  # without it there can be none of its kind
-    if threads is not None and isinstance(verifier, threads.SyncJWKS):
-        raise TypeError("verifier: expected a JWKS, got a SyncJWKS, which would block the loop")
-    return checked_parts(
-        "verifier", verifier, "a JWKS, or what has its verify_token", "verify_token"
-    )
 
 
 def bearer_token(values: Sequence[str]) -> str:
@@ -151,12 +138,19 @@ class Challenge:
     def __post_init__(self) -> None:
         scopes = tuple(dict.fromkeys(checked_strings("scopes", self.scopes)))
         object.__setattr__(self, "scopes", scopes)
-        if not all(SCOPE.fullmatch(scope) for scope in scopes):
+        if not all(_SCOPE.fullmatch(scope) for scope in scopes):
             raise ValueError('scopes: expected words of printable ASCII without " and \\')
         for name, check in (("realm", checked_text), ("resource_metadata", checked_url)):
             value = check(name, getattr(self, name))
-            if value is not None and not QUOTABLE.fullmatch(value):
+            if value is not None and not _QUOTABLE.fullmatch(value):
                 raise ValueError(f'{name}: expected printable ASCII without " and \\')
+
+    def naming(self, scopes: Iterable[str]) -> "Challenge":
+        """Return the same challenge for these scopes, without those that can't be named in one.
+
+        A route may ask for a scope that is no word of printable ASCII (RFC 6749 §3.3).
+        """
+        return replace(self, scopes=[scope for scope in scopes if _SCOPE.fullmatch(scope)])
 
     def refusal(self, error: jwt.InvalidTokenError) -> Refusal:
         """Return the answer: 401 and 403 for the caller to mend, 503 for whoever runs this.
@@ -177,7 +171,7 @@ class Challenge:
             wait = getattr(error, "retry_after", None)
             return Refusal(status, detail, {} if wait is None else {"Retry-After": _whole(wait)})
         parameters = {
-            "realm": self.realm or SOME_REALM,
+            "realm": self.realm or DEFAULT_REALM,
             "error": code,
             "error_description": detail if code else None,
             "scope": " ".join(self.scopes),
@@ -202,4 +196,4 @@ ANSWERS: tuple[tuple[type[jwt.InvalidTokenError], int, str, str | None], ...] = 
 
 
 def _whole(seconds: float) -> str:
-    return str(math.ceil(min(LONGEST_WAIT, max(1.0, seconds))))
+    return str(math.ceil(min(MAX_RETRY_AFTER, max(1.0, seconds))))

@@ -3,29 +3,38 @@
 No event holds a token, a key or a URL's query. Every event also goes to the logger `auth_jwks`.
 """
 
-import logging
-from collections import Counter
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 __all__ = [
+    "DocumentFault",
     "DocumentRejected",
     "Event",
     "KeysRefreshed",
     "Observer",
     "RefreshFailed",
+    "RefreshFault",
     "StaleServed",
     "StoreFailed",
+    "StoreFault",
     "UnknownKey",
-    "emit",
 ]
 
-logger = logging.getLogger("auth_jwks")
+RefreshFault = Literal[
+    "connection", "content", "environment", "issuer_mismatch", "no_fitting_keys", "status",
+    "timeout", "unexpected", "unusable_keys",
+]  # fmt: skip
+StoreFault = Literal["cancelled", "timeout", "unavailable", "unexpected"]
+DocumentFault = Literal["format", "keys", "seal", "source"]
 
 
 @dataclass(frozen=True, slots=True)
 class KeysRefreshed:
-    """A key set came `origin`; `skipped` says why members were left out, `age` since its fetch."""
+    """A key set was adopted.
+
+    `origin` is where it came from, `skipped` has one reason for each JWK that was ignored, and
+    `age` is the seconds since its fetch at the provider began.
+    """
 
     source: str
     origin: Literal["provider", "store"]
@@ -36,12 +45,20 @@ class KeysRefreshed:
 
 @dataclass(frozen=True, slots=True)
 class RefreshFailed:
-    """The provider could not be asked, or its answer not be used; `mismatch`: another issuer."""
+    """The provider could not be asked, or its answer could not be used.
+
+    `kind` is stable, fit to be counted by; `reason` is for people and may be reworded.
+    """
 
     source: str
+    kind: RefreshFault
     reason: str
     retry_after: float
-    mismatch: bool
+
+    @property
+    def mismatch(self) -> bool:
+        """Whether the provider names another issuer than the configured one."""
+        return self.kind == "issuer_mismatch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,18 +72,26 @@ class StaleServed:
 
 @dataclass(frozen=True, slots=True)
 class StoreFailed:
-    """The key store did not do what was asked; the worker goes on by itself."""
+    """The key store did not do what it was asked; the worker continues without it.
+
+    `kind` is stable, fit to be counted by; `reason` is for people and may be reworded.
+    """
 
     source: str
     operation: Literal["poll", "commit", "fail"]
+    kind: StoreFault
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class DocumentRejected:
-    """What the key store holds can't be used; it will be fetched anew."""
+    """The document in the key store can't be used; a new one will be fetched.
+
+    `kind` is stable, fit to be counted by; `reason` is for people and may be reworded.
+    """
 
     source: str
+    kind: DocumentFault
     reason: str
 
 
@@ -87,40 +112,3 @@ class Observer(Protocol):
     def __call__(self, event: Event, /) -> None:
         """Take note of `event`."""
         ...
-
-
-def emit(event: Event, observer: Observer | None) -> None:
-    """Log the event and hand it to the observer, whose own faults are logged and go no further."""
-    _log(event)
-    if observer is None:
-        return
-    try:
-        observer(event)
-    except Exception as fault:  # noqa: BLE001 - an observer must not break a verification
-        # No traceback: it may hold the observer's secrets.
-        text = "the observer failed on %s: %s"
-        logger.log(logging.ERROR, text, type(event).__name__, type(fault).__name__)
-
-
-def _log(event: Event) -> None:
-    match event:
-        case UnknownKey():  # first, as strangers can cause as many as they like
-            logger.debug("%s", event)
-        case KeysRefreshed(origin="provider"):
-            skipped = dict(Counter(event.skipped))
-            logger.info("fetched %d keys of %s, skipped %s", event.keys, event.source, skipped)
-        case RefreshFailed(mismatch=True):
-            logger.error("refused the keys of %s: %s", event.source, event.reason)
-        case RefreshFailed():
-            text = "could not refresh the keys of %s: %s; next attempt in %.0f s"
-            logger.warning(text, event.source, event.reason, event.retry_after)
-        case StaleServed(first=True):
-            text = "serving stale keys of %s, fetched %.0f s ago, until max_stale is over"
-            logger.warning(text, event.source, event.age)
-        case StoreFailed():
-            text = "the key store failed to %s for %s: %s"
-            logger.warning(text, event.operation, event.source, event.reason)
-        case DocumentRejected():
-            logger.warning("rejected the stored keys of %s: %s", event.source, event.reason)
-        case _:
-            logger.debug("%s", event)

@@ -2,20 +2,17 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, Generic, Literal, TypedDict, TypeVar, Unpack, overload
 
 import jwt
 
-from auth_jwks._settings import checked_flag, checked_parts, checked_text
+from auth_jwks._settings import checked_flag, checked_parts, checked_text, checked_verifier
 from auth_jwks.asgi import DENIAL, POLICY_VIOLATION
 from auth_jwks.bearer import (
-    SCOPE,
     Challenge,
     Refusal,
     ScopesFrom,
     Verifier,
-    checked_verifier,
     granted,
     scopes_of,
     verified,
@@ -126,16 +123,14 @@ class JWTBearer(SecurityBase, Generic[ClaimsT]):
         try:
             claims: ClaimsT = await self._claims(authorization, security.scopes)
         except jwt.InvalidTokenError as error:
-            # A route may ask for what can't be told (RFC 6749 §3.3).
-            tellable = [scope for scope in security.scopes if SCOPE.fullmatch(scope)]
-            refusal = replace(self._challenge, scopes=tellable).refusal(error)
+            refusal = self._challenge.naming(security.scopes).refusal(error)
         else:
             return claims
         # Out of the `except`, so that the fault is no context of what others may log.
         raise _exception(refusal, connection)
 
     async def _claims(self, authorization: Sequence[str], wanted: Sequence[str]) -> Any:
-        # Who is not known has no scopes, so a route that asks for some is closed to them.
+        # An anonymous caller has no scopes, so a route that requires some stays closed.
         if not (authorization or wanted or self._auto_error):
             return None
         claims = await verified(self._verifier, authorization)

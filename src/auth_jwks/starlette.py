@@ -6,13 +6,12 @@ from typing import Any
 
 import jwt
 
-from auth_jwks._settings import checked_parts
+from auth_jwks._settings import checked_parts, checked_verifier
 from auth_jwks.bearer import (
     Challenge,
     Refusal,
     ScopesFrom,
     Verifier,
-    checked_verifier,
     granted,
     scopes_of,
     verified,

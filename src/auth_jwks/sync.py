@@ -5,14 +5,15 @@ from contextlib import suppress
 from importlib import import_module
 from typing import Any, Self, TypeVar
 
-from auth_jwks._background_loop import NoLoopError, Portal, Work, finished
-from auth_jwks._cache.held import Held
+from auth_jwks._background_loop import NoLoopError, Portal, Work, run_at_once
+from auth_jwks._cache.assembly import assembled
+from auth_jwks._cache.current import CurrentKeys
 from auth_jwks._cache.key_cache import KeyCache
 from auth_jwks._cache.status import Status
 from auth_jwks._cache.token_cache import ThreadedTokenCache
 from auth_jwks._clock import SYSTEM_CLOCK, Clock
 from auth_jwks._jose.keys import Key
-from auth_jwks._verifier import JWKS
+from auth_jwks._verifier import Verification, checked_rules
 from auth_jwks.errors import KeysUnavailableError
 from auth_jwks.events import Observer
 from auth_jwks.stores.base import KeyStore
@@ -22,10 +23,10 @@ __all__ = ["SyncJWKS"]
 
 T = TypeVar("T")
 
-PAUSE = 0.05
+NUDGE_INTERVAL = 0.05
 
-# Otherwise the first fetch would import these, in the background; of a module that is being
-# imported when another thread forks, the child has half for ever.
+# Imported here, so that the background thread never imports them: a fork amid an import leaves the
+# child with half a module.
 for _name in (
     "anyio._backends._asyncio",
     "certifi",
@@ -42,7 +43,7 @@ class SyncJWKS:
 
     Tokens are checked in the calling thread. Refreshes run on one event loop in the background,
     the same for all of a process; it begins when it is first needed, so a fork is safe at any
-    moment. Only who finds no usable keys waits for it.
+    moment. A call waits for it only where there are no usable keys.
     """
 
     def __init__(
@@ -76,55 +77,46 @@ class SyncJWKS:
         """
         if http_client is not None:
             raise TypeError("http_client: expected None, as it would belong to another event loop")
-        self._jwks = _Threaded(
-            discovery_url, aud, allowed_algorithms, cache_ttl, leeway, timeout, retries,
-            fix_local_url, jwks_uri=jwks_uri, issuer=issuer, store=store, max_stale=max_stale,
-            token_cache_size=token_cache_size, required_claims=required_claims,
+        rules = checked_rules(allowed_algorithms, aud, leeway, required_claims)
+        seen = ThreadedTokenCache(token_cache_size)
+        cache = assembled(
+            discovery_url=discovery_url, jwks_uri=jwks_uri, issuer=issuer,
+            fix_local_url=fix_local_url, timeout=timeout, retries=retries, http_client=None,
+            store=store, cache_ttl=cache_ttl, max_stale=max_stale, allowed=rules.allowed,
             observer=observer, clock=clock,
         )  # fmt: skip
+        self._verification = Verification(_ThreadedKeys(cache, store, clock), seen, rules, clock)
 
     def verify_token(
         self, token: str, audience: str | Iterable[str] | None = None, *, verify_iss: bool = True
     ) -> dict[str, Any]:
         """Return the claims of a valid token, or raise, as `JWKS.verify_token` does."""
-        return finished(self._jwks.verify_token(token, audience, verify_iss=verify_iss))
+        return run_at_once(self._verification.verify_token(token, audience, verify_iss=verify_iss))
 
     def refresh(self, *, force: bool = False) -> None:
         """Make sure that the keys are fresh, as `JWKS.refresh` does, and wait for it."""
-        finished(self._jwks.refresh(force=force))
+        run_at_once(self._verification.refresh(force=force))
 
     def status(self) -> Status:
         """Return the state of the keys, without I/O."""
-        return self._jwks.status()
+        return self._verification.status()
 
     def close(self) -> None:
-        """Give up what was opened here; a second call does nothing.
+        """Close everything this verifier opened; a second call does nothing.
 
         Threads that wait for keys get a `RuntimeError`.
         """
-        finished(self._jwks.close())
+        run_at_once(self._verification.close())
 
     def __enter__(self) -> Self:
-        finished(self._jwks.__aenter__())
+        run_at_once(self._verification.__aenter__())
         return self
 
     def __exit__(self, *_exc: object) -> None:
         self.close()
 
     def __repr__(self) -> str:
-        return f"Sync{self._jwks!r}"
-
-
-class _Threaded(JWKS):
-    """A verifier whose coroutines never wait: whatever has to, blocks the thread instead."""
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        self._store = options["store"]
-        super().__init__(*args, **options)
-        self._seen = ThreadedTokenCache(options["token_cache_size"])
-
-    def _reached(self, cache: KeyCache) -> "_ThreadedKeys":
-        return _ThreadedKeys(cache, self._store, self._clock)
+        return f"Sync{self._verification!r}"
 
 
 class _ThreadedKeys:
@@ -135,56 +127,56 @@ class _ThreadedKeys:
         self._store = store
         self._clock = clock
         self._portal = Portal()
-        self._look_at = 0.0
+        self._nudge_at = 0.0
 
-    def ready(self) -> Held | None:
+    def ready(self) -> CurrentKeys | None:
         """Return the keys if this call need not wait for any.
 
-        If there is something to do about them, the loop is told, now and then.
+        If there is something to do about them, the loop is told, at most every `NUDGE_INTERVAL`.
         """
         now = self._clock.monotonic()
-        held, is_due = self._cache.glance(now)
-        if is_due and now >= self._look_at:
-            self._look_at = now + PAUSE
+        current, is_due = self._cache.peek(now)
+        if is_due and now >= self._nudge_at:
+            self._nudge_at = now + NUDGE_INTERVAL
             with suppress(NoLoopError):
                 self._portal.nudge(self._cache.ready)
-        return held
+        return current
 
-    async def ensure(self) -> Held:
+    async def ensure(self) -> CurrentKeys:
         """Return usable keys."""
-        return self._waited(self._cache.ensure)
+        return self._blocking(self._cache.ensure)
 
-    async def find(self, kid: str | None, alg: str) -> tuple[Held, tuple[Key, ...]]:
+    async def find(self, kid: str | None, alg: str) -> tuple[CurrentKeys, tuple[Key, ...]]:
         """Return the keys for a token that none of those at hand fit."""
-        self._cache.refuse(kid, alg, self._clock.monotonic())
-        return self._waited(lambda: self._found(kid, alg))
+        self._cache.raise_if_hopeless(kid, alg, self._clock.monotonic())
+        return self._blocking(lambda: self._find_again(kid, alg))
 
     async def refresh(self, *, force: bool) -> None:
         """Make sure that the set is fresh."""
-        self._waited(lambda: self._cache.refresh(force=force))
+        self._blocking(lambda: self._cache.refresh(force=force))
 
     def status(self) -> Status:
         """Return the state, without I/O."""
         return self._cache.status()
 
     async def aclose(self) -> None:
-        """Give up what is under way."""
-        self._portal.close(self._left)
+        """Cancel what is under way."""
+        self._portal.close(self._close_cache)
 
-    async def _found(self, kid: str | None, alg: str) -> tuple[Held, tuple[Key, ...]]:
+    async def _find_again(self, kid: str | None, alg: str) -> tuple[CurrentKeys, tuple[Key, ...]]:
         """Search, unless a search that ended on the way to the loop has brought the key."""
-        held, _ = self._cache.glance(self._clock.monotonic())
-        if held is not None and (keys := held.keys.select(kid, alg)):
-            return held, keys
+        current, _ = self._cache.peek(self._clock.monotonic())
+        if current is not None and (keys := current.key_set.select(kid, alg)):
+            return current, keys
         return await self._cache.find(kid, alg)
 
-    async def _left(self) -> None:
+    async def _close_cache(self) -> None:
         await self._cache.aclose()
         if isinstance(self._store, RedisKeyStore):
             # It stays open, but nobody else can close its connections of this loop.
             await self._store.aclose()
 
-    def _waited(self, work: Work[T]) -> T:
+    def _blocking(self, work: Work[T]) -> T:
         try:
             return self._portal.run(work)
         except NoLoopError as fault:

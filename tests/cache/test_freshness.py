@@ -1,5 +1,6 @@
 """The policy on age, row by row: fresh, due, stale, dead, and the edges between them."""
 
+from dataclasses import replace
 from math import inf, nan
 
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auth_jwks._cache.freshness import (
+    EXHAUSTED,
     Attempts,
     Bucket,
     Decision,
@@ -17,8 +19,10 @@ from auth_jwks._cache.freshness import (
     Wait,
     decide,
     failure_cooldown,
+    hopeless,
     lifetime,
     noise_window,
+    peek,
 )
 
 POLICY = Policy(cache_ttl=900, max_stale=3600)
@@ -108,6 +112,13 @@ def test_stale_set_is_served_at_once_during_a_cooldown() -> None:
     attempts = Attempts(not_before=FETCHED + 1000)
     assert at(999.75, attempts) == STALE
     assert at(1000, attempts) == SOFT
+
+
+def test_stale_set_waits_for_nothing_during_a_cooldown() -> None:
+    """A look into the store that is under way is no reason to wait either."""
+    looking = Attempts(began=FETCHED + 999.75, not_before=FETCHED + 1000)
+    assert at(999.75, looking) == STALE
+    assert at(1000, looking) == Wait(0.25)
 
 
 @pytest.mark.parametrize("age", [DIES, 5000, 1e9])
@@ -246,6 +257,55 @@ def test_senseless_retry_after_is_ignored(stated: float) -> None:
 def test_noise_window_is_half_a_short_life(ttl: float, window: float) -> None:
     """Thirty seconds, or half of `cache_ttl` if that is less."""
     assert noise_window(Policy(cache_ttl=ttl)) == window
+
+
+moments = st.integers(-8, 8).map(lambda eighths: eighths / 8)
+attempts_made = st.builds(
+    Attempts,
+    began=st.none(),
+    not_before=moments | st.just(-inf),
+    failed=st.booleans(),
+    mismatch=st.booleans(),
+    poll_at=moments | st.just(inf),
+)
+lives = st.lists(moments, min_size=4, max_size=4).map(lambda times: Lifetime(*sorted(times)))
+
+
+@given(lives, attempts_made, moments, st.none() | moments)
+def test_what_a_peek_serves_is_served(
+    life: Lifetime, attempts: Attempts, now: float, began: float | None
+) -> None:
+    """A thread goes on only with keys that the event loop would serve, whatever is under way."""
+    seen = peek(life, attempts, now)
+    decision = decide(life, replace(attempts, began=began), now, Policy())
+    if seen is not None:
+        assert isinstance(decision, Serve)
+        assert decision.stale == seen.stale
+        assert seen.refresh >= decision.refresh
+        assert seen.poll >= decision.poll
+    elif began is None:
+        assert not isinstance(decision, Serve)
+
+
+@given(attempts_made, moments, st.sampled_from([Bucket(), Bucket(0.5, 0.0), Bucket(0.0, 0.0)]))
+def test_a_thread_refuses_only_what_a_search_would_refuse(
+    attempts: Attempts, now: float, bucket: Bucket
+) -> None:
+    """It takes whatever is under way for a search that can be joined."""
+    for_thread = hopeless(bucket, attempts, now, searching=True)
+    assert for_thread in {None, hopeless(bucket, attempts, now, searching=False)}
+
+
+def test_a_search_needs_a_token_of_the_bucket_or_one_to_join() -> None:
+    """After a failure neither helps, until its cool-down is over."""
+    empty = Bucket(0.0, 0.0)
+    assert hopeless(Bucket(), IDLE, 0.0, searching=False) is None
+    assert hopeless(empty, IDLE, 0.0, searching=False) == EXHAUSTED
+    assert hopeless(empty, IDLE, 0.0, searching=True) is None
+    failed = Attempts(not_before=7.0, failed=True)
+    assert hopeless(Bucket(), failed, 0.0, searching=True) == Refuse(7.0)
+    assert hopeless(Bucket(), failed, 7.0, searching=False) is None
+    assert hopeless(Bucket(), Attempts(not_before=7.0), 0.0, searching=False) is None
 
 
 def takes(times: list[float]) -> list[bool]:

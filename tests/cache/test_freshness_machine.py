@@ -71,7 +71,7 @@ def table(facts: Facts, now: float, max_stale: float) -> Decision:
     if age >= facts.ttl + max_stale or facts.mismatch:
         return Wait(None) if may_fetch or not free else Refuse(facts.held_off_until - now)
     began = now if may_fetch else facts.began
-    if began is None or now >= began + SOFT_WAIT:
+    if began is None or now >= began + SOFT_WAIT or now < facts.held_off_until:
         return Serve(stale=True)
     return Wait(began + SOFT_WAIT - now)
 

@@ -5,7 +5,7 @@ import logging
 import sys
 from asyncio.subprocess import PIPE
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 import httpx
@@ -18,18 +18,15 @@ from auth_jwks import (
     MemoryKeyStore,
     UnknownKeyError,
 )
-from auth_jwks._cache.freshness import Policy
-from auth_jwks._cache.key_cache import KeyCache
-from auth_jwks._cache.single_flight import Flights
-from auth_jwks._provider.source import Source
-from auth_jwks.events import Event, KeysRefreshed, RefreshFailed, StaleServed, UnknownKey
-from auth_jwks.stores import Answer, KeyStore, LeaseRequest, Newer, Unchanged
+from auth_jwks._cache.single_flight import SingleFlight
+from auth_jwks.events import KeysRefreshed, RefreshFailed, StaleServed, UnknownKey
+from auth_jwks.stores import Answer, LeaseRequest, Newer, Unchanged
 from auth_jwks.testing import FakeClock, FakeIssuer, SigningKey
+from tests.cache.worker import FIRST, SECOND, Hire, Worker, spin
 from tests.scripted_store import ScriptedStore, granted
 
 T = TypeVar("T")
 
-FIRST, SECOND = SigningKey.generate("ES256", "first"), SigningKey.generate("ES256", "second")
 FORK = """
 import asyncio, os, sys, traceback
 from auth_jwks import JWKS
@@ -87,106 +84,14 @@ class CountingStore(MemoryKeyStore):
         return await super().poll(key, known=known, lease=lease)
 
 
-class Worker:
-    """The keys of one verifier; of random numbers it draws the lowest, unless told to."""
-
-    def __init__(
-        self,
-        issuer: FakeIssuer,
-        client: httpx.AsyncClient,
-        clock: FakeClock,
-        *,
-        store: KeyStore | None = None,
-        uniform: Callable[[float, float], float] = min,
-        **policy: float,
-    ) -> None:
-        self.events: list[Event] = []
-        source = Source(
-            discovery_url=issuer.discovery_url,
-            jwks_uri=None,
-            issuer=issuer.issuer,
-            fix_local_url=True,
-            timeout=5.0,
-            retries=0,
-            http_client=client,
-            clock=clock,
-        )
-        self.cache = KeyCache(
-            source,
-            store or MemoryKeyStore(timer=clock.monotonic),
-            policy=Policy(**policy),
-            allowed=frozenset(("ES256",)),
-            clock=clock,
-            observer=self.events.append,
-            uniform=uniform,
-        )
-
-    async def verify(self, kid: str | None = "first") -> list[str | None]:
-        """Return the keys to try for a token of that `kid`, as a verification asks for them."""
-        held = self.cache.ready() or await self.cache.ensure()
-        keys = held.keys.select(kid, "ES256")
-        if not keys:
-            _, keys = await self.cache.find(kid, "ES256")
-        return [key.kid for key in keys]
-
-    @property
-    def at_once(self) -> list[str | None]:
-        """The keys that a verification gets without an await; fails if it had to wait."""
-        held = self.cache.ready()
-        assert held is not None
-        return [key.kid for key in held.keys.keys]
-
-    async def landed(self) -> None:
-        """Return when nothing is under way in the background."""
-        async with asyncio.timeout(5):
-            while self.cache.status().refreshing:  # noqa: ASYNC110 - a state, and no event
-                await asyncio.sleep(0)
-
-    def stale(self) -> list[bool]:
-        """Return, for each time that stale keys were served, whether it opened an episode."""
-        return [event.first for event in self.events if isinstance(event, StaleServed)]
-
-
-Hire = Callable[..., Worker]
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    """Return a clock that stands still."""
-    return FakeClock()
-
-
-@pytest.fixture
-def issuer(clock: FakeClock) -> FakeIssuer:
-    """Return a provider of one key."""
-    return FakeIssuer(keys=[FIRST], clock=clock)
-
-
-@pytest.fixture
-async def hire(clock: FakeClock, issuer: FakeIssuer) -> AsyncIterator[Hire]:
-    """Return what makes workers, and ends them with the test."""
-    workers: list[Worker] = []
-    async with httpx.AsyncClient(transport=issuer.transport()) as client:
-
-        def make(**more: Any) -> Worker:
-            workers.append(Worker(issuer, client, clock, **more))
-            return workers[-1]
-
-        yield make
-        issuer.release()
-        for worker in workers:
-            await worker.cache.aclose()
-
-
 def begin(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
     """Run something at the same time."""
     return asyncio.ensure_future(work)
 
 
-async def spin() -> None:
-    """Let all tasks run until they wait for the clock or the provider."""
-    for _ in range(50):
-        await asyncio.sleep(0)
+def stale(worker: Worker) -> list[bool]:
+    """Return, for each time that stale keys were served, whether it opened an episode."""
+    return [event.first for event in worker.events if isinstance(event, StaleServed)]
 
 
 async def outcomes(*work: Coroutine[Any, Any, Any]) -> Counter[type]:
@@ -282,7 +187,7 @@ async def test_a_failed_refresh_ahead_harms_nobody(
         assert worker.at_once == ["first"]
         await worker.landed()
     assert issuer.discovery_requests == 2
-    assert worker.stale() == []
+    assert stale(worker) == []
     assert worker.cache.status().failure is not None
 
 
@@ -323,7 +228,7 @@ async def test_without_a_lifetime_every_token_asks(
     issuer.outage()
     clock.advance(1)
     assert await worker.verify() == ["first"]
-    assert worker.stale() == [True]
+    assert stale(worker) == [True]
 
 
 # Stale keys.
@@ -345,7 +250,7 @@ async def test_stale_keys_serve_while_the_provider_is_down(
         issuer.recover()
         clock.advance(310)
         await worker.verify()
-    assert worker.stale() == [True, False, False] * 2
+    assert stale(worker) == [True, False, False] * 2
 
 
 async def test_a_token_waits_half_a_second_from_the_refreshs_begin(
@@ -367,7 +272,7 @@ async def test_a_token_waits_half_a_second_from_the_refreshs_begin(
     clock.advance(0.125)
     assert await first == await second == ["first"]
     assert worker.at_once == ["first"]
-    assert worker.stale() == [True, False, False]
+    assert stale(worker) == [True, False, False]
     issuer.rotate(SECOND)
     issuer.release()
     await worker.landed()
@@ -384,7 +289,7 @@ async def test_a_quick_refresh_spares_the_stale_keys(
     clock.advance(901)
     issuer.rotate(SECOND, keep=False)
     assert await worker.verify("second") == ["second"]
-    assert worker.stale() == []
+    assert stale(worker) == []
 
 
 async def test_without_max_stale_nothing_stale_is_served(
@@ -404,7 +309,7 @@ async def test_without_max_stale_nothing_stale_is_served(
     clock.advance(1)
     with pytest.raises(KeysUnavailableError):
         await waiting
-    assert worker.stale() == []
+    assert stale(worker) == []
 
 
 async def test_beyond_max_stale_the_keys_are_unavailable(
@@ -448,7 +353,7 @@ async def test_a_refresh_left_to_another_worker_is_looked_for_in_time(
     await one.landed()
     clock.advance(1)
     assert await other.verify() == ["first"]
-    assert other.stale() == []
+    assert stale(other) == []
     assert issuer.jwks_requests == 1
 
 
@@ -570,7 +475,7 @@ async def test_a_bug_is_a_failure_like_others(
         assert caught.value.retry_after == 6.0
     assert len(store.polls) == 1
     reason = "unexpected AssertionError"
-    assert worker.events == [RefreshFailed(issuer.discovery_url, reason, 5.0, mismatch=False)]
+    assert worker.events == [RefreshFailed(issuer.discovery_url, "unexpected", reason, 5.0)]
     clock.advance(6)
     store.play(granted())
     assert await worker.verify() == ["first"]
@@ -1116,7 +1021,7 @@ async def test_an_outage_does_not_excuse_another_issuer(
     clock.advance(41)
     assert await worker.verify() == ["first"]
     assert worker.cache.status().failure is None
-    assert worker.stale() == []
+    assert stale(worker) == []
 
 
 async def test_another_issuer_is_found_by_one_for_all(
@@ -1134,7 +1039,7 @@ async def test_another_issuer_is_found_by_one_for_all(
         with pytest.raises(IssuerMismatchError, match="issuer: "):
             await worker.verify()
     assert issuer.discovery_requests == 1
-    assert other.stale() == []
+    assert stale(other) == []
 
 
 async def test_a_search_meets_another_issuer(hire: Hire, issuer: FakeIssuer) -> None:
@@ -1158,7 +1063,7 @@ async def test_the_status_tells_the_state(hire: Hire, clock: FakeClock, issuer: 
     cold = worker.cache.status()
     assert (cold.source, cold.issuer) == (issuer.discovery_url, issuer.issuer)
     assert (cold.kids, cold.fresh, cold.version, cold.refreshing) == ((), False, 0, False)
-    assert (cold.age, cold.expires_in, cold.stale_until) == (None, None, None)
+    assert (cold.age, cold.expires_in, cold.usable_for) == (None, None, None)
     issuer.hang(times=1)
     warm_up = begin(worker.verify())
     await issuer.arrived(1)
@@ -1168,7 +1073,7 @@ async def test_the_status_tells_the_state(hire: Hire, clock: FakeClock, issuer: 
     clock.advance(100)
     warm = worker.cache.status()
     assert (warm.kids, warm.fresh, warm.refreshing) == (("first",), True, False)
-    assert (warm.age, warm.expires_in, warm.stale_until) == (100.0, 800.0, 87_200.0)
+    assert (warm.age, warm.expires_in, warm.usable_for) == (100.0, 800.0, 87_200.0)
     assert (warm.retry_after, warm.failure) == (0.0, None)
     assert len(warm.skipped) == 1
     assert warm.version > 0
@@ -1188,7 +1093,7 @@ async def test_its_representation_names_the_source(
     worker = hire()
     await worker.verify()
     assert repr(worker.cache) == f"KeyCache({issuer.discovery_url!r}, keys=1)"
-    assert repr(Flights(clock)) == "Flights(busy=False)"
+    assert repr(SingleFlight(clock)) == "SingleFlight(busy=False)"
 
 
 # The end.
@@ -1306,43 +1211,43 @@ async def test_a_process_may_fork(moment: str, fetches: int) -> None:
         assert issuer.jwks_requests == fetches
 
 
-# A glance from another thread.
+# A peek from another thread.
 
 
-async def test_a_glance_changes_nothing(hire: Hire, clock: FakeClock, issuer: FakeIssuer) -> None:
+async def test_a_peek_changes_nothing(hire: Hire, clock: FakeClock, issuer: FakeIssuer) -> None:
     """It tells, of keys of any age, what `ready` returns, and whether that has more to do."""
     worker = hire(max_stale=100.0)
 
-    def glance() -> tuple[bool, bool]:
-        held, is_due = worker.cache.glance(clock.monotonic())
-        assert held is None or [key.kid for key in held.keys.keys] == ["first"]
-        return held is not None, is_due
+    def peek() -> tuple[bool, bool]:
+        current, is_due = worker.cache.peek(clock.monotonic())
+        assert current is None or [key.kid for key in current.key_set.keys] == ["first"]
+        return current is not None, is_due
 
-    assert glance() == (False, False)
+    assert peek() == (False, False)
     await worker.verify()
-    assert glance() == (True, False)
+    assert peek() == (True, False)
     clock.advance(46)  # a look into the store is due
-    assert glance() == (True, True)
+    assert peek() == (True, True)
     assert worker.at_once == ["first"]
     await worker.landed()
-    assert glance() == (True, False)
+    assert peek() == (True, False)
     issuer.outage()
     issuer.reset()
     clock.advance(700)
-    assert glance() == (True, True)
+    assert peek() == (True, True)
     clock.advance(154)
-    assert glance() == (False, False), "there is a refresh to wait for"
+    assert peek() == (False, False), "there is a refresh to wait for"
     assert issuer.requests == ()
     await worker.verify()
-    assert glance() == (True, True), "stale, and nobody may refresh"
+    assert peek() == (True, True), "stale, and nobody may refresh"
     clock.advance(99)
     await worker.verify()
-    assert glance() == (True, True)
+    assert peek() == (True, True)
     clock.advance(1)
-    assert glance() == (False, False)
+    assert peek() == (False, False)
 
 
-async def test_a_glance_at_another_issuer(hire: Hire, clock: FakeClock, issuer: FakeIssuer) -> None:
+async def test_a_peek_at_another_issuer(hire: Hire, clock: FakeClock, issuer: FakeIssuer) -> None:
     """Leaves no stale keys."""
     worker = hire()
     await worker.verify()
@@ -1350,7 +1255,7 @@ async def test_a_glance_at_another_issuer(hire: Hire, clock: FakeClock, issuer: 
     clock.advance(901)
     with pytest.raises(IssuerMismatchError):
         await worker.verify()
-    assert worker.cache.glance(clock.monotonic()) == (None, False)
+    assert worker.cache.peek(clock.monotonic()) == (None, False)
 
 
 # A refusal in another thread.
@@ -1361,7 +1266,7 @@ async def test_a_refusal_needs_a_spent_budget(hire: Hire, clock: FakeClock) -> N
     worker = hire()
 
     def refuse(kid: str = "second") -> None:
-        worker.cache.refuse(kid, "ES256", clock.monotonic())
+        worker.cache.raise_if_hopeless(kid, "ES256", clock.monotonic())
 
     await worker.verify()
     refuse()
@@ -1387,13 +1292,13 @@ async def test_a_search_under_way_is_joined_by_threads(
     issuer.hang(times=1)
     search = begin(worker.verify("second"))
     await issuer.arrived(1)
-    worker.cache.refuse("second", "ES256", clock.monotonic())
+    worker.cache.raise_if_hopeless("second", "ES256", clock.monotonic())
     issuer.rotate(SECOND)
     issuer.recover()
     issuer.release()
     assert await search == ["second"]
     with pytest.raises(UnknownKeyError):
-        worker.cache.refuse("third", "ES256", clock.monotonic())
+        worker.cache.raise_if_hopeless("third", "ES256", clock.monotonic())
 
 
 async def test_a_failed_search_speaks_for_those_after_it(
@@ -1406,8 +1311,8 @@ async def test_a_failed_search_speaks_for_those_after_it(
     with pytest.raises(KeysUnavailableError):
         await worker.verify("second")
     with pytest.raises(KeysUnavailableError) as caught:
-        worker.cache.refuse("second", "ES256", clock.monotonic())
+        worker.cache.raise_if_hopeless("second", "ES256", clock.monotonic())
     assert caught.value.retry_after > 0
-    worker.cache.refuse("first", "ES256", clock.monotonic())
+    worker.cache.raise_if_hopeless("first", "ES256", clock.monotonic())
     clock.advance(caught.value.retry_after)
-    worker.cache.refuse("second", "ES256", clock.monotonic())
+    worker.cache.raise_if_hopeless("second", "ES256", clock.monotonic())

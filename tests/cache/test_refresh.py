@@ -4,7 +4,7 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from math import nan
 
@@ -12,17 +12,16 @@ import httpx
 import pytest
 
 from auth_jwks._cache.freshness import Policy
-from auth_jwks._cache.guarded_store import Sharing
-from auth_jwks._cache.refresh import Deferred, Done, Failed, Outcome, Refresher
+from auth_jwks._cache.guarded_store import GuardedStore
+from auth_jwks._cache.purpose import FindKey, Replace
+from auth_jwks._cache.refresh import Deferred, Done, Failed, Outcome
 from auth_jwks._provider.document import Document, decode, encode
-from auth_jwks._provider.source import Source
-from auth_jwks.events import DocumentRejected, Event, KeysRefreshed, RefreshFailed, StoreFailed
+from auth_jwks.events import DocumentRejected, KeysRefreshed, RefreshFailed, StoreFailed
 from auth_jwks.stores import (
     Answer,
     Busy,
     Cause,
     Cooling,
-    KeyStore,
     LeaseRequest,
     MemoryKeyStore,
     Newer,
@@ -30,10 +29,10 @@ from auth_jwks.stores import (
     Unchanged,
 )
 from auth_jwks.testing import FakeClock, FakeIssuer, SigningKey
+from tests.cache.worker import FIRST, SECOND, Hire, Worker, spin
 from tests.scripted_store import ScriptedStore, Silence, granted
 
 DOWN = StoreUnavailable("timed out")
-FIRST, SECOND = SigningKey.generate("ES256", "first"), SigningKey.generate("ES256", "second")
 NO_SUCCESSOR = """
 import asyncio, os
 from auth_jwks import JWKS, MemoryKeyStore
@@ -61,82 +60,10 @@ asyncio.run(ask_and_die())
 """
 
 
-class Worker:
-    """A refresher and what it told; of random numbers it draws the lowest, unless told to."""
-
-    def __init__(
-        self,
-        issuer: FakeIssuer,
-        client: httpx.AsyncClient,
-        clock: FakeClock,
-        store: KeyStore,
-        *,
-        discovers: bool = False,
-        algorithm: str = "ES256",
-        uniform: Callable[[float, float], float] = min,
-        **policy: float,
-    ) -> None:
-        self.clock = clock
-        self.events: list[Event] = []
-        source = Source(
-            discovery_url=issuer.discovery_url,
-            jwks_uri=None if discovers else issuer.jwks_uri,
-            issuer=issuer.issuer,
-            fix_local_url=True,
-            timeout=5.0,
-            retries=0,
-            http_client=client,
-            clock=clock,
-        )
-        self.refresher = Refresher(
-            source,
-            store,
-            policy=Policy(**policy),
-            allowed=frozenset((algorithm,)),
-            clock=clock,
-            observer=self.events.append,
-            uniform=uniform,
-        )
-
-    @property
-    def kids(self) -> list[str | None]:
-        """The keys at hand."""
-        return [key.kid for key in self.refresher.held.keys.keys]
-
-    def told(self, kind: type[Event]) -> list[Event]:
-        """Return the events of one kind."""
-        return [event for event in self.events if isinstance(event, kind)]
-
-    def is_young(self) -> bool:
-        """Tell whether the keys need no refresh."""
-        return self.clock.monotonic() < self.refresher.held.life.refresh_at
-
-    async def run(self, cause: Cause | None = "age") -> Outcome:
-        """Refresh as a cache does; only age can be cured by a look into the store."""
-        return await self.refresher.run(cause, self.is_young if cause in {"age", None} else _never)
-
-
-Hire = Callable[..., Worker]
-
-
 @pytest.fixture
-def clock() -> FakeClock:
-    """Return a clock that stands still."""
-    return FakeClock()
-
-
-@pytest.fixture
-def issuer(clock: FakeClock) -> FakeIssuer:
-    """Return a provider of one key."""
-    return FakeIssuer(keys=[FIRST], clock=clock)
-
-
-@pytest.fixture
-async def hire(clock: FakeClock, issuer: FakeIssuer) -> AsyncIterator[Hire]:
-    """Return what makes a worker without keys."""
-    async with httpx.AsyncClient(transport=issuer.transport()) as client:
-        yield lambda store, **more: Worker(issuer, client, clock, store, **more)
-        issuer.release()
+def hire(hire: Hire) -> Hire:
+    """Return what makes workers that know their `jwks_uri`."""
+    return lambda store, **more: hire(store, **{"discovers": False, **more})
 
 
 def stored(issuer: FakeIssuer, *keys: SigningKey, etag: str | None = None) -> bytes:
@@ -154,16 +81,6 @@ async def elapsed(clock: FakeClock, task: asyncio.Task[Outcome]) -> float:
     return clock.monotonic() - began
 
 
-async def spin() -> None:
-    """Let all tasks run until they wait for the clock or the provider."""
-    for _ in range(50):
-        await asyncio.sleep(0)
-
-
-def _never() -> bool:
-    return False
-
-
 # The store has keys.
 
 
@@ -175,7 +92,7 @@ async def test_newer_keys_are_taken_from_the_store(hire: Hire, issuer: FakeIssue
     assert worker.kids == ["second"]
     assert worker.refresher.known == 7
     assert worker.events == [KeysRefreshed(issuer.jwks_uri, "store", 1, (), 100.0)]
-    assert worker.refresher.held.life.fetched == worker.clock.monotonic() - 100
+    assert worker.refresher.current.life.fetched == worker.clock.monotonic() - 100
     assert issuer.requests == ()
 
 
@@ -264,7 +181,7 @@ async def test_a_failure_is_shared(hire: Hire, issuer: FakeIssuer) -> None:
     assert isinstance(outcome, Failed)
     assert (outcome.retry_after, outcome.here, outcome.mismatch) == (5.0, True, False)
     assert [retry_after for _, retry_after, _ in store.fails] == [5.0]
-    assert worker.events == [RefreshFailed(issuer.jwks_uri, outcome.reason, 5.0, mismatch=False)]
+    assert worker.events == [RefreshFailed(issuer.jwks_uri, "status", outcome.reason, 5.0)]
     assert store.commits == []
 
 
@@ -325,7 +242,7 @@ async def test_keys_for_others_are_shared_with_them(hire: Hire, issuer: FakeIssu
     assert (outcome.here, outcome.retry_after) == (True, 30.0)
     assert "allowed_algorithms" in outcome.reason
     assert worker.told(RefreshFailed) == [
-        RefreshFailed(issuer.jwks_uri, outcome.reason, 30.0, mismatch=False)
+        RefreshFailed(issuer.jwks_uri, "no_fitting_keys", outcome.reason, 30.0)
     ]
     assert (len(store.commits), len(store.fails)) == (1, 0)
     assert worker.kids == []
@@ -404,7 +321,7 @@ async def test_the_etag_of_the_document_at_hand_is_sent(hire: Hire, issuer: Fake
     assert issuer.not_modified == 1
     assert store.commits[0][1] == store.commits[1][1]
     assert worker.kids == ["first"]
-    assert worker.refresher.held.life.fetched == worker.clock.monotonic()
+    assert worker.refresher.current.life.fetched == worker.clock.monotonic()
 
 
 async def test_the_etag_of_another_workers_document_is_sent_once_it_is_held(
@@ -538,7 +455,9 @@ async def test_a_renewal_that_fails_is_tried_again(
     issuer.release()
     assert await task == Done()
     assert len(store.polls) == 4
-    assert worker.told(StoreFailed) == [StoreFailed(issuer.jwks_uri, "poll", "timed out")]
+    assert worker.told(StoreFailed) == [
+        StoreFailed(issuer.jwks_uri, "poll", "unavailable", "timed out")
+    ]
 
 
 async def test_a_lease_token_outlives_a_cancellation(hire: Hire, issuer: FakeIssuer) -> None:
@@ -673,7 +592,7 @@ async def test_a_document_from_the_future_counts_as_new(hire: Hire, issuer: Fake
     """A clock that went wrong elsewhere prolongs no key's life."""
     worker = hire(ScriptedStore(Newer(7, stored(issuer, FIRST), -500.0, 1000.0)))
     assert await worker.run() == Done()
-    assert worker.refresher.held.life.fetched == worker.clock.monotonic()
+    assert worker.refresher.current.life.fetched == worker.clock.monotonic()
 
 
 async def test_a_worker_with_fresh_keys_waits_for_nobody(hire: Hire, clock: FakeClock) -> None:
@@ -705,9 +624,9 @@ async def test_a_worker_with_stale_keys_asks_less_and_less(
     issuer.release()
 
 
-@pytest.mark.parametrize("cause", ["unknown_kid", "forced"])
+@pytest.mark.parametrize("is_search", [True, False])
 async def test_a_search_waits_for_the_lease_holders_keys(
-    hire: Hire, clock: FakeClock, issuer: FakeIssuer, cause: Cause
+    hire: Hire, clock: FakeClock, issuer: FakeIssuer, *, is_search: bool
 ) -> None:
     """Fresh keys do not help a token that none of them fits."""
     store = ScriptedStore(granted(1))
@@ -715,7 +634,9 @@ async def test_a_search_waits_for_the_lease_holders_keys(
     await worker.run()
     clock.advance(1)
     store.play(Busy(2.5), Newer(2, stored(issuer, SECOND), 0.0, 1000.0))
-    task = asyncio.ensure_future(worker.refresher.run(cause, lambda: worker.kids == ["second"]))
+    before, now = worker.refresher.current, clock.monotonic()
+    purpose = FindKey("second", "ES256", before, now) if is_search else Replace(before, now)
+    task = asyncio.ensure_future(worker.refresher.run(purpose))
     await spin()
     clock.advance(0.05)
     assert await task == Done()
@@ -739,7 +660,9 @@ async def test_a_lost_reply_to_a_commit_costs_nothing(hire: Hire, issuer: FakeIs
     store = ScriptedStore(granted(7), commits=(DOWN,))
     worker = hire(store)
     assert await worker.run() == Done()
-    assert worker.told(StoreFailed) == [StoreFailed(issuer.jwks_uri, "commit", "timed out")]
+    assert worker.told(StoreFailed) == [
+        StoreFailed(issuer.jwks_uri, "commit", "unavailable", "timed out")
+    ]
     assert worker.refresher.known == 0
     worker.clock.advance(2)
     store.play(Newer(7, store.commits[0][1], 2.0, 1000.0))
@@ -785,7 +708,9 @@ async def test_a_failure_that_cannot_be_shared_is_a_failure_all_the_same(
     issuer.outage(503)
     worker = hire(ScriptedStore(granted(1), fails=(DOWN,)))
     assert isinstance(await worker.run(), Failed)
-    assert worker.told(StoreFailed) == [StoreFailed(issuer.jwks_uri, "fail", "timed out")]
+    assert worker.told(StoreFailed) == [
+        StoreFailed(issuer.jwks_uri, "fail", "unavailable", "timed out")
+    ]
     assert len(worker.told(RefreshFailed)) == 1
 
 
@@ -801,7 +726,10 @@ async def test_a_cold_worker_asks_a_failing_store_twice(hire: Hire, issuer: Fake
     assert len(store.polls) == 2
     assert store.commits == []
     assert issuer.jwks_requests == 1
-    assert worker.told(StoreFailed) == [StoreFailed(issuer.jwks_uri, "poll", "timed out")] * 2
+    assert (
+        worker.told(StoreFailed)
+        == [StoreFailed(issuer.jwks_uri, "poll", "unavailable", "timed out")] * 2
+    )
 
 
 async def test_a_cold_worker_takes_the_second_answer(hire: Hire) -> None:
@@ -828,7 +756,10 @@ async def test_a_fault_of_the_store_is_named_by_its_class(hire: Hire, issuer: Fa
     """Whatever a store raises it is unavailable; what the exception says stays in it."""
     worker = hire(ScriptedStore(RuntimeError("redis://:hunter2@redis.test refused")))
     assert await worker.run() == Done()
-    assert worker.told(StoreFailed) == [StoreFailed(issuer.jwks_uri, "poll", "RuntimeError")] * 2
+    assert (
+        worker.told(StoreFailed)
+        == [StoreFailed(issuer.jwks_uri, "poll", "unexpected", "RuntimeError")] * 2
+    )
 
 
 async def test_a_store_that_gives_itself_up_is_down(hire: Hire, issuer: FakeIssuer) -> None:
@@ -839,7 +770,7 @@ async def test_a_store_that_gives_itself_up_is_down(hire: Hire, issuer: FakeIssu
 
     worker = hire(ScriptedStore(give_up))
     assert await worker.run() == Done()
-    fault = StoreFailed(issuer.jwks_uri, "poll", "CancelledError")
+    fault = StoreFailed(issuer.jwks_uri, "poll", "cancelled", "CancelledError")
     assert worker.told(StoreFailed) == [fault] * 2
 
 
@@ -935,8 +866,8 @@ async def test_its_representation_tells_the_version_seen(
     await worker.run()
     assert repr(worker.refresher) == f"Refresher({issuer.jwks_uri!r}, known=7)"
     store = ScriptedStore(granted())
-    sharing = Sharing(store, "k", name="n", lease=3.0, patience=1.0, clock=clock, observer=None)
-    assert repr(sharing) == "Sharing('n', known=0)"
+    shared = GuardedStore(store, "k", name="n", policy=Policy(), clock=clock)
+    assert repr(shared) == "GuardedStore('n', known=0)"
 
 
 # What the store holds can't be used.
@@ -985,7 +916,9 @@ async def test_a_document_that_its_store_does_not_vouch_for_is_rejected(
     worker = hire(store)
     assert await worker.run() == Done()
     assert worker.kids == ["first"]
-    assert worker.told(DocumentRejected) == [DocumentRejected(issuer.jwks_uri, "it is not sealed")]
+    assert worker.told(DocumentRejected) == [
+        DocumentRejected(issuer.jwks_uri, "seal", "it is not sealed")
+    ]
 
 
 async def test_a_rejected_document_takes_no_keys_away(hire: Hire) -> None:

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from auth_jwks._cache.single_flight import Flight, Flights
-from auth_jwks.errors import KeysUnavailableError
+from auth_jwks._cache.single_flight import Flight, FlightCancelledError, SingleFlight
 from auth_jwks.testing import FakeClock
 
 Work = Callable[[], Coroutine[None, None, str]]
@@ -26,9 +25,9 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-def flights(clock: FakeClock) -> Flights[str]:
+def flights(clock: FakeClock) -> SingleFlight[str]:
     """Return flights of which none is under way."""
-    return Flights(clock)
+    return SingleFlight(clock)
 
 
 def lasting(clock: FakeClock, seconds: float, noted: list[str], name: str = "it") -> Work:
@@ -48,24 +47,26 @@ async def broken() -> str:
     raise LookupError("of the work")
 
 
-async def test_nothing_is_under_way_at_first(flights: Flights[str]) -> None:
+async def test_nothing_is_under_way_at_first(flights: SingleFlight[str]) -> None:
     """Before the first flight there is none to join."""
     assert flights.under_way("upkeep") is None
     assert not flights.busy
 
 
-def test_to_look_for_a_flight_needs_no_loop(flights: Flights[str]) -> None:
+def test_to_look_for_a_flight_needs_no_loop(flights: SingleFlight[str]) -> None:
     """As long as nothing was started, nobody asks which loop this is."""
     assert flights.under_way("upkeep") is None
 
 
-async def test_flight_can_be_joined_until_it_ends(clock: FakeClock, flights: Flights[str]) -> None:
+async def test_flight_can_be_joined_until_it_ends(
+    clock: FakeClock, flights: SingleFlight[str]
+) -> None:
     """A flight is found under its own slot while it lasts, with the time it began."""
     began = clock.monotonic()
     flight = flights.start("upkeep", lasting(clock, 2, []))
     await clock.until_sleeping()
     assert flights.under_way("upkeep") is flight
-    assert flights.under_way("probe") is None
+    assert flights.under_way("search") is None
     assert (flight.began, flights.busy) == (began, True)
     clock.advance(2)
     assert await flights.wait(flight, None) == "it"
@@ -74,7 +75,9 @@ async def test_flight_can_be_joined_until_it_ends(clock: FakeClock, flights: Fli
     assert not flights.busy
 
 
-async def test_all_who_wait_get_the_same_result(clock: FakeClock, flights: Flights[str]) -> None:
+async def test_all_who_wait_get_the_same_result(
+    clock: FakeClock, flights: SingleFlight[str]
+) -> None:
     """One flight serves any number of callers."""
     noted: list[str] = []
     flight = flights.start("upkeep", lasting(clock, 2, noted))
@@ -85,7 +88,7 @@ async def test_all_who_wait_get_the_same_result(clock: FakeClock, flights: Fligh
     assert noted == ["it began", "it ended"]
 
 
-async def test_wait_ends_before_the_flight(clock: FakeClock, flights: Flights[str]) -> None:
+async def test_wait_ends_before_the_flight(clock: FakeClock, flights: SingleFlight[str]) -> None:
     """A bounded wait returns None when its time is up; the flight goes on."""
     flight = flights.start("upkeep", lasting(clock, 2, []))
     waiting = asyncio.create_task(flights.wait(flight, 0.5))
@@ -98,7 +101,7 @@ async def test_wait_ends_before_the_flight(clock: FakeClock, flights: Flights[st
 
 
 async def test_cancelled_caller_cancels_nobody_else(
-    clock: FakeClock, flights: Flights[str]
+    clock: FakeClock, flights: SingleFlight[str]
 ) -> None:
     """A caller that gives up leaves the flight, and those who wait for it, alone."""
     flight = flights.start("upkeep", lasting(clock, 2, []))
@@ -112,7 +115,7 @@ async def test_cancelled_caller_cancels_nobody_else(
     assert await patient == "it"
 
 
-async def test_fault_of_the_work_is_raised_to_who_waits(flights: Flights[str]) -> None:
+async def test_fault_of_the_work_is_raised_to_who_waits(flights: SingleFlight[str]) -> None:
     """What the work raises, each caller gets."""
     flight = flights.start("upkeep", broken)
     for _ in range(2):
@@ -121,12 +124,12 @@ async def test_fault_of_the_work_is_raised_to_who_waits(flights: Flights[str]) -
 
 
 async def test_one_flight_at_a_time_whatever_its_slot(
-    clock: FakeClock, flights: Flights[str]
+    clock: FakeClock, flights: SingleFlight[str]
 ) -> None:
-    """Flights queue for one lock, so that refreshes of a process never overlap."""
+    """SingleFlight queue for one lock, so that refreshes of a process never overlap."""
     noted: list[str] = []
     flights.start("upkeep", lasting(clock, 2, noted, "first"))
-    second = flights.start("probe", lasting(clock, 2, noted, "second"))
+    second = flights.start("search", lasting(clock, 2, noted, "second"))
     third = flights.start("forced", lasting(clock, 2, noted, "third"))
     for _ in range(3):
         await clock.until_sleeping()
@@ -138,17 +141,17 @@ async def test_one_flight_at_a_time_whatever_its_slot(
     assert noted == [f"{name} {what}" for name in order for what in ("began", "ended")]
 
 
-async def test_failed_flight_lets_the_next_one_go(flights: Flights[str]) -> None:
+async def test_failed_flight_lets_the_next_one_go(flights: SingleFlight[str]) -> None:
     """The lock is given back by work that fails."""
     failed = flights.start("upkeep", broken)
-    following = flights.start("probe", _nothing)
+    following = flights.start("search", _nothing)
     assert await flights.wait(following, None) == "nothing"
     with pytest.raises(LookupError):
         await flights.wait(failed, None)
 
 
 async def test_latest_flight_of_a_slot_is_the_one_to_join(
-    clock: FakeClock, flights: Flights[str]
+    clock: FakeClock, flights: SingleFlight[str]
 ) -> None:
     """Who starts a flight where one is under way replaces it, for those who come later."""
     first = flights.start("forced", lasting(clock, 1, [], "first"))
@@ -162,11 +165,13 @@ async def test_latest_flight_of_a_slot_is_the_one_to_join(
     assert await flights.wait(first, None) == "first"
 
 
-async def test_close_cancels_what_is_under_way(clock: FakeClock, flights: Flights[str]) -> None:
+async def test_close_cancels_what_is_under_way(
+    clock: FakeClock, flights: SingleFlight[str]
+) -> None:
     """After close nothing runs on, and what waited for the lock never begins."""
     noted: list[str] = []
     running = flights.start("upkeep", lasting(clock, 2, noted, "first"))
-    queued = flights.start("probe", lasting(clock, 2, noted, "second"))
+    queued = flights.start("search", lasting(clock, 2, noted, "second"))
     waiting = [asyncio.create_task(flights.wait(one, None)) for one in (running, queued)]
     await clock.until_sleeping()
     await flights.aclose()
@@ -178,7 +183,7 @@ async def test_close_cancels_what_is_under_way(clock: FakeClock, flights: Flight
     assert (noted, flights.busy, clock.sleeping) == (["first began"], False, 0)
 
 
-async def test_closed_flights_refuse_to_begin(clock: FakeClock, flights: Flights[str]) -> None:
+async def test_closed_flights_refuse_to_begin(clock: FakeClock, flights: SingleFlight[str]) -> None:
     """Use after close is a `RuntimeError`."""
     flight = flights.start("upkeep", _nothing)
     await flights.wait(flight, None)
@@ -189,7 +194,7 @@ async def test_closed_flights_refuse_to_begin(clock: FakeClock, flights: Flights
         flights.under_way("upkeep")
 
 
-async def test_close_may_be_repeated_and_may_come_first(flights: Flights[str]) -> None:
+async def test_close_may_be_repeated_and_may_come_first(flights: SingleFlight[str]) -> None:
     """To close what was never used, or is closed, does nothing; it stays closed."""
     await flights.aclose()
     await flights.aclose()
@@ -197,28 +202,26 @@ async def test_close_may_be_repeated_and_may_come_first(flights: Flights[str]) -
         flights.start("upkeep", _nothing)
 
 
-async def test_state_is_told(clock: FakeClock, flights: Flights[str]) -> None:
+async def test_state_is_told(clock: FakeClock, flights: SingleFlight[str]) -> None:
     """The representation says whether anything is under way."""
-    assert repr(flights) == "Flights(busy=False)"
+    assert repr(flights) == "SingleFlight(busy=False)"
     flights.start("upkeep", lasting(clock, 2, []))
-    assert repr(flights) == "Flights(busy=True)"
+    assert repr(flights) == "SingleFlight(busy=True)"
     await flights.aclose()
 
 
-async def test_cancelled_flight_makes_keys_unavailable(
-    clock: FakeClock, flights: Flights[str]
-) -> None:
+async def test_cancelled_flight_has_no_result(clock: FakeClock, flights: SingleFlight[str]) -> None:
     """Who waits for a flight that somebody else cancelled may ask again."""
     flight = flights.start("upkeep", lasting(clock, 2, []))
     waiting = asyncio.create_task(flights.wait(flight, None))
     await clock.until_sleeping()
     flight.task.cancel()
-    with pytest.raises(KeysUnavailableError):
+    with pytest.raises(FlightCancelledError):
         await waiting
     assert flights.under_way("upkeep") is None
 
 
-def test_each_loop_has_its_own_flights(clock: FakeClock, flights: Flights[str]) -> None:
+def test_each_loop_has_its_own_flights(clock: FakeClock, flights: SingleFlight[str]) -> None:
     """A loop beside the first sees no flight of it, and takes none from it."""
     first = asyncio.new_event_loop()
     flight = first.run_until_complete(_begin(clock, flights))
@@ -230,7 +233,9 @@ def test_each_loop_has_its_own_flights(clock: FakeClock, flights: Flights[str]) 
     first.close()
 
 
-def test_close_leaves_the_flights_of_another_loop(clock: FakeClock, flights: Flights[str]) -> None:
+def test_close_leaves_the_flights_of_another_loop(
+    clock: FakeClock, flights: SingleFlight[str]
+) -> None:
     """Nobody can await what runs in another loop; there nothing new may begin."""
     first = asyncio.new_event_loop()
     flight = first.run_until_complete(_begin(clock, flights))
@@ -242,7 +247,7 @@ def test_close_leaves_the_flights_of_another_loop(clock: FakeClock, flights: Fli
     first.close()
 
 
-def test_loops_may_follow_each_other(flights: Flights[str]) -> None:
+def test_loops_may_follow_each_other(flights: SingleFlight[str]) -> None:
     """One loop after the other, each has its own lock and tasks; a closed one is let go."""
     loops = []
     for _ in range(3):
@@ -270,22 +275,22 @@ async def _nothing() -> str:
     return "nothing"
 
 
-async def _begin(clock: FakeClock, flights: Flights[str]) -> Flight[str]:
+async def _begin(clock: FakeClock, flights: SingleFlight[str]) -> Flight[str]:
     flight = flights.start("upkeep", lasting(clock, 2, []))
     await clock.until_sleeping()
     return flight
 
 
-async def _look(flights: Flights[str]) -> Flight[str] | None:
+async def _look(flights: SingleFlight[str]) -> Flight[str] | None:
     return flights.under_way("upkeep")
 
 
-async def _look_and_fly(flights: Flights[str]) -> tuple[Flight[str] | None, str | None]:
+async def _look_and_fly(flights: SingleFlight[str]) -> tuple[Flight[str] | None, str | None]:
     found = await _look(flights)
     return found, await flights.wait(flights.start("upkeep", _nothing), None)
 
 
-def _child(flights: Flights[str], loop: asyncio.AbstractEventLoop) -> dict[str, object]:
+def _child(flights: SingleFlight[str], loop: asyncio.AbstractEventLoop) -> dict[str, object]:
     busy = flights.busy
     same = loop.run_until_complete(_look_and_fly(flights))
     return {"busy": busy, "same loop": same, "own loop": asyncio.run(_look_and_fly(flights))}
@@ -293,7 +298,7 @@ def _child(flights: Flights[str], loop: asyncio.AbstractEventLoop) -> dict[str, 
 
 def _forking() -> dict[str, object]:
     clock = FakeClock()
-    flights: Flights[str] = Flights(clock)
+    flights: SingleFlight[str] = SingleFlight(clock)
     loop = asyncio.new_event_loop()
     flight = loop.run_until_complete(_begin(clock, flights))
     reader, writer = os.pipe()

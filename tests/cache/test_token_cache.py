@@ -17,8 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auth_jwks import JWKS
-from auth_jwks._cache.held import Held
-from auth_jwks._cache.token_cache import SeenToken, ThreadedTokenCache, TokenCache, ticket
+from auth_jwks._cache.current import CurrentKeys
+from auth_jwks._cache.token_cache import SeenToken, ThreadedTokenCache, TokenCache, cache_key
 from auth_jwks._jose.keys import KeySet, parse_key_set
 from auth_jwks._jose.tokens import signer
 from auth_jwks.testing import FakeClock, FakeIssuer, SigningKey
@@ -32,9 +32,9 @@ def key_set(*members: dict[str, Any]) -> KeySet:
     return parse_key_set(json.dumps({"keys": members}).encode(), ALLOWED)
 
 
-def held(keys: KeySet, issuer: str | None = None) -> Held:
+def held(keys: KeySet, issuer: str | None = None) -> CurrentKeys:
     """Return these keys as a worker has them."""
-    return Held(keys=keys, issuer=issuer)
+    return CurrentKeys(key_set=keys, issuer=issuer)
 
 
 def seen(size: int = 0, kid: str | None = "k0", **claims: Any) -> SeenToken:
@@ -103,7 +103,7 @@ def test_state_is_told_without_tokens() -> None:
     """The representation counts, and shows no name and no claim."""
     cache = TokenCache(3)
     token = seen(sub="secret")
-    cache.put(ticket("secret"), token)
+    cache.put(cache_key("secret"), token)
     assert repr(cache) == "TokenCache(size=3, used=1)"
     assert "secret" not in repr(token)
 
@@ -111,18 +111,20 @@ def test_state_is_told_without_tokens() -> None:
 def test_name_holds_everything_that_shaped_the_check() -> None:
     """Another token, audience or option is another name; the same ones are the same."""
     names = [
-        ticket(token, audience, verify_iss)
+        cache_key(token, audience, verify_iss)
         for token in ("a.b." + "c" * 5000, "a.b." + "c" * 4999 + "d")
         for audience in (None, frozenset(("api",)), frozenset(("api", "web")))
         for verify_iss in (True, False)
     ]
     assert len(set(names)) == len(names)
-    assert ticket("a.b.c", frozenset(("web", "api"))) == ticket("a.b.c", frozenset(("api", "web")))
+    assert cache_key("a.b.c", frozenset(("web", "api"))) == cache_key(
+        "a.b.c", frozenset(("api", "web"))
+    )
 
 
 def test_name_does_not_hold_the_token() -> None:
     """No raw token is kept."""
-    assert "secret" not in repr(ticket("secret", None))
+    assert "secret" not in repr(cache_key("secret", None))
 
 
 @pytest.mark.parametrize(
@@ -176,18 +178,18 @@ def test_times_are_judged_each_time(begins: str, now: float, leeway: float, *, v
     """To the second, as for a token that is new."""
     times: dict[str, Any] = {begins: 50.9, "exp": 100.9}
     token = seen(**times)
-    assert (token.claims(token.held, now, leeway) is not None) is valid
+    assert (token.claims(token.confirmed_by, now, leeway) is not None) is valid
 
 
 def test_what_can_be_no_token_has_no_name() -> None:
     """And is not remembered."""
     cache = TokenCache(1)
-    for name in (ticket(7), ticket(b"a.b.c"), ticket("x" * 16_385)):
+    for name in (cache_key(7), cache_key(b"a.b.c"), cache_key("x" * 16_385)):
         assert name is None
         cache.put(name, seen())
     assert len(cache) == 0
-    assert ticket("x" * 16_384) is not None
-    assert ticket("\ud800") is not None
+    assert cache_key("x" * 16_384) is not None
+    assert cache_key("\ud800") is not None
 
 
 def test_replaced_token_is_counted_once() -> None:

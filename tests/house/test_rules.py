@@ -10,8 +10,9 @@ import pytest
 SOURCE = Path(__file__).parents[2] / "src" / "auth_jwks"
 TEXTS = {path.relative_to(SOURCE).as_posix(): path.read_text() for path in SOURCE.rglob("*.py")}
 PURE = [
+    "_cache/current",
     "_cache/freshness",
-    "_cache/held",
+    "_cache/purpose",
     "_cache/status",
     "_jose/keys",
     "_jose/strict_json",

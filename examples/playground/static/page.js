@@ -154,8 +154,8 @@ function kids(list, signing) {
 }
 
 function showWorker(card, keys) {
-  const [lives, dies] = [keys.age + keys.expires_in, keys.age + keys.stale_until];
-  const state = keys.age === null ? "no keys" : keys.fresh ? "fresh" : keys.stale_until > 0 ? "stale" : "too old";
+  const [lives, dies] = [keys.age + keys.expires_in, keys.age + keys.usable_for];
+  const state = keys.age === null ? "no keys" : keys.fresh ? "fresh" : keys.usable_for > 0 ? "stale" : "too old";
   const [pill, marker] = [card.querySelector(".pill"), card.querySelector("i")];
   const [held, origin, next] = card.querySelectorAll("dd");
   card.querySelector("h2").textContent = `Worker ${keys.name}`;

@@ -1,4 +1,4 @@
-"""When a key set is fresh, when it is refreshed, and who waits. Pure: all policy on age.
+"""When a key set is fresh, when it is refreshed, and who waits. Pure: all policy of the cache.
 
 Times are monotonic seconds, spans are seconds.
 """
@@ -9,9 +9,12 @@ from math import inf
 from auth_jwks.stores.base import LEASE
 
 __all__ = [
+    "EXHAUSTED",
+    "NO_LIFE",
     "Attempts",
     "Bucket",
     "Decision",
+    "Exhausted",
     "Lifetime",
     "Policy",
     "Refuse",
@@ -19,13 +22,21 @@ __all__ = [
     "Wait",
     "decide",
     "failure_cooldown",
+    "hopeless",
     "lifetime",
     "noise_window",
+    "peek",
 ]
 
-SHORTEST_MAX_AGE = 60.0
-FIRST_COOLDOWN = 5.0
+# The numbers of the rules, in seconds. `docs/design.md` names them.
+SHORTEST_MAX_AGE = 60.0  # a provider's `max-age` below it counts as this
+FIRST_COOLDOWN = 5.0  # after one failure; it doubles with each further one
 LONGEST_COOLDOWN = 300.0
+FAILED_WORKER_DELAY = 1.0  # on top of it, for the worker that failed: others have the next turn
+NO_FITTING_KEYS_COOLDOWN = 30.0  # of a worker whose `allowed_algorithms` fit no published key
+STORELESS_INTERVAL = 30.0  # between the fetches of one worker while the store is down
+GRACE = 1.0  # beyond lease and deadline, for a worker that waits for others
+MIN_RETRY_AFTER = 1.0  # what a refused caller is told at least
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +55,7 @@ class Policy:
 class Lifetime:
     """The ages of one key set, counted from when its fetch at the provider began.
 
-    The default is that of no set at all: it was dead before time began.
+    The default is that of no set at all: past all service at any time.
     """
 
     fetched: float = -inf
@@ -53,19 +64,26 @@ class Lifetime:
     dies: float = -inf
 
 
+NO_LIFE = Lifetime()
+
+
 @dataclass(frozen=True, slots=True)
 class Attempts:
-    """What is known of refreshes: the one under way, and how the last one ended."""
+    """What is known of refreshes: when the one under way began, and how the last one ended.
+
+    `mismatch`: it found that the provider names another issuer, which is a failure as well.
+    """
 
     began: float | None = None
     not_before: float = -inf
+    failed: bool = False
     mismatch: bool = False
     poll_at: float = inf
 
 
 @dataclass(frozen=True, slots=True)
 class Serve:
-    """Go on with the keys at hand; `refresh` or `poll` in the background."""
+    """Use the current keys; `refresh` them or `poll` the store in the background."""
 
     stale: bool = False
     refresh: bool = False
@@ -74,7 +92,7 @@ class Serve:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Wait for a refresh, starting it unless one is under way; `seconds` None: to its end."""
+    """Wait for a refresh, and start it unless one is under way; `seconds` None: to its end."""
 
     seconds: float | None
 
@@ -87,6 +105,14 @@ class Refuse:
 
 
 Decision = Serve | Wait | Refuse
+
+
+@dataclass(frozen=True, slots=True)
+class Exhausted:
+    """So many searches were made that none is made now: the key counts as unknown."""
+
+
+EXHAUSTED = Exhausted()
 
 
 def lifetime(
@@ -110,11 +136,14 @@ def decide(life: Lifetime, attempts: Attempts, now: float, policy: Policy) -> De
         due = now >= life.refresh_at and now >= attempts.not_before
         return Serve(refresh=idle and due, poll=idle and now >= attempts.poll_at)
     may_be_stale = now < life.dies and not attempts.mismatch
+    cools = now < attempts.not_before
+    if may_be_stale and cools:
+        return Serve(stale=True)
     if attempts.began is not None:
         return _join(attempts.began, now, policy, may_be_stale=may_be_stale)
-    if now >= attempts.not_before:
-        return Wait(policy.soft_wait if may_be_stale else None)
-    return Serve(stale=True) if may_be_stale else Refuse(attempts.not_before - now)
+    if cools:
+        return Refuse(attempts.not_before - now)
+    return Wait(policy.soft_wait if may_be_stale else None)
 
 
 def _join(began: float, now: float, policy: Policy, *, may_be_stale: bool) -> Decision:
@@ -122,6 +151,31 @@ def _join(began: float, now: float, policy: Policy, *, may_be_stale: bool) -> De
         return Wait(None)
     left = began + policy.soft_wait - now
     return Wait(left) if left > 0 else Serve(stale=True)
+
+
+def peek(life: Lifetime, attempts: Attempts, now: float) -> Serve | None:
+    """Return what `decide` serves whether a refresh is under way or not; None if that matters.
+
+    For threads, which do not see what the event loop does: `attempts.began` is not looked at.
+    The background work may be under way already.
+    """
+    if now < life.expires:
+        return Serve(refresh=now >= life.refresh_at, poll=now >= attempts.poll_at)
+    may_be_stale = now < life.dies and not attempts.mismatch
+    return Serve(stale=True) if may_be_stale and now < attempts.not_before else None
+
+
+def hopeless(
+    bucket: "Bucket", attempts: Attempts, now: float, *, searching: bool
+) -> "Refuse | Exhausted | None":
+    """Return why a token whose key is unknown is refused at once; None if a search is made for it.
+
+    `searching`: one is under way, which may be joined. A thread, which does not see for what
+    something is under way, says True whenever anything is.
+    """
+    if attempts.failed and now < attempts.not_before:
+        return Refuse(attempts.not_before - now)
+    return None if searching or bucket.taken(now) is not None else EXHAUSTED
 
 
 def failure_cooldown(failures: int, stated: float | None, jitter: float) -> float:

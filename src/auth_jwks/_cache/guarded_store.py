@@ -1,4 +1,4 @@
-"""What one worker asks of the store: bounded in time, never raising, and with a stand-in."""
+"""The store as one worker sees it: calls are bounded in time and never raise; a gate stands in."""
 
 import asyncio
 import os
@@ -8,8 +8,10 @@ from contextlib import asynccontextmanager
 from math import inf
 from typing import Any, Literal, TypeVar
 
+from auth_jwks._cache.announce import announce
+from auth_jwks._cache.freshness import STORELESS_INTERVAL, Policy
 from auth_jwks._clock import Clock, patience
-from auth_jwks.events import Observer, StoreFailed, emit
+from auth_jwks.events import Observer, StoreFailed, StoreFault
 from auth_jwks.stores.base import (
     Answer,
     Cause,
@@ -22,17 +24,16 @@ from auth_jwks.stores.base import (
 )
 from auth_jwks.stores.memory import MemoryKeyStore
 
-__all__ = ["Sharing"]
+__all__ = ["GuardedStore"]
 
 T = TypeVar("T")
 
-ALONE_APART = 30.0
 
+class GuardedStore:
+    """One key of a store, as one worker sees it.
 
-class Sharing:
-    """One key of a store, as one worker sees it; `known` is the highest version it has seen.
-
-    Stores bound their own calls; `patience` is for one that doesn't, and in real seconds.
+    Stores bound their own calls; the policy's `store_patience`, in real seconds, is for one that
+    does not.
     """
 
     def __init__(
@@ -41,25 +42,32 @@ class Sharing:
         key: str,
         *,
         name: str,
-        lease: float,
-        patience: float,
+        policy: Policy,
         clock: Clock,
-        observer: Observer | None,
+        observer: Observer | None = None,
     ) -> None:
-        self.known = 0
+        self._known = 0
         self._store = store
         self._alone = MemoryKeyStore(timer=clock.monotonic)
         self._key = key
         self._name = name
-        self._lease = lease
-        self._patience = patience
+        self._policy = policy
         self._clock = clock
         self._observer = observer
         self._alone_until = -inf
-        self._token: tuple[int, asyncio.AbstractEventLoop, str] | None = None
+        self._holder: tuple[int, asyncio.AbstractEventLoop, str] | None = None
 
     def __repr__(self) -> str:
-        return f"Sharing({self._name!r}, known={self.known})"
+        return f"GuardedStore({self._name!r}, known={self.known})"
+
+    @property
+    def known(self) -> int:
+        """The highest version seen in the store, usable or not; 0 for none."""
+        return self._known
+
+    def see(self, version: int) -> None:
+        """Take note of a version that the store holds."""
+        self._known = version
 
     async def ask(self, cause: Cause | None, *, attempts: int) -> tuple[KeyStore, Answer]:
         """Poll, for a lease unless `cause` is None, and tell which store answered.
@@ -68,7 +76,7 @@ class Sharing:
         """
         request = None
         if cause is not None:
-            request = LeaseRequest(self._lease_token(), self._lease, cause)
+            request = LeaseRequest(self._lease_holder(), self._policy.lease, cause)
         for _ in range(attempts):
             answer = await self._poll(self._store, request)
             if answer is not None:
@@ -102,13 +110,13 @@ class Sharing:
         version: int | None = await self._guarded(
             "commit", lambda: store.commit(lease, payload, ttl=ttl, cooldown=cooldown), 0
         )
-        self._token = None
+        self._holder = None
         if store is self._store:
-            self.known = version or self.known
+            self._known = version or self._known
         else:
-            # Each worker of the fleet fetches for itself now; keys of short life are no reason
-            # to do so more often than this, as far as their stale life allows.
-            self._alone_until = self._clock.monotonic() + min(ALONE_APART, ttl / 2)
+            # While the store is down each worker fetches for itself, but no more often than this,
+            # however short-lived the keys; half their total life at most.
+            self._alone_until = self._clock.monotonic() + min(STORELESS_INTERVAL, ttl / 2)
         return version is not None
 
     async def fail(
@@ -118,21 +126,21 @@ class Sharing:
         await self._guarded(
             "fail", lambda: store.fail(lease, retry_after=retry_after, mismatch=mismatch), None
         )
-        self._token = None
+        self._holder = None
 
-    def _lease_token(self) -> str:
-        """Return the same token until the lease is used up, so that a lost reply loses nothing.
+    def _lease_holder(self) -> str:
+        """Return the same name until the lease is used up, so that a lost reply loses nothing.
 
         Another process, or a loop beside a living one, is another holder.
         """
-        loop = asyncio.get_running_loop()
-        if self._token is not None:
-            pid, owner, token = self._token
-            if pid == os.getpid() and (owner is loop or owner.is_closed()):
-                return token
-        token = secrets.token_hex(16)
-        self._token = os.getpid(), loop, token
-        return token
+        here = asyncio.get_running_loop()
+        if self._holder is not None:
+            pid, loop, name = self._holder
+            if pid == os.getpid() and (loop is here or loop.is_closed()):
+                return name
+        name = secrets.token_hex(16)
+        self._holder = os.getpid(), here, name
+        return name
 
     async def _renew(self, store: KeyStore, lease: Lease, over: asyncio.Event) -> None:
         request = LeaseRequest(lease.token, lease.ttl, "age")
@@ -154,18 +162,21 @@ class Sharing:
         default: T,
     ) -> T:
         """Return the store's answer; a store that breaks down, or its contract, is unavailable."""
+        kind: StoreFault
         try:
-            async with patience(self._patience):
+            async with patience(self._policy.store_patience):
                 return await call()
         except StoreUnavailable as fault:
-            reason = str(fault)
+            kind, reason = "unavailable", str(fault)
+        except TimeoutError as fault:
+            kind, reason = "timeout", type(fault).__name__
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
-            # Not ours: the store gave itself up.
-            reason = "CancelledError"
+            # Nobody cancelled this task: the store cancelled its own work.
+            kind, reason = "cancelled", "CancelledError"
         except Exception as fault:  # noqa: BLE001 - stores are written by others
-            reason = type(fault).__name__
-        emit(StoreFailed(self._name, operation, reason), self._observer)
+            kind, reason = "unexpected", type(fault).__name__
+        announce(StoreFailed(self._name, operation, kind, reason), self._observer)
         return default

@@ -2,10 +2,15 @@
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from math import inf
 from typing import assert_never
 
+from auth_jwks._cache.announce import announce
+from auth_jwks._cache.current import CurrentKeys
 from auth_jwks._cache.freshness import (
+    FAILED_WORKER_DELAY,
+    MIN_RETRY_AFTER,
     Attempts,
     Bucket,
     Decision,
@@ -14,22 +19,21 @@ from auth_jwks._cache.freshness import (
     Serve,
     Wait,
     decide,
+    hopeless,
+    peek,
 )
-from auth_jwks._cache.held import Held
+from auth_jwks._cache.purpose import FindKey, Look, Purpose, Renew, Replace
 from auth_jwks._cache.refresh import Deferred, Done, Failed, Outcome, Refresher
-from auth_jwks._cache.single_flight import Flight, Flights
+from auth_jwks._cache.single_flight import Flight, FlightCancelledError, SingleFlight
 from auth_jwks._cache.status import Status
 from auth_jwks._clock import Clock
 from auth_jwks._jose.keys import Key
-from auth_jwks._provider.source import Source
 from auth_jwks.errors import IssuerMismatchError, KeysUnavailableError, UnknownKeyError
-from auth_jwks.events import Observer, StaleServed, UnknownKey, emit
-from auth_jwks.stores.base import Cause, KeyStore
+from auth_jwks.events import Observer, StaleServed, UnknownKey
 
 __all__ = ["KeyCache"]
 
 MAX_JOINERS = 1000
-TURN = 1.0
 UNKNOWN = "no published key fits the token"
 
 
@@ -38,56 +42,54 @@ class KeyCache:
 
     def __init__(
         self,
-        source: Source,
-        store: KeyStore,
+        refresher: Refresher,
         *,
         policy: Policy,
-        allowed: frozenset[str],
         clock: Clock,
         observer: Observer | None = None,
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
-        self._refresher = Refresher(
-            source, store, policy=policy, allowed=allowed, clock=clock, observer=observer,
-            uniform=uniform,
-        )  # fmt: skip
-        self._source = source
+        self._refresher = refresher
+        self._source = refresher.source
         self._policy = policy
         self._clock = clock
         self._observer = observer
         self._uniform = uniform
-        self._flights: Flights[Outcome] = Flights(clock)
+        self._flights: SingleFlight[Outcome] = SingleFlight(clock)
         self._bucket = Bucket()
-        self._not_before = -inf
-        self._poll_at = inf
+        self._attempts = Attempts()
         self._failure: Failed | None = None
         self._stale_announced = False
 
     def __repr__(self) -> str:
-        return f"KeyCache({self._source.name!r}, keys={len(self._refresher.held.keys.keys)})"
+        return f"KeyCache({self._source.name!r}, keys={len(self.current.key_set.keys)})"
 
-    def ready(self) -> Held | None:
+    @property
+    def current(self) -> CurrentKeys:
+        """The keys at hand, whatever their age."""
+        return self._refresher.current
+
+    def ready(self) -> CurrentKeys | None:
         """Return the keys if this call need not wait for any; may start a background refresh."""
         now = self._clock.monotonic()
-        held = self._refresher.held
-        if now < held.life.refresh_at and now < self._poll_at:
-            return held
+        current = self._refresher.current
+        if now < current.life.refresh_at and now < self._attempts.poll_at:
+            return current
         decision = self._decide(now)
         return self._serve(decision, now) if isinstance(decision, Serve) else None
 
-    def glance(self, now: float) -> tuple[Held | None, bool]:
+    def peek(self, now: float) -> tuple[CurrentKeys | None, bool]:
         """Return the keys if `ready` would too, and whether it has more to do than that.
 
-        From any thread: it changes nothing. Of stale keys it is sure only while nobody may refresh.
+        From any thread: it changes nothing.
         """
-        held, failure = self._refresher.held, self._failure
-        if now < held.life.expires:
-            return held, now >= held.life.refresh_at or now >= self._poll_at
-        mismatch = failure is not None and failure.mismatch
-        may_serve = now < min(held.life.dies, self._not_before) and not mismatch
-        return (held, True) if may_serve else (None, False)
+        current = self._refresher.current
+        served = peek(current.life, self._attempts, now)
+        if served is None:
+            return None, False
+        return current, served.stale or served.refresh or served.poll
 
-    async def ensure(self) -> Held:
+    async def ensure(self) -> CurrentKeys:
         """Return usable keys, waiting for a refresh as long as the rules say."""
         while True:
             now = self._clock.monotonic()
@@ -97,16 +99,15 @@ class KeyCache:
                 case Refuse():
                     raise self._unavailable()
                 case Wait(seconds):
-                    flight = self._upkeep("age")
-                    await self._flights.wait(flight, seconds)
-                    held = self._refresher.held
-                    if held.life.fetched >= flight.began:
-                        return held
+                    flight = self._upkeep(Renew())
+                    await self._wait(flight, seconds)
+                    if self.current.life.fetched >= flight.began:
+                        return self.current
                 case _:
                     assert_never(decision)
 
-    async def find(self, kid: str | None, alg: str) -> tuple[Held, tuple[Key, ...]]:
-        """Return the keys for a token that none of those at hand fit.
+    async def find(self, kid: str | None, alg: str) -> tuple[CurrentKeys, tuple[Key, ...]]:
+        """Return the keys for a token that none of the current ones fit.
 
         Asks the store, then the provider, as often as the limiters allow. Raises
         `UnknownKeyError`, or `KeysUnavailableError` if they could not be asked.
@@ -114,176 +115,173 @@ class KeyCache:
         now = came = self._clock.monotonic()
         asked = enough = False
         while not enough:
-            if self._failure is not None and now < self._not_before:
+            flight = self._flights.under_way("search")
+            searching = flight is not None
+            refusal = hopeless(self._bucket, self._attempts, now, searching=searching)
+            if isinstance(refusal, Refuse):
                 raise self._unavailable()
-            flight = self._probe(kid, alg, now)
-            if flight is None:
+            if refusal is not None:
                 break
-            # A search that began before the call may have come too early; one since then counts.
+            flight = flight or self._begin_search(kid, alg, now)
+            if flight.joiners >= MAX_JOINERS:
+                break
+            # A search that began before this call may have fetched before the key was published;
+            # only one begun since is conclusive.
             asked, enough = True, flight.began >= came
             await self._join(flight, came + self._source.deadline - now)
-            if keys := self._select(kid, alg):
-                return self._refresher.held, keys
+            if keys := self.current.key_set.select(kid, alg):
+                return self.current, keys
             now = self._clock.monotonic()
-        emit(UnknownKey(self._source.name, asked), self._observer)
+        announce(UnknownKey(self._source.name, asked), self._observer)
         raise UnknownKeyError(UNKNOWN)
 
-    def refuse(self, kid: str | None, alg: str, now: float) -> None:
+    def raise_if_hopeless(self, kid: str | None, alg: str, now: float) -> None:
         """Raise what `find` would raise at once, if it would. From any thread."""
-        # In this order: what took the last of the bucket is seen under way, then what came of it.
-        spent = self._bucket.taken(now) is None and not self._flights.busy
-        cooling = self._failure is not None and now < self._not_before
-        if self._select(kid, alg) or not (cooling or spent):
+        # Read in this order, the bucket before the attempts: whoever took the last token from it
+        # is seen under way before the result is.
+        bucket, searching = self._bucket, self._flights.busy
+        refusal = hopeless(bucket, self._attempts, now, searching=searching)
+        if refusal is None or self.current.key_set.select(kid, alg):
             return
-        if cooling:
+        if isinstance(refusal, Refuse):
             raise self._unavailable()
-        emit(UnknownKey(self._source.name, asked=False), self._observer)
+        announce(UnknownKey(self._source.name, asked=False), self._observer)
         raise UnknownKeyError(UNKNOWN)
 
     async def refresh(self, *, force: bool) -> None:
         """Make sure that the set is fresh, or with `force` that it was fetched after this call."""
         asked = self._clock.monotonic()
         if force:
-            before = self._refresher.held
-            flight = self._flights.start(
-                "forced", lambda: self._fly("forced", lambda: self._renewed(before, asked))
-            )
-            await self._succeed(flight)
+            purpose = Replace(self.current, asked)
+            await self._succeed(self._flights.start("forced", lambda: self._fly(purpose)))
             return
-        while (now := self._clock.monotonic()) >= self._refresher.held.life.expires:
-            if now < self._not_before and self._flights.under_way("upkeep") is None:
+        while (now := self._clock.monotonic()) >= self.current.life.expires:
+            if now < self._attempts.not_before and self._flights.under_way("upkeep") is None:
                 raise self._unavailable()
-            flight = self._upkeep("age")
+            flight = self._upkeep(Renew())
             await self._succeed(flight)
-            if self._refresher.held.life.fetched >= flight.began:
+            if self.current.life.fetched >= flight.began:
                 return
 
     def status(self) -> Status:
         """Return the state, without I/O."""
         now = self._clock.monotonic()
-        held, failure = self._refresher.held, self._failure
-        has_keys = held.document is not None
+        current, failure = self.current, self._failure
+        has_keys = current.document is not None
         return Status(
             source=self._source.name,
-            issuer=held.issuer or self._source.issuer,
-            kids=tuple(dict.fromkeys(key.kid for key in held.keys.keys)),
-            skipped=held.keys.skipped,
-            fresh=now < held.life.expires,
-            age=now - held.life.fetched if has_keys else None,
-            expires_in=held.life.expires - now if has_keys else None,
-            stale_until=held.life.dies - now if has_keys else None,
+            issuer=current.issuer or self._source.issuer,
+            kids=tuple(dict.fromkeys(key.kid for key in current.key_set.keys)),
+            skipped=current.key_set.skipped,
+            fresh=now < current.life.expires,
+            age=now - current.life.fetched if has_keys else None,
+            expires_in=current.life.expires - now if has_keys else None,
+            usable_for=current.life.dies - now if has_keys else None,
             refreshing=self._flights.busy,
-            retry_after=max(0.0, self._not_before - now),
+            retry_after=max(0.0, self._attempts.not_before - now),
             failure=None if failure is None else failure.reason,
             version=self._refresher.known,
         )
 
     async def aclose(self) -> None:
-        """Give up what is under way; later refreshes raise `RuntimeError`."""
+        """Cancel what is under way; later refreshes raise `RuntimeError`."""
         await self._flights.aclose()
-
-    def _select(self, kid: str | None, alg: str) -> tuple[Key, ...]:
-        return self._refresher.held.keys.select(kid, alg)
-
-    def _is_young(self) -> bool:
-        return self._clock.monotonic() < self._refresher.held.life.refresh_at
-
-    def _renewed(self, before: Held, asked: float) -> bool:
-        """Tell whether the set at hand is another than `before`, and was fetched since `asked`."""
-        held = self._refresher.held
-        return held is not before and held.life.fetched >= asked
 
     def _decide(self, now: float) -> Decision:
         flight = self._flights.under_way("upkeep")
-        attempts = Attempts(
-            began=None if flight is None else flight.began,
-            not_before=self._not_before,
-            mismatch=self._failure is not None and self._failure.mismatch,
-            poll_at=self._poll_at,
-        )
-        return decide(self._refresher.held.life, attempts, now, self._policy)
+        attempts = self._attempts
+        if flight is not None:
+            attempts = replace(attempts, began=flight.began)
+        return decide(self.current.life, attempts, now, self._policy)
 
-    def _serve(self, decision: Serve, now: float) -> Held:
-        held = self._refresher.held
+    def _serve(self, decision: Serve, now: float) -> CurrentKeys:
+        current = self.current
         if decision.refresh:
-            self._upkeep("age")
+            self._upkeep(Renew())
         elif decision.poll:
-            self._upkeep(None)
+            self._upkeep(Look())
         if decision.stale:
             first, self._stale_announced = not self._stale_announced, True
-            emit(StaleServed(self._source.name, now - held.life.fetched, first), self._observer)
-        return held
+            age = now - current.life.fetched
+            announce(StaleServed(self._source.name, age, first), self._observer)
+        return current
 
-    def _upkeep(self, cause: Cause | None) -> Flight[Outcome]:
+    def _upkeep(self, purpose: Renew | Look) -> Flight[Outcome]:
         """Join the refresh (or the look into the store) under way, or start one."""
         flight = self._flights.under_way("upkeep")
-        if flight is None:
-            flight = self._flights.start("upkeep", lambda: self._fly(cause, self._is_young))
+        return flight or self._flights.start("upkeep", lambda: self._fly(purpose))
+
+    def _begin_search(self, kid: str | None, alg: str, now: float) -> Flight[Outcome]:
+        purpose = FindKey(kid, alg, self.current, now)
+        flight = self._flights.start("search", lambda: self._fly(purpose))
+        # Not before the search is under way, as `raise_if_hopeless` reads them in that order.
+        self._bucket = self._bucket.taken(now) or self._bucket
         return flight
 
-    def _probe(self, kid: str | None, alg: str, now: float) -> Flight[Outcome] | None:
-        """Join the search for an unknown key under way, or start one's own if allowed."""
-        flight = self._flights.under_way("probe")
-        if flight is not None:
-            return flight if flight.joiners < MAX_JOINERS else None
-        taken = self._bucket.taken(now)
-        if taken is None:
-            return None
-        before = self._refresher.held
-
-        def found() -> bool:
-            return bool(self._select(kid, alg)) or self._renewed(before, now)
-
-        flight = self._flights.start("probe", lambda: self._fly("unknown_kid", found))
-        self._bucket = taken  # not before the search can be seen by `refuse`
-        return flight
-
-    async def _fly(self, cause: Cause | None, satisfied: Callable[[], bool]) -> Outcome:
+    async def _fly(self, purpose: Purpose) -> Outcome:
         """Refresh, unless that has been done, or has failed, while waiting for the lock."""
-        if cause is not None and satisfied():
+        now = self._clock.monotonic()
+        if not isinstance(purpose, Look) and purpose.is_met(self.current, now):
             return Done()
-        failure, now = self._failure, self._clock.monotonic()
-        if failure is not None and cause in {"age", "unknown_kid"} and now < self._not_before:
+        failure = self._failure
+        if failure is not None and purpose.heeds_cooldown and now < self._attempts.not_before:
             return failure
-        before = self._refresher.held
-        outcome = await self._refresher.run(cause, satisfied)
-        self._note(outcome, cause, renewed=self._refresher.held is not before)
+        before = self.current
+        outcome = await self._refresher.run(purpose)
+        self._note(outcome, purpose, renewed=self.current is not before)
         return outcome
 
-    def _note(self, outcome: Outcome, cause: Cause | None, *, renewed: bool) -> None:
+    def _note(self, outcome: Outcome, purpose: Purpose, *, renewed: bool) -> None:
         """Draw the consequences for the attempts to come."""
         now = self._clock.monotonic()
-        self._poll_at = now + self._policy.poll_interval * self._uniform(0.75, 1.25)
+        poll_at = now + self._policy.poll_interval * self._uniform(0.75, 1.25)
+        attempts = replace(self._attempts, poll_at=poll_at)
         match outcome:
-            case Done() if renewed or cause is not None:
-                self._failure, self._not_before = None, -inf
-                self._stale_announced = False
-            case Deferred(retry_after) if cause == "age":
+            case Done() if renewed or not isinstance(purpose, Look):
+                self._failure, self._stale_announced = None, False
+                attempts = Attempts(poll_at=poll_at)
+            case Deferred(retry_after) if isinstance(purpose, Renew):
                 # Keys that expire meanwhile are no reason to leave it to others any longer.
-                expires = self._refresher.held.life.expires
-                self._not_before = min(now + retry_after, expires if now < expires else inf)
-            case Failed(retry_after=retry_after, here=here):
-                # Whoever failed leaves the next turn to others: one broken host must not speak
-                # for the fleet.
-                turn = TURN if here else self._uniform(0.0, TURN / 2)
-                self._not_before = now + retry_after + turn
-                # Only a good answer undoes the answer that the issuer is another one.
-                if self._failure is None or not self._failure.mismatch:
-                    self._failure = outcome
+                expires = self.current.life.expires
+                not_before = min(now + retry_after, expires if now < expires else inf)
+                attempts = replace(attempts, not_before=not_before)
+            case Failed():
+                attempts = self._after_failure(outcome, attempts, now)
             case _:
                 pass
+        self._attempts = attempts
+
+    def _after_failure(self, outcome: Failed, attempts: Attempts, now: float) -> Attempts:
+        # The worker that failed waits longer than the others, so that the next attempt is made
+        # from another host.
+        half = FAILED_WORKER_DELAY / 2
+        delay = FAILED_WORKER_DELAY if outcome.here else self._uniform(0.0, half)
+        # Only a good answer takes back the answer that the issuer is another one.
+        if self._failure is None or not self._failure.mismatch:
+            self._failure = outcome
+        return replace(
+            attempts, not_before=now + outcome.retry_after + delay,
+            failed=True, mismatch=self._failure.mismatch,
+        )  # fmt: skip
+
+    async def _wait(self, flight: Flight[Outcome], seconds: float | None) -> Outcome | None:
+        try:
+            return await self._flights.wait(flight, seconds)
+        except FlightCancelledError as fault:
+            reason = str(fault)
+        raise KeysUnavailableError(reason)
 
     async def _join(self, flight: Flight[Outcome], seconds: float) -> None:
         flight.joiners += 1
         try:
-            outcome = await self._flights.wait(flight, seconds)
+            outcome = await self._wait(flight, seconds)
         finally:
             flight.joiners -= 1
         if outcome is None or isinstance(outcome, Failed):
             raise self._unavailable()
 
     async def _succeed(self, flight: Flight[Outcome]) -> None:
-        outcome = await self._flights.wait(flight, None)
+        outcome = await self._wait(flight, None)
         if isinstance(outcome, Deferred):
             message = "enough refreshes were made for now"
             raise KeysUnavailableError(message, retry_after=outcome.retry_after)
@@ -295,5 +293,6 @@ class KeyCache:
         if failure is not None and failure.mismatch:
             return IssuerMismatchError(failure.reason)
         reason = "no answer in time" if failure is None else failure.reason
-        wait = max(TURN, self._not_before - self._clock.monotonic())
-        return KeysUnavailableError(f"the signing keys are unavailable: {reason}", retry_after=wait)
+        left = self._attempts.not_before - self._clock.monotonic()
+        message = f"the signing keys are unavailable: {reason}"
+        return KeysUnavailableError(message, retry_after=max(MIN_RETRY_AFTER, left))

@@ -3,21 +3,26 @@
 `freshness` says when, `key_cache` who waits; this module holds the key set and replaces it.
 """
 
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, assert_never
 
+from auth_jwks._cache.announce import announce
+from auth_jwks._cache.current import CurrentKeys
 from auth_jwks._cache.freshness import (
     FIRST_COOLDOWN,
+    GRACE,
     LONGEST_COOLDOWN,
-    Lifetime,
+    NO_FITTING_KEYS_COOLDOWN,
+    NO_LIFE,
     Policy,
     failure_cooldown,
     lifetime,
     noise_window,
 )
-from auth_jwks._cache.guarded_store import Sharing
-from auth_jwks._cache.held import Held
+from auth_jwks._cache.guarded_store import GuardedStore
+from auth_jwks._cache.purpose import Purpose
 from auth_jwks._clock import Clock
 from auth_jwks._jose.keys import KeySet, UnusableKeySetError, parse_key_set
 from auth_jwks._provider.client import FetchError
@@ -25,11 +30,12 @@ from auth_jwks._provider.document import Document, decode, encode
 from auth_jwks._provider.source import Source
 from auth_jwks.errors import IssuerMismatchError
 from auth_jwks.events import (
+    DocumentFault,
     DocumentRejected,
     KeysRefreshed,
     Observer,
     RefreshFailed,
-    emit,
+    RefreshFault,
 )
 from auth_jwks.stores.base import (
     Busy,
@@ -44,21 +50,18 @@ from auth_jwks.stores.base import (
 
 __all__ = ["Deferred", "Done", "Failed", "Outcome", "Refresher"]
 
-FIRST_PAUSE = 0.05
-LONGEST_PAUSE = 0.4
-MARGIN = 1.0
-USELESS = 30.0
-NO_LIFE = Lifetime()
+FIRST_POLL_PAUSE = 0.05
+MAX_POLL_PAUSE = 0.4
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What was asked for is there."""
+    """The purpose of the refresh is met."""
 
 
 @dataclass(frozen=True, slots=True)
 class Deferred:
-    """Another worker is at it, or enough refreshes were made: ask again later."""
+    """Another worker is refreshing, or enough refreshes were made: ask again later."""
 
     retry_after: float
 
@@ -77,31 +80,28 @@ Outcome = Done | Deferred | Failed
 
 
 class Refresher:
-    """The key set at hand and the ways to replace it. One `run` at a time."""
+    """The current key set and the ways to replace it. One `run` at a time."""
 
     def __init__(
         self,
         source: Source,
-        store: KeyStore,
+        store: GuardedStore,
         *,
         policy: Policy,
         allowed: frozenset[str],
         clock: Clock,
-        observer: Observer | None,
-        uniform: Callable[[float, float], float],
+        observer: Observer | None = None,
+        uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self.source = source
-        self.held = Held()
+        self.current = CurrentKeys()
+        self._store = store
         self._unfit = NO_LIFE
         self._policy = policy
         self._allowed = allowed
         self._clock = clock
         self._observer = observer
         self._uniform = uniform
-        self._sharing = Sharing(
-            store, source.key, name=source.name, lease=policy.lease,
-            patience=policy.store_patience, clock=clock, observer=observer,
-        )  # fmt: skip
 
     def __repr__(self) -> str:
         return f"Refresher({self.source.name!r}, known={self.known})"
@@ -109,162 +109,161 @@ class Refresher:
     @property
     def known(self) -> int:
         """The highest version seen in the store, usable or not; 0 for none."""
-        return self._sharing.known
+        return self._store.known
 
-    async def run(self, cause: Cause | None, satisfied: Callable[[], bool]) -> Outcome:
-        """Refresh until `satisfied`, or say why not; `cause` None only looks into the store."""
+    async def run(self, purpose: Purpose) -> Outcome:
+        """Refresh until the purpose is met, or say why it is not."""
         try:
-            return await self._run(cause, satisfied)
+            return await self._run(purpose)
         except Exception as fault:  # noqa: BLE001 - whatever broke, not every request may retry it
-            return self._failed(f"unexpected {type(fault).__name__}", FIRST_COOLDOWN)
+            return self._failed("unexpected", f"unexpected {type(fault).__name__}", FIRST_COOLDOWN)
 
-    async def _run(self, cause: Cause | None, satisfied: Callable[[], bool]) -> Outcome:
-        give_up = self._clock.monotonic() + self._policy.lease + self.source.deadline + MARGIN
-        pause = FIRST_PAUSE
+    async def _run(self, purpose: Purpose) -> Outcome:
+        give_up = self._clock.monotonic() + self._policy.lease + self.source.deadline + GRACE
+        pause = FIRST_POLL_PAUSE
+        cause = purpose.cause
         seen = {self.known}
         while True:
             sent = self._clock.monotonic()
-            attempts = 2 if self.held.document is None else 1
-            # A fresh fetch of keys that are good for others only would be good for nobody.
+            attempts = 2 if self.current.document is None else 1
+            # The current set holds no key that we may use; fetching it again would not change that.
             unfit = cause == "age" and sent < self._unfit.refresh_at
-            store, answer = await self._sharing.ask(None if unfit else cause, attempts=attempts)
+            store, answer = await self._store.ask(None if unfit else cause, attempts=attempts)
             match answer:
                 case Newer() if answer.version in seen:
-                    return Failed("the key store repeats itself", MARGIN)
+                    return Failed("the key store repeats itself", GRACE)
                 case Newer():
                     seen.add(answer.version)
                     if not self._adopt(answer, sent):
                         cause = cause or "repair"
-                    elif satisfied():
+                    elif purpose.is_met(self.current, self._clock.monotonic()):
                         return Done()
                 case Granted():
                     return await self._fetch(store, answer.lease)
                 case Unchanged() if unfit:
-                    return self._useless()
+                    return self._no_fitting_keys()
                 case Busy() if cause != "age" or not self._is_fresh():
                     left = give_up - sent
                     await self._clock.sleep(min(left, self._uniform(pause / 2, pause)))
-                    pause = min(self._longest_pause(cause), pause * 2)
+                    pause = min(self._max_pause(cause), pause * 2)
                 case _:
-                    return _ended(answer, looking=cause is None)
+                    return _outcome_of(answer, looking=cause is None)
             if sent >= give_up:
-                return Failed("no worker brought the keys in time", MARGIN)
+                return Failed("no worker brought the keys in time", GRACE)
 
-    def _longest_pause(self, cause: Cause | None) -> float:
-        """Where stale keys serve nobody waits for long, and the store is spared the question."""
-        serves = cause == "age" and self._clock.monotonic() < self.held.life.dies
-        return self._policy.lease if serves else LONGEST_PAUSE
+    def _max_pause(self, cause: Cause | None) -> float:
+        """While stale keys serve, nobody waits for long, and the store is asked less often."""
+        serves = cause == "age" and self._clock.monotonic() < self.current.life.dies
+        return self._policy.lease if serves else MAX_POLL_PAUSE
 
     def _is_fresh(self) -> bool:
-        return self._clock.monotonic() < self.held.life.expires
+        return self._clock.monotonic() < self.current.life.expires
 
     def _adopt(self, stored: Newer, sent: float) -> bool:
-        """Take over what another worker fetched, unless ours is younger; tell if it is usable."""
-        self._sharing.known = stored.version
+        """Adopt what another worker fetched, unless ours is younger; tell if it is usable."""
+        self._store.see(stored.version)
         fetched = sent - max(0.0, stored.age)
-        if fetched <= self.held.life.fetched:
+        if fetched <= self.current.life.fetched:
             return True
-        document, fault = None, stored.fault
-        if fault is None:
-            document = decode(stored.payload)
-            fault = self.source.fault_in(document) if document else "it is not in our format"
-        if document is not None and fault is None:
-            try:
-                keys = parse_key_set(document.jwks, self._allowed)
-            except UnusableKeySetError as unusable:
-                fault = str(unusable)
-            else:
-                if keys.keys:
-                    self._hold(document, keys, fetched, "store")
-                else:
-                    self._unfit = self._life(document, fetched)
-                return True
-        emit(DocumentRejected(self.source.name, fault or ""), self._observer)
+        if stored.fault is not None:
+            return self._rejected("seal", stored.fault)
+        document = decode(stored.payload)
+        if document is None:
+            return self._rejected("format", "it is not in our format")
+        if (fault := self.source.fault_in(document)) is not None:
+            return self._rejected("source", fault)
+        try:
+            keys = parse_key_set(document.jwks, self._allowed)
+        except UnusableKeySetError as unusable:
+            return self._rejected("keys", str(unusable))
+        self._take(document, keys, fetched, "store")
+        return True
+
+    def _rejected(self, kind: DocumentFault, reason: str) -> bool:
+        announce(DocumentRejected(self.source.name, kind, reason), self._observer)
         return False
 
-    def _hold(
+    def _take(
         self, document: Document, keys: KeySet, fetched: float, origin: Literal["provider", "store"]
     ) -> None:
-        """Replace the set at hand, unless it was fetched later."""
-        if fetched < self.held.life.fetched:
-            return
-        self.held = Held(keys, self._life(document, fetched), document, document.issuer)
-        age = self._clock.monotonic() - fetched
-        event = KeysRefreshed(self.source.name, origin, len(keys.keys), keys.skipped, age)
-        emit(event, self._observer)
-
-    def _life(self, document: Document, fetched: float) -> Lifetime:
+        """Replace the current set, unless it was fetched later, or this one has no key for us."""
         share = self._uniform(0.75, 0.9)
-        return lifetime(
+        life = lifetime(
             self._policy, fetched=fetched, max_age=document.max_age, refresh_ahead=share
         )
+        if not keys.keys:
+            self._unfit = life
+        elif fetched >= self.current.life.fetched:
+            self.current = CurrentKeys(keys, life, document, document.issuer)
+            age = self._clock.monotonic() - fetched
+            event = KeysRefreshed(self.source.name, origin, len(keys.keys), keys.skipped, age)
+            announce(event, self._observer)
 
     async def _fetch(self, store: KeyStore, lease: Lease) -> Outcome:
         began = self._clock.monotonic()
-        stated, mismatch = None, False
+        stated: float | None = None
+        kind: RefreshFault
         try:
-            async with self._sharing.renewing(store, lease):
-                document = await self.source.fetch(self.held.document)
+            async with self._store.renewing(store, lease):
+                document = await self.source.fetch(self.current.document)
             keys = parse_key_set(document.jwks, self._allowed)
         except FetchError as fault:
-            reason, stated = fault.reason, fault.retry_after
+            kind, reason, stated = fault.kind, fault.reason, fault.retry_after
         except UnusableKeySetError as fault:
-            reason = str(fault)
+            kind, reason = "unusable_keys", str(fault)
         except IssuerMismatchError as fault:
-            reason, mismatch = str(fault), True
+            kind, reason = "issuer_mismatch", str(fault)
         else:
-            if keys.keys:
-                self._hold(document, keys, began, "provider")
-            else:
-                self._unfit = self._life(document, began)
+            self._take(document, keys, began, "provider")
             await self._commit(store, lease, document)
-            return Done() if keys.keys else self._useless()
-        return await self._fail(store, lease, reason, stated, mismatch=mismatch)
+            return Done() if keys.keys else self._no_fitting_keys()
+        cooldown = failure_cooldown(lease.failures, stated, self._uniform(0.0, 1.0))
+        mismatch = kind == "issuer_mismatch"
+        await self._store.fail(store, lease, retry_after=cooldown, mismatch=mismatch)
+        return self._failed(kind, reason, cooldown)
 
     async def _commit(self, store: KeyStore, lease: Lease, document: Document) -> None:
         """Share the set; if another lease superseded ours, look at what it brought."""
         ttl = self._policy.cache_ttl + self._policy.max_stale
         window = noise_window(self._policy)
         payload = encode(document)
-        if not await self._sharing.commit(store, lease, payload, ttl=ttl, cooldown=window):
+        if not await self._store.commit(store, lease, payload, ttl=ttl, cooldown=window):
             sent = self._clock.monotonic()
-            answer = await self._sharing.look()
+            answer = await self._store.look()
             if isinstance(answer, Newer):
                 self._adopt(answer, sent)
 
-    async def _fail(
-        self, store: KeyStore, lease: Lease, reason: str, stated: float | None, *, mismatch: bool
-    ) -> Failed:
-        cooldown = failure_cooldown(lease.failures, stated, self._uniform(0.0, 1.0))
-        await self._sharing.fail(store, lease, retry_after=cooldown, mismatch=mismatch)
-        return self._failed(reason, cooldown, mismatch=mismatch)
+    def _no_fitting_keys(self) -> Failed:
+        """Report that none of our `allowed_algorithms` fits the set.
 
-    def _useless(self) -> Failed:
-        """Report keys that are good for others of the fleet only, who need not cool down for it."""
-        return self._failed("allowed_algorithms fit none of the published keys", USELESS)
+        Only this worker backs off; the set is good for the rest of the fleet, so no cool-down
+        is shared.
+        """
+        reason = "allowed_algorithms fit none of the published keys"
+        return self._failed("no_fitting_keys", reason, NO_FITTING_KEYS_COOLDOWN)
 
-    def _failed(self, reason: str, cooldown: float, *, mismatch: bool = False) -> Failed:
-        emit(RefreshFailed(self.source.name, reason, cooldown, mismatch), self._observer)
-        return Failed(reason, cooldown, mismatch, here=True)
+    def _failed(self, kind: RefreshFault, reason: str, cooldown: float) -> Failed:
+        announce(RefreshFailed(self.source.name, kind, reason, cooldown), self._observer)
+        return Failed(reason, cooldown, mismatch=kind == "issuer_mismatch", here=True)
 
 
-def _ended(answer: Unchanged | Busy | Cooling, *, looking: bool) -> Outcome:
+def _outcome_of(answer: Unchanged | Busy | Cooling, *, looking: bool) -> Outcome:
     match answer:
         case Unchanged() if looking:
             return Done()
         case Unchanged():
-            return Failed("the key store gave neither keys nor a lease", MARGIN)
+            return Failed("the key store gave neither keys nor a lease", GRACE)
         case Cooling(failed=True, mismatch=True):
             reason = "issuer: another worker found that the discovery document names another"
-            return Failed(reason, _believed(answer.retry_after), mismatch=True)
+            return Failed(reason, _clamped(answer.retry_after), mismatch=True)
         case Cooling(failed=True):
-            return Failed("the last refresh failed", _believed(answer.retry_after))
+            return Failed("the last refresh failed", _clamped(answer.retry_after))
         case Busy() | Cooling():
-            return Deferred(_believed(answer.retry_after))
+            return Deferred(_clamped(answer.retry_after))
         case _:
             assert_never(answer)
 
 
-def _believed(seconds: float) -> float:
-    """Return a store's number within what makes sense, and NaN as the least of it."""
-    return min(LONGEST_COOLDOWN, max(MARGIN, seconds))
+def _clamped(seconds: float) -> float:
+    """Return a store's number, but no less than `GRACE`, as for NaN, and no more than 5 minutes."""
+    return min(LONGEST_COOLDOWN, max(GRACE, seconds))

@@ -1,4 +1,4 @@
-"""Refreshes under way: each in a task of its own, one at a time, whoever waits for it."""
+"""Single flight: each refresh runs in a task of its own, one at a time, whoever waits for it."""
 
 import asyncio
 import os
@@ -7,18 +7,21 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
 from auth_jwks._clock import Clock, settle
-from auth_jwks.errors import KeysUnavailableError
 
-__all__ = ["Flight", "Flights", "Slot"]
+__all__ = ["Flight", "FlightCancelledError", "SingleFlight", "Slot"]
 
 T = TypeVar("T")
 
-Slot = Literal["upkeep", "probe", "forced"]
+Slot = Literal["upkeep", "search", "forced"]
+
+
+class FlightCancelledError(Exception):
+    """The task of a flight was cancelled, and not by a caller, so it has no result."""
 
 
 @dataclass(eq=False, slots=True)
 class Flight(Generic[T]):
-    """One refresh; a caller that gives up waiting cancels it for nobody."""
+    """One refresh; a caller that stops waiting cancels it for nobody."""
 
     task: asyncio.Task[T]
     began: float
@@ -36,7 +39,7 @@ class _Home(Generic[T]):
     latest: dict[Slot, Flight[T]] = field(default_factory=dict)
 
 
-class Flights(Generic[T]):
+class SingleFlight(Generic[T]):
     """The flights of this process and loop; those of another are dropped, not awaited."""
 
     def __init__(self, clock: Clock) -> None:
@@ -45,7 +48,7 @@ class Flights(Generic[T]):
         self._closed = False
 
     def __repr__(self) -> str:
-        return f"Flights(busy={self.busy!r})"
+        return f"SingleFlight(busy={self.busy!r})"
 
     @property
     def busy(self) -> bool:
@@ -69,7 +72,10 @@ class Flights(Generic[T]):
         return flight
 
     async def wait(self, flight: Flight[T], seconds: float | None) -> T | None:
-        """Return what the flight brought, or None if that takes longer than `seconds`."""
+        """Return the flight's result, or None if that takes longer than `seconds`.
+
+        Raises `FlightCancelledError`, or `RuntimeError` if it was cancelled by `aclose`.
+        """
         if seconds is None:
             await asyncio.wait((flight.task,))
         elif not await settle(self._clock, seconds, flight.task):
@@ -78,7 +84,7 @@ class Flights(Generic[T]):
             return flight.task.result()
         if self._closed:
             raise RuntimeError("the verifier is closed")
-        raise KeysUnavailableError("the refresh was cancelled")
+        raise FlightCancelledError("the refresh was cancelled")
 
     async def aclose(self) -> None:
         """Cancel what is under way in this loop; to begin anything now raises `RuntimeError`."""

@@ -7,8 +7,9 @@ __all__ = ["Status"]
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The state of a verifier's keys; times in seconds, None where there are no keys.
+    """The state of a verifier's keys; spans in seconds, None where there are no keys.
 
+    `expires_in` is until the keys are stale, `usable_for` until they are refused even then.
     `version` is that of the store, 0 before the first; `failure` says how the last refresh
     failed, None if it did not; `retry_after` is until the next attempt may be made.
     """
@@ -20,7 +21,7 @@ class Status:
     fresh: bool
     age: float | None
     expires_in: float | None
-    stale_until: float | None
+    usable_for: float | None
     refreshing: bool
     retry_after: float
     failure: str | None

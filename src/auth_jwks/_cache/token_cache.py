@@ -11,12 +11,13 @@ from hashlib import sha256
 from typing import Any
 from weakref import WeakSet
 
-from auth_jwks._cache.held import Held
+from auth_jwks._cache.current import CurrentKeys
 from auth_jwks._jose.keys import Key
 from auth_jwks._jose.strict_json import strict_object
 from auth_jwks._jose.tokens import MAX_TOKEN, validity
+from auth_jwks._settings import checked_count
 
-__all__ = ["SeenToken", "ThreadedTokenCache", "TokenCache", "ticket"]
+__all__ = ["SeenToken", "ThreadedTokenCache", "TokenCache", "cache_key"]
 
 OVERHEAD = 512
 BYTES_PER_ENTRY = 4096
@@ -26,21 +27,21 @@ BYTES_PER_ENTRY = 4096
 class SeenToken:
     """What was found when a token was verified: by whom it was signed, and what it claims.
 
-    `held` are the keys that vouched for it last. What a second sight needs is worked out at that:
-    most tokens of some services are seen once.
+    `confirmed_by` is the key set that confirmed its key last. `begins`, `ends` and `packed` are
+    computed on the first hit, not on insertion, as many tokens are never seen again.
     """
 
     kid: str | None
     key: Key
-    held: Held
+    confirmed_by: CurrentKeys
     payload: bytes = field(repr=False)
     begins: int = 0
     ends: int = 0
     packed: bytes = field(default=b"", repr=False)
 
-    def claims(self, held: Held, now: float, leeway: float) -> dict[str, Any] | None:
+    def claims(self, current: CurrentKeys, now: float, leeway: float) -> dict[str, Any] | None:
         """Return the claims, None if the token must be verified anew to tell."""
-        if self.held is not held and not self._is_vouched_for_by(held):
+        if self.confirmed_by is not current and not self._is_confirmed_by(current):
             return None
         if not self.packed:
             self._pack()
@@ -54,20 +55,20 @@ class SeenToken:
         self.begins, self.ends = validity(found)
         self.packed = marshal.dumps(found)
 
-    def _is_vouched_for_by(self, held: Held) -> bool:
+    def _is_confirmed_by(self, current: CurrentKeys) -> bool:
         """Tell whether the key would still be tried, and the same issuer be asked for."""
-        candidates = held.keys.select(self.kid, self.key.alg)
+        candidates = current.key_set.select(self.kid, self.key.alg)
         is_there = any(self.key.thumbprint == candidate.thumbprint for candidate in candidates)
-        if is_there and self.held.issuer == held.issuer:
-            self.held = held
+        if is_there and self.confirmed_by.issuer == current.issuer:
+            self.confirmed_by = current
             return True
         return False
 
 
-def ticket(token: object, *options: Hashable) -> Hashable:
-    """Return the name of a token under which no other token or check can be taken for it.
+def cache_key(token: object, *options: Hashable) -> Hashable:
+    """Return the cache key of a token and of the options it is checked with.
 
-    None for what can be no token, or is too long to be one.
+    None if it can't be cached: it is no token, or too long to be one.
     """
     if type(token) is not str or len(token) > MAX_TOKEN:
         return None
@@ -75,10 +76,13 @@ def ticket(token: object, *options: Hashable) -> Hashable:
 
 
 class TokenCache:
-    """The least recently used leave first; bounded in entries and in bytes. Size 0 is off."""
+    """The least recently used leave first; bounded in entries and in bytes. Size 0 is off.
+
+    `cachetools.LRUCache` has one bound of the two, and takes half as long again for a hit.
+    """
 
     def __init__(self, size: int) -> None:
-        self._size = size
+        self._size = checked_count("token_cache_size", size)
         self._limit = size * BYTES_PER_ENTRY
         self._bytes = 0
         self._seen: OrderedDict[Hashable, SeenToken] = OrderedDict()
@@ -89,21 +93,21 @@ class TokenCache:
     def __repr__(self) -> str:
         return f"TokenCache(size={self._size}, used={len(self)})"
 
-    def get(self, name: Hashable) -> SeenToken | None:
+    def get(self, key: Hashable) -> SeenToken | None:
         """Return what is known of the token, None if nothing is."""
-        seen = self._seen.pop(name, None)
+        seen = self._seen.pop(key, None)
         if seen is not None:
-            self._seen[name] = seen
+            self._seen[key] = seen
         return seen
 
-    def put(self, name: Hashable, token: SeenToken) -> None:
+    def put(self, key: Hashable, token: SeenToken) -> None:
         """Remember the token, if it fits at all."""
-        if name is None or (cost := _cost(token)) > self._limit:
+        if key is None or (cost := _cost(token)) > self._limit:
             return
-        if name in self._seen:
-            self._bytes -= _cost(self._seen.pop(name))
+        if key in self._seen:
+            self._bytes -= _cost(self._seen.pop(key))
         self._bytes += cost
-        self._seen[name] = token
+        self._seen[key] = token
         while len(self._seen) > self._size or self._bytes > self._limit:
             self._bytes -= _cost(self._seen.popitem(last=False)[1])
 
@@ -121,19 +125,19 @@ class ThreadedTokenCache(TokenCache):
         self._lock = threading.Lock()
         _THREADED.add(self)
 
-    def get(self, name: Hashable) -> SeenToken | None:
+    def get(self, key: Hashable) -> SeenToken | None:
         """Return what is known of the token, None if nothing is."""
         with self._lock:
             # Not taken out and put back: a signal handler may raise between the two.
-            seen = self._seen.get(name)
+            seen = self._seen.get(key)
             if seen is not None:
-                self._seen.move_to_end(name)
+                self._seen.move_to_end(key)
             return seen
 
-    def put(self, name: Hashable, token: SeenToken) -> None:
+    def put(self, key: Hashable, token: SeenToken) -> None:
         """Remember the token, if it fits at all."""
         with self._lock:
-            super().put(name, token)
+            super().put(key, token)
 
     def forked(self) -> None:
         """Begin anew in a child, if another thread was amid a change when it was forked."""

@@ -105,7 +105,7 @@ def parse_token(token: str, allowed: frozenset[str]) -> Token:
     payload = _decoded(payload_segment, "payload")
     signature = _decoded(signature_segment, "signature")
     if not header.is_plain:
-        _refuse(header.members)
+        _raise_unsupported(header.members)
     if header.alg is None or header.alg not in allowed:
         raise jwt.InvalidAlgorithmError("the algorithm is not allowed")
     return Token(header.alg, header.kid, signing_input, payload, signature)
@@ -186,7 +186,7 @@ def _is_good_kid(header: Mapping[str, Any]) -> bool:
     return isinstance(kid, str) and len(kid) <= MAX_KID
 
 
-def _refuse(header: Mapping[str, Any]) -> NoReturn:
+def _raise_unsupported(header: Mapping[str, Any]) -> NoReturn:
     """Say what is wrong with a header that is not plain.
 
     No extension is understood (RFC 7515 §4.1.11); PyJWT knows `b64`, hence the two classes.

@@ -15,13 +15,14 @@ import httpx
 
 from auth_jwks._clock import Clock
 from auth_jwks._provider.headers import retry_after
+from auth_jwks.events import RefreshFault
 
 __all__ = ["HTTP", "MAX_BODY", "NOT_MODIFIED", "FetchError", "HTTPClient", "HTTPResponse", "Reply"]
 
 USER_AGENT = "auth-jwks"
 ACCEPT = "application/json, application/jwk-set+json, */*;q=0.1"
 MAX_BODY = 512 * 1024
-DEEPEST = 20  # httpx's are five below one another
+MAX_CAUSES = 20  # httpx has five, one below the other
 NOT_MODIFIED = httpx.codes.NOT_MODIFIED
 
 
@@ -75,13 +76,14 @@ class HTTPClient(Protocol):
 
 
 class FetchError(Exception):
-    """A document could not be had, or not be used; the argument says why.
+    """A document could not be fetched, or could not be used.
 
-    `status` is that of an answer which refuses it.
+    `status` is that of an answer which refuses it; `transient`: another attempt may help.
     """
 
     def __init__(
         self,
+        kind: RefreshFault,
         reason: str,
         *,
         status: int | None = None,
@@ -89,6 +91,7 @@ class FetchError(Exception):
         transient: bool = False,
     ) -> None:
         super().__init__(reason)
+        self.kind: RefreshFault = kind
         self.status = status
         self.retry_after = retry_after
         self.transient = transient
@@ -99,9 +102,11 @@ class FetchError(Exception):
         return str(self)
 
     def at(self, document: str) -> "FetchError":
-        """Return this error, which says of which document it is."""
-        self.args = (f"{self.reason} ({document})",)
-        return self
+        """Return the same error with the name of the document in its reason."""
+        return FetchError(
+            self.kind, f"{self.reason} ({document})",
+            status=self.status, retry_after=self.retry_after, transient=self.transient,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,13 +143,13 @@ class HTTP:
         part = "CA certificates (SSL_CERT_FILE, SSL_CERT_DIR)"
         try:
             if self._tls is None:
-                # Reading the CA certificates takes 50 ms, which are not the event loop's.
+                # Reading the CA certificates takes 50 ms: too long for the event loop.
                 self._tls = await asyncio.to_thread(_tls_context)
             part = "proxy"
             return httpx.AsyncClient(verify=self._tls)
         except (OSError, ValueError, ImportError, httpx.InvalidURL) as fault:
             failure = type(fault).__name__
-        raise FetchError(f"the {part} of the environment can't be used: {failure}")
+        raise FetchError("environment", f"the {part} of the environment can't be used: {failure}")
 
     async def get(
         self, client: HTTPClient, url: str, headers: Mapping[str, str] | None = None
@@ -159,8 +164,8 @@ class HTTP:
             raise
         except Exception as fault:  # noqa: BLE001 - a handed-in client may raise anything
             # Raised below, outside the handler: httpx's exceptions carry the request's headers.
-            failure = _told(fault)
-        raise FetchError(f"the request failed: {failure}", transient=True)
+            failure = _described(fault)
+        raise FetchError("connection", f"the request failed: {failure}", transient=True)
 
     async def _exchange(self, client: HTTPClient, url: str, headers: Mapping[str, str]) -> Reply:
         sent = {"accept": ACCEPT, "accept-encoding": "gzip, identity;q=0.5", **headers}
@@ -181,10 +186,10 @@ class HTTP:
         wait = retry_after(headers.get("retry-after", ""), self._clock.time())
         transient = status == httpx.codes.TOO_MANY_REQUESTS or httpx.codes.is_server_error(status)
         reason = f"HTTP status {status}"
-        return FetchError(reason, status=status, retry_after=wait, transient=transient)
+        return FetchError("status", reason, status=status, retry_after=wait, transient=transient)
 
 
-# A fork waits for it: in a child the locks that OpenSSL held in another thread stay locked.
+# Held across forks: if another thread is inside OpenSSL, its locks would stay locked in the child.
 _making = threading.Lock()
 with suppress(AttributeError):  # Windows knows no fork
     os.register_at_fork(
@@ -197,14 +202,14 @@ def _tls_context() -> ssl.SSLContext:
         return httpx.create_ssl_context()
 
 
-def _told(fault: Exception) -> str:
+def _described(fault: Exception) -> str:
     """Return the kind of fault, and what lies below it if that is a usual cause, in fixed words."""
     name, cause = type(fault).__name__, _cause(fault)
     return name if cause is None else f"{name} ({cause})"
 
 
 def _cause(fault: BaseException | None) -> str | None:
-    for _ in range(DEEPEST):  # a client of the user's may raise what leads back to itself
+    for _ in range(MAX_CAUSES):  # a client of the user's may raise what leads back to itself
         match fault:
             case ssl.SSLCertVerificationError(verify_message=str(reason)):
                 return f"the certificate is not trusted: {reason}"
@@ -230,7 +235,7 @@ async def _body(response: HTTPResponse) -> bytes:
         return response.content
     encoding = response.headers.get("content-encoding", "identity").lower()
     if encoding not in {"identity", "gzip", "x-gzip", "deflate"}:
-        raise FetchError("the response has an unknown content encoding")
+        raise FetchError("content", "the response has an unknown content encoding")
     inflate = None if encoding == "identity" else zlib.decompressobj(zlib.MAX_WBITS | 32)
     sent, body = 0, bytearray()
     async for chunk in response.aiter_raw():
@@ -243,4 +248,4 @@ async def _body(response: HTTPResponse) -> bytes:
 
 def _refuse_oversize(size: int) -> None:
     if size > MAX_BODY:
-        raise FetchError(f"the response is larger than {MAX_BODY} bytes")
+        raise FetchError("content", f"the response is larger than {MAX_BODY} bytes")

@@ -16,7 +16,7 @@ from auth_jwks.errors import IssuerMismatchError
 __all__ = ["Source"]
 
 FIRST_BACKOFF = 0.1
-LONGEST_BACKOFF = 1.0
+MAX_BACKOFF = 1.0
 
 
 class Source:
@@ -62,7 +62,7 @@ class Source:
             return await within(self._clock, self.deadline, self._fetch(held))
         except TimeoutError:
             pass
-        raise FetchError(f"no answer within {self.deadline:g} s")
+        raise FetchError("timeout", f"no answer within {self.deadline:g} s")
 
     def fault_in(self, document: Document) -> str | None:
         """Say why a document from a store can't be this source's; None if it can."""
@@ -101,21 +101,21 @@ class Source:
         """Return the issuer and where its keys are (OpenID Discovery §4.3)."""
         document = strict_object(reply.body)
         if document is None:
-            raise FetchError("the discovery document is not a JSON object")
+            raise FetchError("content", "the discovery document is not a JSON object")
         issuer, uri = document.get("issuer"), document.get("jwks_uri")
         if not _is_issuer(issuer):
-            raise FetchError("the discovery document names no issuer")
+            raise FetchError("content", "the discovery document names no issuer")
         if self.issuer is not None and issuer != self.issuer:
             expected, named = redacted(self.issuer), redacted(issuer)[:200]
             message = f"issuer: expected {expected!r}, the discovery document names {named!r}"
             raise IssuerMismatchError(message)
         if not isinstance(uri, str) or not uri:
-            raise FetchError("the discovery document names no jwks_uri")
+            raise FetchError("content", "the discovery document names no jwks_uri")
         if self._fix_local_url and fault_in(uri) is None:
             uri = repaired(uri, self.url)
         fault = self._fault_in_jwks_uri(uri)
         if fault is not None:
-            raise FetchError(f"the advertised jwks_uri can't be used: {fault}")
+            raise FetchError("content", f"the advertised jwks_uri can't be used: {fault}")
         return issuer, uri
 
     def _fault_in_jwks_uri(self, uri: str) -> str | None:
@@ -138,7 +138,7 @@ class Source:
                 late = self._clock.monotonic() + pause >= give_up
                 if not fault.transient or not left or late:
                     raise fault.at(self._document_at(url)) if self.discovers else fault from None
-            backoff, left = min(LONGEST_BACKOFF, backoff * 2), left - 1
+            backoff, left = min(MAX_BACKOFF, backoff * 2), left - 1
             await self._clock.sleep(pause)
 
 

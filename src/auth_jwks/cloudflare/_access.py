@@ -171,7 +171,7 @@ class CloudFlareTokenValidation:
         return self._jwks.status()
 
     async def close(self) -> None:
-        """Give up what was opened here; a second call does nothing."""
+        """Close everything this verifier opened; a second call does nothing."""
         await self._jwks.close()
 
     aclose = close

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable
 import jwt
 
 from auth_jwks._settings import checked_parts
-from auth_jwks.asgi import ASGIApp, Receive, Scope, Send, refuse
+from auth_jwks.asgi import ASGIApp, Receive, Scope, Send, send_refusal
 from auth_jwks.bearer import Challenge, Refusal
 from auth_jwks.errors import MissingTokenError
 
@@ -67,7 +67,7 @@ class CfaAuthMiddleware:
         self._cookie = _checked_name("cookie_name", cookie_name, COOKIE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, with its user, or refuse it."""
+        """Pass a request on, with its user, or send_refusal it."""
         kind = scope["type"]
         if kind == "lifespan":
             await self.app(scope, receive, send)
@@ -82,7 +82,7 @@ class CfaAuthMiddleware:
             scope.setdefault("state", {})["user"] = user
             await self.app(scope, receive, send)
             return
-        await refuse(refusal, scope, receive, send)
+        await send_refusal(refusal, scope, receive, send)
 
     async def _user(self, scope: Scope) -> object:
         if self._dev_user is not None or self._verify_token is None:

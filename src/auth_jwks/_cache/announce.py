@@ -1,0 +1,56 @@
+"""Events on their way out: to the log, and to the observer."""
+
+import logging
+from collections import Counter
+
+from auth_jwks.events import (
+    DocumentRejected,
+    Event,
+    KeysRefreshed,
+    Observer,
+    RefreshFailed,
+    StaleServed,
+    StoreFailed,
+    UnknownKey,
+)
+
+__all__ = ["announce"]
+
+logger = logging.getLogger("auth_jwks")
+
+
+def announce(event: Event, observer: Observer | None) -> None:
+    """Log the event and hand it to the observer, whose own faults are logged and go no further."""
+    _log(event)
+    if observer is None:
+        return
+    try:
+        observer(event)
+    except Exception as fault:  # noqa: BLE001 - an observer must not break a verification
+        # No traceback: it may hold the observer's secrets.
+        text = "the observer failed on %s: %s"
+        logger.log(logging.ERROR, text, type(event).__name__, type(fault).__name__)
+
+
+def _log(event: Event) -> None:
+    match event:
+        case UnknownKey():  # first, as strangers can cause as many as they like
+            logger.debug("%s", event)
+        case KeysRefreshed(origin="provider"):
+            skipped = dict(Counter(event.skipped))
+            logger.info("fetched %d keys of %s, skipped %s", event.keys, event.source, skipped)
+        case RefreshFailed(kind="issuer_mismatch"):
+            logger.error("refused the keys of %s: %s", event.source, event.reason)
+        case RefreshFailed():
+            text = "could not refresh the keys of %s: %s; next attempt in %.0f s"
+            logger.warning(text, event.source, event.reason, event.retry_after)
+        case StaleServed(first=True):
+            text = "serving stale keys of %s, fetched %.0f s ago, until max_stale is over"
+            logger.warning(text, event.source, event.age)
+        case StoreFailed():
+            text = "the key store failed to %s for %s: %s"
+            logger.warning(text, event.operation, event.source, event.reason)
+        case DocumentRejected():
+            logger.warning("rejected the stored keys of %s: %s", event.source, event.reason)
+        case _:
+            logger.debug("%s", event)

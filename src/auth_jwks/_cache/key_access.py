@@ -1,0 +1,37 @@
+"""`KeyAccess`: how a verification gets its keys. `KeyCache` is one way, threads have another."""
+
+from typing import Protocol
+
+from auth_jwks._cache.current import CurrentKeys
+from auth_jwks._cache.status import Status
+from auth_jwks._jose.keys import Key
+
+__all__ = ["KeyAccess"]
+
+
+class KeyAccess(Protocol):
+    """What a verification asks for."""
+
+    def ready(self) -> CurrentKeys | None:
+        """Return the keys if this call need not wait for any."""
+        ...
+
+    async def ensure(self) -> CurrentKeys:
+        """Return usable keys, waiting for a refresh as long as the rules say."""
+        ...
+
+    async def find(self, kid: str | None, alg: str) -> tuple[CurrentKeys, tuple[Key, ...]]:
+        """Return the keys for a token that none of the current ones fit."""
+        ...
+
+    async def refresh(self, *, force: bool) -> None:
+        """Make sure that the set is fresh."""
+        ...
+
+    def status(self) -> Status:
+        """Return the state, without I/O."""
+        ...
+
+    async def aclose(self) -> None:
+        """Cancel what is under way."""
+        ...

@@ -1,0 +1,67 @@
+"""Why a refresh is made, and when that is met."""
+
+import json
+
+import pytest
+
+from auth_jwks._cache.current import CurrentKeys
+from auth_jwks._cache.freshness import Lifetime
+from auth_jwks._cache.purpose import FindKey, Look, Purpose, Renew, Replace
+from auth_jwks._jose.keys import parse_key_set
+from auth_jwks.testing import SigningKey
+from tests.cache.worker import FIRST, SECOND
+
+NONE = CurrentKeys()
+
+
+def fetched(at: float, *keys: SigningKey) -> CurrentKeys:
+    """Return the keys of a set that was fetched then, and is due ten seconds later."""
+    raw = json.dumps({"keys": [key.jwk() for key in keys or (FIRST,)]}).encode()
+    return CurrentKeys(parse_key_set(raw, frozenset(("ES256",))), Lifetime(at, at + 10, at + 20))
+
+
+BEFORE = fetched(100)
+
+
+@pytest.mark.parametrize(
+    ("purpose", "cause", "heeds_cooldown"),
+    [
+        (Renew(), "age", True),
+        (FindKey("second", "ES256", BEFORE, 105), "unknown_kid", True),
+        (Replace(BEFORE, 105), "forced", False),
+        (Look(), None, False),
+    ],
+)
+def test_purpose_knows_its_cause(
+    purpose: Purpose, cause: str | None, *, heeds_cooldown: bool
+) -> None:
+    """The one that the store is told; what is forced, or asks for no lease, heeds no cool-down."""
+    assert (purpose.cause, purpose.heeds_cooldown) == (cause, heeds_cooldown)
+
+
+def test_renewal_is_met_while_the_set_is_young() -> None:
+    """Before its refresh point; without a set never."""
+    assert Renew().is_met(BEFORE, 109.75)
+    assert not Renew().is_met(BEFORE, 110)
+    assert not Renew().is_met(NONE, 0)
+
+
+def test_search_is_met_by_the_key_or_by_a_newer_set_without_it() -> None:
+    """A set that was fetched before the search began proves nothing."""
+    search = FindKey("second", "ES256", BEFORE, 105)
+    assert not search.is_met(BEFORE, 106)
+    assert search.is_met(fetched(50, FIRST, SECOND), 106)
+    assert not search.is_met(fetched(104.75), 106)
+    assert search.is_met(fetched(105), 106)
+
+
+def test_replacement_is_met_by_another_set_fetched_since() -> None:
+    """The set at hand never meets it, even if it was fetched in that very moment."""
+    assert not Replace(BEFORE, 100).is_met(BEFORE, 106)
+    assert not Replace(BEFORE, 105).is_met(fetched(104.75), 106)
+    assert Replace(BEFORE, 105).is_met(fetched(105), 106)
+
+
+def test_look_is_met_by_whatever_is_found() -> None:
+    """It is one look, not a wait."""
+    assert Look().is_met(BEFORE, 106)
