@@ -15,15 +15,12 @@ import pytest
 from packaging.metadata import Metadata
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from packaging.version import Version
 
 import auth_jwks
 
 ROOT = Path(__file__).parents[1]
-PYTHONS = ROOT / ".ci" / "pythons"
 REPOSITORY = "https://github.com/auth-jwks/auth-jwks"
 RAW = "https://raw.githubusercontent.com/auth-jwks/auth-jwks/main"
-MINOR = re.compile(r"Programming Language :: Python :: 3\.\d+")
 # Of Markdown, whatever stands between the brackets, and of HTML.
 LINK = re.compile(r"""(?:\]\(|^\[[^\]]+\]:\s*|(?:href|src)=["'])([^)"'\s]+)""", re.MULTILINE)
 
@@ -116,16 +113,6 @@ def test_requirements_are_floors(requirements: dict[str, list[Requirement]]) -> 
     """Every requirement has a lowest release, and none an upper bound."""
     specifiers = [each.specifier for needed in requirements.values() for each in needed]
     assert {tuple(each.operator for each in specifier) for specifier in specifiers} == {(">=",)}
-
-
-def test_interpreters_are_those_that_are_tested(metadata: Metadata) -> None:
-    """The classifiers name what the workflow's matrix names, or else what .ci/pythons looks for."""
-    workflows = [each.read_text() for each in ROOT.glob(".github/workflows/*.y*ml")]
-    matrices = [text for text in workflows if "matrix:" in text]
-    tested = set(re.findall(r"(?<![\d.])3\.\d\d\b", "".join(matrices) or PYTHONS.read_text()))
-    classifiers = metadata.classifiers or []
-    assert {it.rpartition(" ")[2] for it in classifiers if MINOR.fullmatch(it)} == tested
-    assert str(metadata.requires_python) == f">={min(tested, key=Version)}"
 
 
 def test_the_project_can_be_found(metadata: Metadata) -> None:
