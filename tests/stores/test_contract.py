@@ -182,6 +182,7 @@ class TestMemory(KeyStoreContract):
         yield MemoryRig()
 
 
+@pytest.mark.full
 class TestRedis(KeyStoreContract):
     """Everything can happen to Redis."""
 

@@ -361,6 +361,7 @@ class Faults(RuleBasedStateMachine):
             check_lone_survivor(self.fleet, index, longest=6)
 
 
+@pytest.mark.hypothesis
 def test_gate_keeps_its_promises_at_random() -> None:
     """No sequence of polls, commits, failures, faults and times breaks a promise."""
     run_state_machine_as_test(Faults, settings=settings(max_examples=150))
@@ -443,6 +444,7 @@ def shape(fleet: Fleet) -> tuple[object, ...]:
     )  # fmt: skip
 
 
+@pytest.mark.full  # of all tests without a server, the slowest
 @pytest.mark.parametrize(
     "faults",
     [

@@ -294,7 +294,7 @@ def test_store_that_keeps_the_rules_passes() -> None:
 def test_store_that_breaks_a_rule_is_caught(name: str) -> None:
     """By the test for that line, and by the one that tries everything at random."""
     make, test = BROKEN[name]
-    caught = red(suite(make, sequences=1 if name in BESIDE_ORDER else 300))
+    caught = red(suite(make, sequences=1 if name in BESIDE_ORDER else 1000))
     assert test in caught
     assert "test_interleavings" in caught or name in BESIDE_ORDER
 
