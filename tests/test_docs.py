@@ -23,12 +23,15 @@ import auth_jwks
 from auth_jwks import JWKS, RedisKeyStore
 from auth_jwks._cache.announce import announce
 from auth_jwks.events import (
+    DocumentFault,
     DocumentRejected,
     Event,
     KeysRefreshed,
     RefreshFailed,
+    RefreshFault,
     StaleServed,
     StoreFailed,
+    StoreFault,
     UnknownKey,
 )
 from auth_jwks.stores import (
@@ -267,6 +270,16 @@ def signature(method: Callable[..., object]) -> str:
     _, *parameters = inspect.signature(method).parameters.values()
     bare = [it.replace(annotation=inspect.Parameter.empty) for it in parameters]
     return str(inspect.Signature(bare))
+
+
+def test_kinds_of_failures_are_told() -> None:
+    """docs/freshness.md lists each kind that an event can have."""
+    listed = {cell: names(kinds) for cell, kinds in rows("docs/freshness.md", "event | kinds")}
+    assert listed == {
+        "`RefreshFailed`": [*get_args(RefreshFault)],
+        "`StoreFailed`": [*get_args(StoreFault)],
+        "`DocumentRejected`": [*get_args(DocumentFault)],
+    }
 
 
 def test_error_table_covers_what_is_exported() -> None:
