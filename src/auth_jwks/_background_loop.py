@@ -61,7 +61,7 @@ class _Loop:
     def refuse_itself(self) -> None:
         """Raise `RuntimeError` in the loop's own thread, which would wait for itself."""
         if threading.current_thread() is self._thread:
-            raise RuntimeError("called in the background thread, which would wait for itself")
+            raise RuntimeError("this is the background thread: it would wait for itself")
 
     def start(self, work: Work[T]) -> Future[T]:
         """Begin some work, and return where its result will be."""
@@ -221,7 +221,7 @@ def _new_loop() -> asyncio.AbstractEventLoop:
         return Context().run(asyncio.SelectorEventLoop)
     except OSError as fault:
         reason = type(fault).__name__
-    raise NoLoopError(f"no event loop can be made: {reason}")
+    raise NoLoopError(f"no event loop can be created: {reason}")
 
 
 def _refuse_greenlets() -> None:
@@ -230,4 +230,4 @@ def _refuse_greenlets() -> None:
     A loop in one of them would be the running one of all: asyncio and Django refuse to work then.
     """
     if threading.get_ident.__module__ != "_thread":
-        raise RuntimeError("SyncJWKS needs threads, not greenlets in their place; use gthread")
+        raise RuntimeError("SyncJWKS needs threads, not greenlets; use gunicorn's gthread worker")

@@ -28,7 +28,7 @@ def checked_url(name: str, value: object) -> str | None:
     if not isinstance(value, str):
         raise TypeError(f"{name}: expected a URL, got {type(value).__name__}")
     if not value.strip():
-        raise ValueError(f"{name}: it is empty; expected an http or https URL")
+        raise ValueError(f"{name}: expected an http or https URL, got an empty string")
     fault = fault_in(value)
     if fault is not None:
         raise ValueError(f"{name}: {fault}")
@@ -86,11 +86,13 @@ def checked_parts(name: str, value: T, expected: str, *methods: str) -> T:
 
 def checked_verifier(verifier: T) -> T:
     """Return what verifies tokens, and not in a way that blocks an event loop."""
-    threads = sys.modules.get("auth_jwks.sync")  # without it there can be none of its kind
+    threads = sys.modules.get("auth_jwks.sync")  # not imported: there is no SyncJWKS
     if threads is not None and isinstance(verifier, threads.SyncJWKS):
-        raise TypeError("verifier: expected a JWKS, got a SyncJWKS, which would block the loop")
+        raise TypeError(
+            "verifier: expected a JWKS, got a SyncJWKS, which would block the event loop"
+        )
     return checked_parts(
-        "verifier", verifier, "a JWKS, or what has its verify_token", "verify_token"
+        "verifier", verifier, "a JWKS, or an object with its verify_token", "verify_token"
     )
 
 
@@ -100,7 +102,7 @@ def checked_strings(name: str, value: object) -> tuple[str, ...]:
         raise TypeError(f"{name}: expected a collection of strings, got {type(value).__name__}")
     members = tuple(value)
     if not all(isinstance(member, str) for member in members):
-        raise TypeError(f"{name}: expected a collection of strings only")
+        raise TypeError(f"{name}: expected strings only in the collection")
     if not all(member.strip() for member in members):
         raise ValueError(f"{name}: expected non-empty strings")
     return members

@@ -73,7 +73,7 @@ class Verification:
         `IssuerMismatchError` if the keys can't be had.
         """
         if self._closed:
-            raise RuntimeError("this JWKS is closed")
+            raise RuntimeError("the verifier is closed")
         if verify_iss is not True:
             checked_flag("verify_iss", verify_iss)
         rules = self._rules
@@ -130,7 +130,7 @@ class Verification:
 
     def _refuse_if_closed(self) -> None:
         if self._closed:
-            raise RuntimeError("this JWKS is closed")
+            raise RuntimeError("the verifier is closed")
 
 
 class JWKS(Verification):

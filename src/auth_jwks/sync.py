@@ -76,7 +76,7 @@ class SyncJWKS:
         Raises `ValueError` or `TypeError`, which name the parameter and what was expected.
         """
         if http_client is not None:
-            raise TypeError("http_client: expected None, as it would belong to another event loop")
+            raise TypeError("http_client: expected None, as a client belongs to one event loop")
         rules = checked_rules(allowed_algorithms, aud, leeway, required_claims)
         seen = ThreadedTokenCache(token_cache_size)
         cache = assembled(

@@ -85,7 +85,7 @@ def _checked_observer(observer: Observer | None) -> None:
     if observer is None:
         return
     if iscoroutinefunction(observer):
-        raise TypeError("observer: expected a plain function, as nobody would await it")
+        raise TypeError("observer: expected a plain function, as a coroutine would not be awaited")
     checked_parts("observer", observer, "a callable that takes an event", "__call__")
 
 

@@ -283,7 +283,7 @@ class KeyCache:
     async def _succeed(self, flight: Flight[Outcome]) -> None:
         outcome = await self._wait(flight, None)
         if isinstance(outcome, Deferred):
-            message = "enough refreshes were made for now"
+            message = "too many refreshes were made recently"
             raise KeysUnavailableError(message, retry_after=outcome.retry_after)
         if isinstance(outcome, Failed):
             raise self._unavailable()

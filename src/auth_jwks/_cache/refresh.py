@@ -131,7 +131,7 @@ class Refresher:
             store, answer = await self._store.ask(None if unfit else cause, attempts=attempts)
             match answer:
                 case Newer() if answer.version in seen:
-                    return Failed("the key store repeats itself", GRACE)
+                    return Failed("the key store returned the same version twice", GRACE)
                 case Newer():
                     seen.add(answer.version)
                     if not self._adopt(answer, sent):
@@ -149,7 +149,7 @@ class Refresher:
                 case _:
                     return _outcome_of(answer, looking=cause is None)
             if sent >= give_up:
-                return Failed("no worker brought the keys in time", GRACE)
+                return Failed("no worker fetched the keys in time", GRACE)
 
     def _max_pause(self, cause: Cause | None) -> float:
         """While stale keys serve, nobody waits for long, and the store is asked less often."""
@@ -169,7 +169,7 @@ class Refresher:
             return self._rejected("seal", stored.fault)
         document = decode(stored.payload)
         if document is None:
-            return self._rejected("format", "it is not in our format")
+            return self._rejected("format", "it is not in this library's format")
         if (fault := self.source.fault_in(document)) is not None:
             return self._rejected("source", fault)
         try:
@@ -239,7 +239,7 @@ class Refresher:
         Only this worker backs off; the set is good for the rest of the fleet, so no cool-down
         is shared.
         """
-        reason = "allowed_algorithms fit none of the published keys"
+        reason = "no published key fits allowed_algorithms"
         return self._failed("no_fitting_keys", reason, NO_FITTING_KEYS_COOLDOWN)
 
     def _failed(self, kind: RefreshFault, reason: str, cooldown: float) -> Failed:
@@ -252,9 +252,9 @@ def _outcome_of(answer: Unchanged | Busy | Cooling, *, looking: bool) -> Outcome
         case Unchanged() if looking:
             return Done()
         case Unchanged():
-            return Failed("the key store gave neither keys nor a lease", GRACE)
+            return Failed("the key store returned neither keys nor a lease", GRACE)
         case Cooling(failed=True, mismatch=True):
-            reason = "issuer: another worker found that the discovery document names another"
+            reason = "issuer: another worker found a different one in the discovery document"
             return Failed(reason, _clamped(answer.retry_after), mismatch=True)
         case Cooling(failed=True):
             return Failed("the last refresh failed", _clamped(answer.retry_after))

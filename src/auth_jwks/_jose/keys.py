@@ -129,9 +129,9 @@ def parse_key_set(document: bytes, allowed: frozenset[str]) -> KeySet:
     content = strict_object(document)
     members = content.get("keys") if content is not None else None
     if not isinstance(members, list):
-        raise UnusableKeySetError("not a JWK Set")
+        raise UnusableKeySetError("the document is not a JWK Set")
     if len(members) > MAX_KEYS:
-        raise UnusableKeySetError(f"more than {MAX_KEYS} keys")
+        raise UnusableKeySetError(f"the JWK Set has more than {MAX_KEYS} keys")
     keys: list[Key] = []
     skipped: list[str] = []
     for member in members:
@@ -140,7 +140,7 @@ def parse_key_set(document: bytes, allowed: frozenset[str]) -> KeySet:
         except _SkipError as skip:
             skipped.append(str(skip))
     if not keys and NOT_ALLOWED not in skipped:
-        raise UnusableKeySetError("no usable key in the set")
+        raise UnusableKeySetError("the JWK Set has no usable key")
     return KeySet(keys, skipped)
 
 
@@ -150,7 +150,7 @@ def _parse_key(member: object, allowed: frozenset[str]) -> list[Key]:
     fitting = _fitting_algorithms(member)
     _check_purpose(member)
     if not fitting:
-        raise _SkipError("its algorithm does not fit it")
+        raise _SkipError("its alg or crv does not fit its kty")
     names = sorted(fitting & allowed)
     if not names:
         raise _SkipError(NOT_ALLOWED)
@@ -177,7 +177,7 @@ def _fitting_algorithms(member: dict[str, Any]) -> frozenset[str]:
 
 def _check_purpose(member: dict[str, Any]) -> None:
     if not _PRIVATE_MEMBERS.isdisjoint(member):
-        raise _SkipError("it holds private members")
+        raise _SkipError("it contains private members")
     if member.get("use", "sig") != "sig":
         raise _SkipError("its use is not sig")
     operations = member.get("key_ops", ["verify"])
@@ -188,7 +188,7 @@ def _check_purpose(member: dict[str, Any]) -> None:
 def _checked_kid(member: dict[str, Any]) -> str | None:
     kid = member.get("kid")
     if kid is not None and (not isinstance(kid, str) or len(kid) > MAX_KID):
-        raise _SkipError("its kid is not a string of reasonable length")
+        raise _SkipError(f"its kid is not a string of at most {MAX_KID} characters")
     return kid
 
 

@@ -149,7 +149,7 @@ class HTTP:
             return httpx.AsyncClient(verify=self._tls)
         except (OSError, ValueError, ImportError, httpx.InvalidURL) as fault:
             failure = type(fault).__name__
-        raise FetchError("environment", f"the {part} of the environment can't be used: {failure}")
+        raise FetchError("environment", f"the {part} from the environment can't be used: {failure}")
 
     async def get(
         self, client: HTTPClient, url: str, headers: Mapping[str, str] | None = None
@@ -216,7 +216,7 @@ def _cause(fault: BaseException | None) -> str | None:
             case ssl.SSLError():
                 return "TLS failed"
             case socket.gaierror():
-                return "the host's name can't be resolved"
+                return "the host name can't be resolved"
             case ConnectionRefusedError():
                 return "connection refused"
             case BaseExceptionGroup():  # one for each address of the host

@@ -69,7 +69,7 @@ class Source:
         if self.discovers and not _is_issuer(document.issuer):
             return "it names no issuer"
         if document.issuer != self.issuer and not (self.discovers and self.issuer is None):
-            return "it is of another issuer"
+            return "it is from another issuer"
         if not self.discovers and document.uri != self.url:
             return "it is from another jwks_uri"
         return self._fault_in_jwks_uri(document.uri)
@@ -120,7 +120,7 @@ class Source:
 
     def _fault_in_jwks_uri(self, uri: str) -> str | None:
         if _is_https(self.url) and not _is_https(uri):
-            return "the scheme must be https, as that of the discovery document"
+            return "the scheme must be https, as in the discovery URL"
         return fault_in(uri)
 
     def _document_at(self, url: str) -> str:

@@ -19,7 +19,7 @@ def fault_in(url: str) -> str | None:
     if parts.scheme not in _DEFAULT_PORTS:
         return "the scheme must be http or https"
     if parts.username is not None or parts.password is not None:
-        return "it must not hold credentials"
+        return "it must not contain credentials"
     if not parts.hostname or port == 0 or not url.isprintable() or set(" \\") & set(url):
         return "not a valid URL"
     return None

@@ -71,7 +71,7 @@ class IdentitySource:
         status, wait = None, None
         try:
             told = _profile(await within(self._clock, self._timeout, self._ask(token)))
-            reason = "the answer is no profile"
+            reason = "the answer is not a profile"
         except TimeoutError:
             told, reason = None, f"no answer within {self._timeout:g} s"
         except FetchError as fault:

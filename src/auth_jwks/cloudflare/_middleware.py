@@ -52,13 +52,13 @@ class CfaAuthMiddleware:
         Raises `ValueError` or `TypeError`, which name the parameter and what was expected.
         """
         if verify_token is None and not dev_user:
-            raise ValueError("verify_token, dev_user: expected one of them")
+            raise ValueError("verify_token, dev_user: expected at least one of them")
         if verify_token is not None:
             checked_parts("verify_token", verify_token, "an async function", "__call__")
         if dev_user:
             logger.warning(
-                "CfaAuthMiddleware: dev_user is given, so authentication is bypassed: whoever "
-                "reaches this application is let in"
+                "CfaAuthMiddleware: dev_user is given, so authentication is bypassed: anyone who "
+                "can reach this application is let in"
             )
         self.app = app
         self._verify_token = verify_token
