@@ -1,4 +1,7 @@
-"""The store as one worker sees it: calls are bounded in time and never raise; a gate stands in."""
+"""The store as one worker sees it: its calls are limited in time and never raise.
+
+While the store is down, a gate in this worker's memory takes its place.
+"""
 
 import asyncio
 import os
@@ -32,8 +35,8 @@ T = TypeVar("T")
 class GuardedStore:
     """One key of a store, as one worker sees it.
 
-    Stores bound their own calls; the policy's `store_patience`, in real seconds, is for one that
-    does not.
+    Stores limit their own calls. The policy's `store_patience`, in real seconds, is for a store
+    that does not.
     """
 
     def __init__(
@@ -70,9 +73,9 @@ class GuardedStore:
         self._known = version
 
     async def ask(self, cause: Cause | None, *, attempts: int) -> tuple[KeyStore, Answer]:
-        """Poll, for a lease unless `cause` is None, and tell which store answered.
+        """Poll, for a lease unless `cause` is None, and return the store that answered.
 
-        While the store is down a gate of this worker's own stands in for it.
+        While the store is down, this worker's own gate answers in its place.
         """
         request = None
         if cause is not None:
@@ -92,13 +95,13 @@ class GuardedStore:
 
     @asynccontextmanager
     async def renewing(self, store: KeyStore, lease: Lease) -> AsyncIterator[None]:
-        """Keep the lease alive while a fetch runs, which has a deadline of its own."""
+        """Keep the lease alive while a fetch runs. The fetch has a deadline of its own."""
         over = asyncio.Event()
         renewal = asyncio.ensure_future(self._renew(store, lease, over))
         try:
             yield
         finally:
-            # A store may lose the cancellation: before Python 3.12 `asyncio.wait_for` does.
+            # A store may swallow the cancellation: `asyncio.wait_for` before Python 3.12 does.
             over.set()
             renewal.cancel()
             await asyncio.wait((renewal,))
@@ -161,7 +164,7 @@ class GuardedStore:
         call: Callable[[], Coroutine[Any, Any, T]],
         default: T,
     ) -> T:
-        """Return the store's answer; a store that breaks down, or its contract, is unavailable."""
+        """Return the store's answer, or `default` if it fails or breaks its contract."""
         kind: StoreFault
         try:
             async with patience(self._policy.store_patience):
@@ -174,7 +177,7 @@ class GuardedStore:
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
-            # Nobody cancelled this task: the store cancelled its own work.
+            # This task was not cancelled: the store cancelled its own work.
             kind, reason = "cancelled", "CancelledError"
         except Exception as fault:  # noqa: BLE001 - stores are written by others
             kind, reason = "unexpected", type(fault).__name__
