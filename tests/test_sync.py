@@ -579,7 +579,7 @@ def test_a_process_at_its_limit(jwks: SyncJWKS, issuer: FakeIssuer) -> None:
 # Stores.
 
 
-@pytest.mark.parametrize("kind", ["redis", "file", "memory"])
+@pytest.mark.parametrize("kind", [pytest.param("redis", marks=pytest.mark.full), "file", "memory"])
 def test_verifiers_of_a_process_share_a_store(
     request: pytest.FixtureRequest, provider: FakeIssuer, tmp_path: Path, kind: str
 ) -> None:
@@ -796,7 +796,7 @@ say("parent")
     assert provider.jwks_requests == 3
 
 
-@pytest.mark.parametrize("store", ["", "redis"])
+@pytest.mark.parametrize("store", ["", pytest.param("redis", marks=pytest.mark.full)])
 def test_a_fork_amid_the_first_fetch(
     request: pytest.FixtureRequest, provider: FakeIssuer, store: str
 ) -> None:
@@ -849,7 +849,7 @@ refresh()
     assert provider.jwks_requests == 1 + 5 + 1
 
 
-@pytest.mark.parametrize("store", ["", "redis"])
+@pytest.mark.parametrize("store", ["", pytest.param("redis", marks=pytest.mark.full)])
 @pytest.mark.parametrize(
     "ending",
     [

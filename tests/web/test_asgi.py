@@ -833,6 +833,7 @@ async def first(client: httpx.AsyncClient, url: str) -> httpx.Response:
             await asyncio.sleep(0.02)
 
 
+@pytest.mark.full
 async def test_gunicorn_workers_answer_alike(
     issuer: FakeIssuer, client: httpx.AsyncClient, tmp_path: Path
 ) -> None:
