@@ -52,13 +52,13 @@ class GuardedStore:
     ) -> None:
         self._known = 0
         self._store = store
-        self._alone = MemoryKeyStore(timer=clock.monotonic)
+        self._stand_in = MemoryKeyStore(timer=clock.monotonic)
         self._key = key
         self._name = name
         self._policy = policy
         self._clock = clock
         self._observer = observer
-        self._alone_until = -inf
+        self._storeless_until = -inf
         self._holder: tuple[int, asyncio.AbstractEventLoop, str] | None = None
 
     def __repr__(self) -> str:
@@ -70,7 +70,7 @@ class GuardedStore:
         return self._known
 
     def see(self, version: int) -> None:
-        """Take note of a version that the store holds."""
+        """Record a version that the store holds."""
         self._known = version
 
     async def ask(self, cause: Cause | None, *, attempts: int) -> tuple[KeyStore, Answer]:
@@ -86,10 +86,10 @@ class GuardedStore:
             if answer is not None:
                 return self._store, answer
         now = self._clock.monotonic()
-        if cause == "age" and now < self._alone_until:
-            return self._alone, Cooling(self._alone_until - now, "budget")
+        if cause == "age" and now < self._storeless_until:
+            return self._stand_in, Cooling(self._storeless_until - now, "budget")
         known = microseconds(now)
-        return self._alone, await self._alone.poll(self._key, known=known, lease=request)
+        return self._stand_in, await self._stand_in.poll(self._key, known=known, lease=request)
 
     async def look(self) -> Answer | None:
         """Ask for a newer document only."""
@@ -98,20 +98,20 @@ class GuardedStore:
     @asynccontextmanager
     async def renewing(self, store: KeyStore, lease: Lease) -> AsyncIterator[None]:
         """Keep the lease alive while a fetch runs. The fetch has a deadline of its own."""
-        over = asyncio.Event()
-        renewal = asyncio.ensure_future(self._renew(store, lease, over))
+        done = asyncio.Event()
+        renewal = asyncio.ensure_future(self._renew(store, lease, done))
         try:
             yield
         finally:
             # A store may swallow the cancellation: `asyncio.wait_for` before Python 3.12 does.
-            over.set()
+            done.set()
             renewal.cancel()
             await asyncio.wait((renewal,))
 
     async def commit(
         self, store: KeyStore, lease: Lease, payload: bytes, *, ttl: float, window: float
     ) -> bool:
-        """Share a document; False if another lease superseded this one."""
+        """Share a document. Return False if another lease superseded this one."""
         version: int | None = await self._guarded(
             "commit", lambda: store.commit(lease, payload, ttl=ttl, window=window), 0
         )
@@ -121,7 +121,7 @@ class GuardedStore:
         else:
             # While the store is down each worker fetches for itself, but no more often than this,
             # however short-lived the keys; half their total life at most.
-            self._alone_until = self._clock.monotonic() + min(STORELESS_INTERVAL, ttl / 2)
+            self._storeless_until = self._clock.monotonic() + min(STORELESS_INTERVAL, ttl / 2)
         return version is not None
 
     async def fail(
@@ -134,9 +134,9 @@ class GuardedStore:
         self._holder = None
 
     def _lease_holder(self) -> str:
-        """Return the same name until the lease is used up, so that a lost reply loses nothing.
+        """Return the same name until the lease is used up: a lost reply must not lose the lease.
 
-        Another process, or a loop beside a living one, is another holder.
+        Another process is another holder, and so is a second open loop of this process.
         """
         here = asyncio.get_running_loop()
         if self._holder is not None:
@@ -147,10 +147,10 @@ class GuardedStore:
         self._holder = os.getpid(), here, name
         return name
 
-    async def _renew(self, store: KeyStore, lease: Lease, over: asyncio.Event) -> None:
+    async def _renew(self, store: KeyStore, lease: Lease, done: asyncio.Event) -> None:
         request = LeaseRequest(lease.holder, lease.ttl, "age")
         answer: Answer | None = Granted(lease)
-        while not over.is_set() and (answer is None or isinstance(answer, Granted)):
+        while not done.is_set() and (answer is None or isinstance(answer, Granted)):
             await self._clock.sleep(lease.ttl / 3)
             answer = await self._poll(store, request)
 
