@@ -397,7 +397,7 @@ def test_no_thread_is_left() -> None:
 
 def test_no_file_is_left() -> None:
     """Neither does that keep a lock."""
-    assert run_script(NO_FILES) == "no event loop can be made: OSError\n"
+    assert run_script(NO_FILES) == "no event loop can be created: OSError\n"
 
 
 @pytest.mark.parametrize("leaving", [KeyboardInterrupt, SystemExit])

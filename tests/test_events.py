@@ -23,7 +23,7 @@ LOGGED: list[tuple[Event, int, str]] = [
     (
         KeysRefreshed(SOURCE, "provider", 2, SKIPPED, 0.25),
         logging.INFO,
-        f"fetched 2 keys of {SOURCE}, skipped {{'its use is not sig': 2, 'not an object': 1}}",
+        f"fetched 2 keys from {SOURCE}, skipped {{'its use is not sig': 2, 'not an object': 1}}",
     ),
     (
         KeysRefreshed(SOURCE, "store", 2, (), 12.5),
@@ -33,17 +33,17 @@ LOGGED: list[tuple[Event, int, str]] = [
     (
         RefreshFailed(SOURCE, "status", "HTTP status 503", 5.4),
         logging.WARNING,
-        f"could not refresh the keys of {SOURCE}: HTTP status 503; next attempt in 5 s",
+        f"could not refresh the keys from {SOURCE}: HTTP status 503; next attempt in 5 s",
     ),
     (
         RefreshFailed(SOURCE, "issuer_mismatch", "another issuer", 5.0),
         logging.ERROR,
-        f"refused the keys of {SOURCE}: another issuer",
+        f"refused the keys from {SOURCE}: another issuer",
     ),
     (
         StaleServed(SOURCE, 901.2, first=True),
         logging.WARNING,
-        f"serving stale keys of {SOURCE}, fetched 901 s ago, until max_stale is over",
+        f"serving stale keys from {SOURCE}, fetched 901 s ago, until max_stale has passed",
     ),
     (
         StaleServed(SOURCE, 902.0, first=False),
@@ -58,7 +58,7 @@ LOGGED: list[tuple[Event, int, str]] = [
     (
         DocumentRejected(SOURCE, "format", "not in our format"),
         logging.WARNING,
-        f"rejected the stored keys of {SOURCE}: not in our format",
+        f"rejected the stored document for {SOURCE}: not in our format",
     ),
     (
         UnknownKey(SOURCE, asked=True),

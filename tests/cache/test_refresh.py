@@ -962,7 +962,7 @@ async def test_a_store_that_alternates_is_not_asked_without_end(hire: Hire) -> N
     """Two documents in turn, both of no use, would keep it busy for as long as it may wait."""
     polls = [Newer(version, b"junk", 1.0, 10.0) for version in (2, 1, 2)]
     store = ScriptedStore(*polls)
-    assert await hire(store).run() == Failed("the key store repeats itself", 1.0)
+    assert await hire(store).run() == Failed("the key store returned the same version twice", 1.0)
     assert len(store.polls) == 3
 
 

@@ -347,9 +347,9 @@ async def test_other_set_ups_are_left_alone(
 @pytest.mark.parametrize(
     ("advertised", "fault"),
     [
-        ("http://keys.example.com/jwks", "the scheme must be https, as that of the discovery doc"),
-        ("https://user:c2VjcmV0@sso.example.com/jwks", "it must not hold credentials"),
-        ("https://c2VjcmV0@localhost/jwks", "it must not hold credentials"),
+        ("http://keys.example.com/jwks", "the scheme must be https, as in the discovery URL"),
+        ("https://user:c2VjcmV0@sso.example.com/jwks", "it must not contain credentials"),
+        ("https://c2VjcmV0@localhost/jwks", "it must not contain credentials"),
         ("file:///etc/passwd", "the scheme must be https"),
         ("https:///c2VjcmV0", "not a valid URL"),
         ("https://[c2VjcmV0/jwks", "not a valid URL"),
@@ -434,7 +434,7 @@ async def test_a_server_that_is_gone_fails_the_fetch(provider: FakeIssuer) -> No
 @pytest.mark.parametrize(
     ("lowest", "told"),
     [
-        (socket.gaierror(SECRET), "the host's name can't be resolved"),
+        (socket.gaierror(SECRET), "the host name can't be resolved"),
         (ExceptionGroup(SECRET, [ConnectionRefusedError(SECRET)]), "connection refused"),
     ],
     ids=["unknown host", "several addresses"],
@@ -978,7 +978,7 @@ async def test_an_environment_without_a_client_fails_the_fetch(
     asking = source(jwks_uri=provider.jwks_uri)
     with pytest.raises(FetchError) as caught:
         await asking.fetch(None)
-    assert caught.value.reason == f"the {part} of the environment can't be used: {failure}"
+    assert caught.value.reason == f"the {part} from the environment can't be used: {failure}"
     assert SECRET not in said(caught.value)
     monkeypatch.delenv(variable)
     await asking.fetch(None)
@@ -1040,30 +1040,30 @@ def test_a_source_outlives_its_event_loop(provider: FakeIssuer) -> None:
     ("settings", "uri", "issuer", "fault"),
     [
         ({"jwks_uri": URI}, URI, None, None),
-        ({"jwks_uri": URI}, URI, ISSUER, "it is of another issuer"),
+        ({"jwks_uri": URI}, URI, ISSUER, "it is from another issuer"),
         ({"jwks_uri": URI}, URI + "/", None, "it is from another jwks_uri"),
         ({"jwks_uri": URI, "issuer": ISSUER}, URI, ISSUER, None),
-        ({"jwks_uri": URI, "issuer": ISSUER}, URI, ISSUER + "/", "it is of another issuer"),
-        ({"jwks_uri": URI, "issuer": ISSUER}, URI, None, "it is of another issuer"),
+        ({"jwks_uri": URI, "issuer": ISSUER}, URI, ISSUER + "/", "it is from another issuer"),
+        ({"jwks_uri": URI, "issuer": ISSUER}, URI, None, "it is from another issuer"),
         ({"discovery_url": ISSUER}, URI, ISSUER, None),
         ({"discovery_url": ISSUER}, URI, "https://other.example.com", None),
         ({"discovery_url": ISSUER}, URI, None, "it names no issuer"),
         ({"discovery_url": ISSUER}, URI, "", "it names no issuer"),
         ({"discovery_url": ISSUER}, URI, " ", "it names no issuer"),
         ({"discovery_url": ISSUER, "issuer": ISSUER}, URI, ISSUER, None),
-        ({"discovery_url": ISSUER, "issuer": ISSUER}, URI, "x", "it is of another issuer"),
+        ({"discovery_url": ISSUER, "issuer": ISSUER}, URI, "x", "it is from another issuer"),
         ({"discovery_url": ISSUER, "issuer": ISSUER}, URI, None, "it names no issuer"),
         (
             {"discovery_url": ISSUER},
             "http://idp.example.com/jwks",
             ISSUER,
-            "the scheme must be https, as that of the discovery document",
+            "the scheme must be https, as in the discovery URL",
         ),
         (
             {"discovery_url": ISSUER},
             "https://u:p@x.example/",
             ISSUER,
-            "it must not hold credentials",
+            "it must not contain credentials",
         ),
         ({"discovery_url": "http://localhost"}, "http://keycloak:8080/jwks", ISSUER, None),
         (

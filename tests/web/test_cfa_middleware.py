@@ -623,8 +623,8 @@ async def test_refusals_do_not_fill_the_log(
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({}, ValueError, "verify_token, dev_user: expected one of them"),
-        ({"dev_user": ""}, ValueError, "verify_token, dev_user: expected one of them"),
+        ({}, ValueError, "verify_token, dev_user: expected at least one of them"),
+        ({"dev_user": ""}, ValueError, "verify_token, dev_user: expected at least one of them"),
         ({"verify_token": ""}, TypeError, "verify_token: expected an async function, got str"),
         ({"verify_token": User}, TypeError, "verify_token: expected an async function, got type"),
         ({"dev_user": DEV, "verify_token": 5}, TypeError, "verify_token: expected"),

@@ -438,7 +438,7 @@ async def test_a_member_of_another_type_is_left_out(
 ELSEWHERE = {"Location": "https://evil.example/?a"}
 BOMB = {"Content-Encoding": "gzip"}
 LIMIT = "the response is larger than 524288 bytes"
-NO_PROFILE = "the answer is no profile"
+NO_PROFILE = "the answer is not a profile"
 BROKEN = "the request failed: "
 
 
