@@ -29,7 +29,7 @@ from auth_jwks.cloudflare import (
     User,
 )
 from auth_jwks.testing import FakeClock, FakeIssuer, SigningKey
-from tests.web.access_edge import (
+from tests.web.cloudflare.access_edge import (
     AUDIENCE,
     CERTS,
     HOST,
@@ -650,7 +650,7 @@ async def test_nothing_of_a_token_is_told(
     assert [part for part in slices if part in text] == []
 
 
-PAGE = (Path(__file__).parents[2] / "docs" / "cloudflare.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[3] / "docs" / "cloudflare.md").read_text(encoding="utf-8")
 
 
 def parameters_of(section: str) -> dict[str, object]:

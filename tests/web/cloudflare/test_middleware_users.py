@@ -34,7 +34,7 @@ from auth_jwks.cloudflare import (
     User,
 )
 from auth_jwks.testing import FakeIssuer, SigningKey
-from tests.web.access_edge import (
+from tests.web.cloudflare.access_edge import (
     AUDIENCE,
     CERTS,
     HOST,

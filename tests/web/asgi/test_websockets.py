@@ -52,7 +52,7 @@ from tests.web.status_table import (
     verifying,
 )
 
-GUNICORN = Path(__file__).parents[2] / "examples" / "fleet" / "gunicorn.conf.py"
+GUNICORN = Path(__file__).parents[3] / "examples" / "fleet" / "gunicorn.conf.py"
 EVERY_WAY = WebSocketToken(query_parameter="access_token", subprotocol="bearer")
 TOLD = ("claims", "headers", "query", "subprotocols")
 
@@ -768,7 +768,7 @@ def test_no_framework_is_needed() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-PAGE = (Path(__file__).parents[2] / "docs" / "web.md").read_text("utf-8")
+PAGE = (Path(__file__).parents[3] / "docs" / "web.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize("documented", [JWTAuthMiddleware, WebSocketToken])
