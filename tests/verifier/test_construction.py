@@ -1,11 +1,9 @@
 """What `JWKS` takes, and what it refuses at construction."""
 
 import inspect
-import logging
 from math import inf, nan
 from typing import Any
 
-import httpx
 import pytest
 
 from auth_jwks import JWKS
@@ -13,7 +11,7 @@ from auth_jwks.events import Event
 from auth_jwks.testing import FakeIssuer
 from tests.verifier.maker import Make
 
-URL, ISSUER = "https://idp.test/.well-known/openid-configuration", "https://idp.test"
+URL = "https://idp.test/.well-known/openid-configuration"
 
 
 def test_the_positional_order_is_that_of_old() -> None:
@@ -124,31 +122,6 @@ def test_a_wrong_type_is_refused(name: str, value: object) -> None:
         JWKS(**options)
 
 
-def test_a_synchronous_client_is_refused() -> None:
-    """`httpx.Client` looks much like the one that is expected."""
-    with httpx.Client(transport=httpx.MockTransport(_never)) as client:
-        options: dict[str, Any] = {"discovery_url": URL, "http_client": client}
-        with pytest.raises(TypeError, match=r"^http_client: .+ an httpx\.AsyncClient, got Client$"):
-            JWKS(**options)
-
-
-@pytest.mark.parametrize(
-    "options",
-    [{"discovery_url": URL}, {"jwks_uri": URL}, {"discovery_url": URL, "jwks_uri": URL}],
-)
-def test_a_missing_issuer_is_one_warning(
-    options: dict[str, Any], caplog: pytest.LogCaptureFixture
-) -> None:
-    """At construction, naming the parameter; with `issuer` there is none."""
-    with caplog.at_level(logging.WARNING):
-        JWKS(**options, issuer=ISSUER)
-        assert caplog.messages == []
-        JWKS(**options)
-    [record] = caplog.records
-    assert (record.name, record.levelno) == ("auth_jwks", logging.WARNING)
-    assert record.getMessage().startswith("issuer: ")
-
-
 async def test_the_warning_is_not_repeated(make: Make, issuer: FakeIssuer) -> None:
     """Verifications log nothing of it."""
     jwks = make(issuer=None)
@@ -170,7 +143,3 @@ def test_nothing_is_fetched_before_it_is_needed(issuer: FakeIssuer) -> None:
         status = jwks.status()
         assert (status.kids, status.fresh, status.refreshing) == ((), False, False)
         assert issuer.requests == ()
-
-
-def _never(_request: httpx.Request) -> httpx.Response:
-    raise AssertionError
