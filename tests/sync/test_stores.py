@@ -12,7 +12,7 @@ from auth_jwks.sync import SyncJWKS
 from auth_jwks.testing import FakeIssuer
 
 
-@pytest.mark.parametrize("kind", ["redis", "file", "memory"])
+@pytest.mark.parametrize("kind", [pytest.param("redis", marks=pytest.mark.full), "file", "memory"])
 def test_verifiers_of_a_process_share_a_store(
     request: pytest.FixtureRequest, provider: FakeIssuer, tmp_path: Path, kind: str
 ) -> None:

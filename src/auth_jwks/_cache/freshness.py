@@ -6,7 +6,7 @@ Times are monotonic seconds, spans are seconds.
 from dataclasses import dataclass
 from math import inf
 
-from auth_jwks.stores.base import LEASE
+from auth_jwks.stores.base import LEASE, MAX_COOLDOWN, UNSCHEDULED_WINDOW
 
 __all__ = [
     "EXHAUSTED",
@@ -24,14 +24,13 @@ __all__ = [
     "failure_cooldown",
     "hopeless",
     "lifetime",
-    "noise_window",
     "peek",
+    "unscheduled_window",
 ]
 
 # The numbers of the rules, in seconds. `docs/design.md` names them.
 SHORTEST_MAX_AGE = 60.0  # a provider's `max-age` below it counts as this
 FIRST_COOLDOWN = 5.0  # after one failure; it doubles with each further one
-LONGEST_COOLDOWN = 300.0
 FAILED_WORKER_DELAY = 1.0  # on top of it, for the worker that failed: others have the next turn
 NO_FITTING_KEYS_COOLDOWN = 30.0  # of a worker whose `allowed_algorithms` fit no published key
 STORELESS_INTERVAL = 30.0  # between the fetches of one worker while the store is down
@@ -184,12 +183,12 @@ def failure_cooldown(failures: int, stated: float | None, jitter: float) -> floa
     `failures` came before it, `stated` is the provider's `Retry-After`, `jitter` is in [0, 1].
     """
     doubled = FIRST_COOLDOWN * 2.0 ** min(failures, 10) * (1 + jitter / 4)
-    return min(LONGEST_COOLDOWN, max(doubled, stated or 0.0))
+    return min(MAX_COOLDOWN, max(doubled, stated or 0.0))
 
 
-def noise_window(policy: Policy) -> float:
-    """Return the window in which at most two refreshes answer to unknown keys."""
-    return min(30.0, policy.cache_ttl / 2)
+def unscheduled_window(policy: Policy) -> float:
+    """Return the window in which at most two refreshes are made that no age calls for."""
+    return min(UNSCHEDULED_WINDOW, policy.cache_ttl / 2)
 
 
 @dataclass(frozen=True, slots=True)

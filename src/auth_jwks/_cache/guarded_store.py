@@ -22,6 +22,7 @@ from auth_jwks.stores.base import (
     LeaseRequest,
     StoreUnavailable,
 )
+from auth_jwks.stores.gate import microseconds
 from auth_jwks.stores.memory import MemoryKeyStore
 
 __all__ = ["GuardedStore"]
@@ -83,8 +84,9 @@ class GuardedStore:
                 return self._store, answer
         now = self._clock.monotonic()
         if cause == "age" and now < self._alone_until:
-            return self._alone, Cooling(self._alone_until - now, failed=False)
-        return self._alone, await self._alone.poll(self._key, known=round(now * 1e6), lease=request)
+            return self._alone, Cooling(self._alone_until - now, "budget")
+        known = microseconds(now)
+        return self._alone, await self._alone.poll(self._key, known=known, lease=request)
 
     async def look(self) -> Answer | None:
         """Ask for a newer document only."""
@@ -104,11 +106,11 @@ class GuardedStore:
             await asyncio.wait((renewal,))
 
     async def commit(
-        self, store: KeyStore, lease: Lease, payload: bytes, *, ttl: float, cooldown: float
+        self, store: KeyStore, lease: Lease, payload: bytes, *, ttl: float, window: float
     ) -> bool:
         """Share a document; False if another lease superseded this one."""
         version: int | None = await self._guarded(
-            "commit", lambda: store.commit(lease, payload, ttl=ttl, cooldown=cooldown), 0
+            "commit", lambda: store.commit(lease, payload, ttl=ttl, window=window), 0
         )
         self._holder = None
         if store is self._store:
@@ -143,7 +145,7 @@ class GuardedStore:
         return name
 
     async def _renew(self, store: KeyStore, lease: Lease, over: asyncio.Event) -> None:
-        request = LeaseRequest(lease.token, lease.ttl, "age")
+        request = LeaseRequest(lease.holder, lease.ttl, "age")
         answer: Answer | None = Granted(lease)
         while not over.is_set() and (answer is None or isinstance(answer, Granted)):
             await self._clock.sleep(lease.ttl / 3)

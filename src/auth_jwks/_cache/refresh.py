@@ -13,13 +13,12 @@ from auth_jwks._cache.current import CurrentKeys
 from auth_jwks._cache.freshness import (
     FIRST_COOLDOWN,
     GRACE,
-    LONGEST_COOLDOWN,
     NO_FITTING_KEYS_COOLDOWN,
     NO_LIFE,
     Policy,
     failure_cooldown,
     lifetime,
-    noise_window,
+    unscheduled_window,
 )
 from auth_jwks._cache.guarded_store import GuardedStore
 from auth_jwks._cache.purpose import Purpose
@@ -38,6 +37,8 @@ from auth_jwks.events import (
     RefreshFault,
 )
 from auth_jwks.stores.base import (
+    MAX_COOLDOWN,
+    MAX_STORED,
     Busy,
     Cause,
     Cooling,
@@ -167,7 +168,7 @@ class Refresher:
             return True
         if stored.fault is not None:
             return self._rejected("seal", stored.fault)
-        document = decode(stored.payload)
+        document = decode(stored.payload) if len(stored.payload) <= MAX_STORED else None
         if document is None:
             return self._rejected("format", "it is not in our format")
         if (fault := self.source.fault_in(document)) is not None:
@@ -225,9 +226,9 @@ class Refresher:
     async def _commit(self, store: KeyStore, lease: Lease, document: Document) -> None:
         """Share the set; if another lease superseded ours, look at what it brought."""
         ttl = self._policy.cache_ttl + self._policy.max_stale
-        window = noise_window(self._policy)
+        window = unscheduled_window(self._policy)
         payload = encode(document)
-        if not await self._store.commit(store, lease, payload, ttl=ttl, cooldown=window):
+        if not await self._store.commit(store, lease, payload, ttl=ttl, window=window):
             sent = self._clock.monotonic()
             answer = await self._store.look()
             if isinstance(answer, Newer):
@@ -253,10 +254,10 @@ def _outcome_of(answer: Unchanged | Busy | Cooling, *, looking: bool) -> Outcome
             return Done()
         case Unchanged():
             return Failed("the key store gave neither keys nor a lease", GRACE)
-        case Cooling(failed=True, mismatch=True):
+        case Cooling(reason="mismatch"):
             reason = "issuer: another worker found that the discovery document names another"
             return Failed(reason, _clamped(answer.retry_after), mismatch=True)
-        case Cooling(failed=True):
+        case Cooling(reason="failed"):
             return Failed("the last refresh failed", _clamped(answer.retry_after))
         case Busy() | Cooling():
             return Deferred(_clamped(answer.retry_after))
@@ -266,4 +267,4 @@ def _outcome_of(answer: Unchanged | Busy | Cooling, *, looking: bool) -> Outcome
 
 def _clamped(seconds: float) -> float:
     """Return a store's number, but no less than `GRACE`, as for NaN, and no more than 5 minutes."""
-    return min(LONGEST_COOLDOWN, max(GRACE, seconds))
+    return min(MAX_COOLDOWN, max(GRACE, seconds))

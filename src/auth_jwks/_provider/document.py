@@ -10,7 +10,6 @@ from auth_jwks._provider.headers import entity_tag
 __all__ = ["Document", "decode", "encode", "store_key"]
 
 FORMAT = 1
-MAX_PAYLOAD = 2 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +51,7 @@ def encode(document: Document) -> bytes:
 
 def decode(payload: bytes) -> Document | None:
     """Return what `encode` stored; None for anything else, as a store's content is untrusted."""
-    match strict_object(payload) if len(payload) <= MAX_PAYLOAD else None:
+    match strict_object(payload):
         case {
             "format": 1,
             "uri": str() as uri,

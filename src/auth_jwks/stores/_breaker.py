@@ -11,7 +11,7 @@ Kind = Literal["slow", "denied", "unwritable", "broken"]
 
 ERRORS = 3
 FIRST_REST = 2.0
-LONGEST_REST = 30.0
+MAX_REST = 30.0
 
 
 class CallFailedError(Exception):
@@ -45,30 +45,30 @@ class Breaker:
         """Return the seconds until a probe may go out."""
         return max(0.0, self.until - now)
 
-    def called(self) -> "Breaker":
+    def during_call(self) -> "Breaker":
         """Return the state while a call is out."""
         return replace(self, probing=True) if self._is_half_open() else self
 
-    def answered(self) -> "Breaker":
+    def after_answer(self) -> "Breaker":
         """Return the state after an answer."""
         return CLOSED
 
-    def given_up(self) -> "Breaker":
+    def after_cancellation(self) -> "Breaker":
         """Return the state after a call that was cancelled by its caller: it proves nothing."""
         return replace(self, probing=False)
 
-    def broken(
+    def after_fault(
         self, now: float, uniform: Callable[[float, float], float], *, slow: bool
     ) -> "Breaker":
         """Return the state after a fault; `slow`: it was a timeout."""
         if not self._is_half_open() and (slow or self.faults + 1 < ERRORS):
             return replace(self, doubted=slow, faults=self.faults + 1)
-        rest = min(LONGEST_REST, FIRST_REST * 2.0 ** min(self.rests, 10))
+        rest = min(MAX_REST, FIRST_REST * 2.0 ** min(self.rests, 10))
         return self._resting(now + uniform(0.0, rest))
 
-    def denied(self, now: float) -> "Breaker":
+    def after_denial(self, now: float) -> "Breaker":
         """Return the state after a refusal that only an operator can change."""
-        return self._resting(now + 2 * LONGEST_REST)
+        return self._resting(now + 2 * MAX_REST)
 
     def _is_half_open(self) -> bool:
         return self.doubted or self.rests > 0

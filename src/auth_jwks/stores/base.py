@@ -8,8 +8,14 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 __all__ = [
+    "DAY",
     "LEASE",
-    "LONGEST_CALL",
+    "MAX_CALL",
+    "MAX_COOLDOWN",
+    "MAX_PAYLOAD",
+    "MAX_STORED",
+    "UNSCHEDULED_LIMIT",
+    "UNSCHEDULED_WINDOW",
     "Answer",
     "Busy",
     "Cause",
@@ -26,7 +32,16 @@ __all__ = [
 # Seconds. A lease must outlast a call to the store by far: it is renewed, and its commit has to be
 # in time.
 LEASE = 3.0
-LONGEST_CALL = LEASE / 4
+MAX_CALL = LEASE / 4
+MAX_COOLDOWN = 300.0
+# How far a version may be ahead of the store's time, and how long a record is kept at least.
+DAY = 86_400.0
+# Leases for another cause than age: so many in so many seconds, until a commit says how many.
+UNSCHEDULED_LIMIT = 2
+UNSCHEDULED_WINDOW = 30.0
+# Bytes. What is stored may be longer than a payload, by its seal; above that it counts as absent.
+MAX_PAYLOAD = 1024 * 1024
+MAX_STORED = 2 * MAX_PAYLOAD
 
 Cause = Literal["age", "unknown_kid", "forced", "repair"]
 
@@ -37,9 +52,9 @@ class StoreUnavailable(Exception):  # noqa: N818 - a state of the store, and the
 
 @dataclass(frozen=True, slots=True)
 class LeaseRequest:
-    """A wish to refresh: `token` is 128 random bits of the caller's, reused when it asks again."""
+    """A wish to refresh: `holder` is 128 random bits that name the caller; the same on a retry."""
 
-    token: str
+    holder: str
     ttl: float
     cause: Cause
 
@@ -49,14 +64,14 @@ class LeaseRequest:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to refresh one key for `ttl` seconds, which lapses by the store's clock.
+    """The right of `holder` to refresh one key for `ttl` seconds, by the store's clock.
 
     `fence` is the version under which the result is committed; `started` is the caller's
     monotonic time before it asked; `failures` counts the consecutive ones of the whole fleet.
     """
 
     key: str
-    token: str
+    holder: str
     fence: int
     ttl: float
     started: float
@@ -102,14 +117,14 @@ class Busy:
 
 @dataclass(frozen=True, slots=True)
 class Cooling:
-    """Nobody refreshes for `retry_after` seconds: the last one `failed`, or enough were made.
+    """Nobody refreshes for `retry_after` seconds, for a reason.
 
+    `budget`: enough unscheduled leases were granted; `failed`: the last refresh failed;
     `mismatch`: it failed because the provider names another issuer, which is an answer.
     """
 
     retry_after: float
-    failed: bool
-    mismatch: bool = False
+    reason: Literal["budget", "failed", "mismatch"]
 
 
 Answer = Newer | Unchanged | Granted | Busy | Cooling
@@ -125,18 +140,18 @@ class KeyStore(Protocol):
     async def poll(self, key: str, *, known: int, lease: LeaseRequest | None) -> Answer:
         """Return the document if newer than `known`, else a lease, else why there is none.
 
-        A stored version below `known` counts as absent. The token of the live lease is granted
-        again, with the same fence, and renewed.
+        A stored version below `known` counts as absent. The holder of the live lease is granted
+        it again, with the same fence, and it is renewed.
         """
         ...
 
     async def commit(
-        self, lease: Lease, payload: bytes, *, ttl: float, cooldown: float
+        self, lease: Lease, payload: bytes, *, ttl: float, window: float
     ) -> int | None:
         """Store up to 1 MiB for `ttl` seconds and end the lease; return its version.
 
-        None if a newer version or another lease superseded it. In any `cooldown` seconds from
-        now on at most two leases are granted for a cause other than age.
+        None if a newer version or another lease superseded it. From now on at most two
+        unscheduled leases, for a cause other than age, are granted in any `window` seconds.
         """
         ...
 
@@ -145,5 +160,5 @@ class KeyStore(Protocol):
         ...
 
     async def aclose(self) -> None:
-        """Give up what the store opened; later calls reopen it or raise."""
+        """Close what the store opened; later calls reopen it or raise."""
         ...

@@ -7,14 +7,15 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import replace
-from pathlib import Path
+from functools import partial
 from typing import Self
 
 from auth_jwks._settings import checked_number
+from auth_jwks.stores._boot import boot, since_boot
 from auth_jwks.stores._directory import Descriptor, Directory, prepared
 from auth_jwks.stores.base import (
-    LONGEST_CALL,
+    MAX_CALL,
+    MAX_PAYLOAD,
     Answer,
     Busy,
     Granted,
@@ -22,31 +23,12 @@ from auth_jwks.stores.base import (
     LeaseRequest,
     StoreUnavailable,
 )
-from auth_jwks.stores.gate import Record, committed, failed, orphaned, polled
-from auth_jwks.stores.record import LONGEST_PAYLOAD, LONGEST_RECORD, decode, encode
+from auth_jwks.stores.gate import Record, committed, failed, microseconds, orphaned, polled
+from auth_jwks.stores.record import FORMAT, MAX_RECORD, decode, encode
 
-__all__ = ["FileKeyStore", "boot", "since_boot"]
+__all__ = ["FileKeyStore"]
 
 PAUSE = 0.005
-TEN_MINUTES = 600
-# It counts while the machine sleeps, as the age of a key set does.
-BOOTTIME: int | None = getattr(time, "CLOCK_BOOTTIME", None)
-
-
-def since_boot(clock: int | None = BOOTTIME) -> float:
-    """Return seconds that all processes of this host count alike, by that clock if there is one."""
-    return time.monotonic() if clock is None else time.clock_gettime(clock)
-
-
-def boot(path: str = "/proc/sys/kernel/random/boot_id") -> str:
-    """Return what names this boot of the machine: its random id, or else about when it was.
-
-    The second changes now and then, when clocks drift apart; that costs one fetch.
-    """
-    try:
-        return Path(path).read_text().strip()
-    except OSError:
-        return f"{(time.time() - time.monotonic()) // TEN_MINUTES:.0f}"
 
 
 class FileKeyStore:
@@ -67,42 +49,43 @@ class FileKeyStore:
         timer: Callable[[], float] = since_boot,
     ) -> None:
         self._path = prepared(directory)
-        self._timeout = checked_number("timeout", timeout, above=0, most=LONGEST_CALL)
+        self._timeout = checked_number("timeout", timeout, above=0, most=MAX_CALL)
         self._timer = timer
         self._boot = boot()
-        self._held: dict[str, tuple[str, Descriptor]] = {}
+        self._held: dict[str, tuple[Lease, Descriptor]] = {}
 
     async def poll(self, key: str, *, known: int, lease: LeaseRequest | None) -> Answer:
         """Return the document if newer than `known`, else a lease, else why there is none."""
         started = self._timer()
+        rule = partial(polled, key=key, known=known, lease=lease, started=started)
         # Without the lock: files are replaced as a whole, and most polls change nothing.
         with self._opened() as directory:
             record = self._load(directory, key)
-        after, answer = polled(record, started, key, known, lease)
+        after, answer = rule(record, microseconds(started))
         if lease is None or (after is record and not isinstance(answer, Busy)):
             return answer
         async with self._alone(key) as directory:
-            record, now = self._load(directory, key), self._timer()
-            after, answer = polled(record, now, key, known, lease)
+            record, now = self._load(directory, key), microseconds(self._timer())
+            after, answer = rule(record, now)
             if isinstance(answer, Busy) and directory.is_abandoned(_holder(key)):
-                after, answer = polled(orphaned(record), now, key, known, lease)
+                after, answer = rule(orphaned(record), now)
             if isinstance(answer, Granted):
                 self._hold(directory, answer.lease)
-                answer = Granted(replace(answer.lease, started=started))
             self._save(directory, key, record, after)
         return answer
 
     async def commit(
-        self, lease: Lease, payload: bytes, *, ttl: float, cooldown: float
+        self, lease: Lease, payload: bytes, *, ttl: float, window: float
     ) -> int | None:
         """Store the document unless superseded; return its version or None."""
-        if len(payload) > LONGEST_PAYLOAD:
+        if len(payload) > MAX_PAYLOAD:
             raise StoreUnavailable("payload above 1 MiB")
         async with self._alone(lease.key) as directory:
             record, now = self._load(directory, lease.key), self._timer()
             after, version = committed(
-                record, now, lease, payload, took=now - lease.started, ttl=ttl, cooldown=cooldown
-            )
+                record, microseconds(now), lease, payload,
+                took=now - lease.started, ttl=ttl, window=window,
+            )  # fmt: skip
             self._save(directory, lease.key, record, after)
             self._release(lease)
         return version
@@ -110,15 +93,16 @@ class FileKeyStore:
     async def fail(self, lease: Lease, *, retry_after: float, mismatch: bool = False) -> None:
         """Turn the lease, if it is still live, into a cool-down."""
         async with self._alone(lease.key) as directory:
-            record = self._load(directory, lease.key)
-            after = failed(record, self._timer(), lease, retry_after, mismatch=mismatch)
+            record, now = self._load(directory, lease.key), microseconds(self._timer())
+            after = failed(record, now, lease, retry_after, mismatch=mismatch)
             self._save(directory, lease.key, record, after)
             self._release(lease)
 
     async def aclose(self) -> None:
-        """Give up the leases held here, so that others need not wait for their end."""
+        """Give back the leases held here, so that others need not wait for their end."""
         while self._held:
-            self._held.popitem()[1][1].close()
+            _, (_, lock) = self._held.popitem()
+            lock.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -155,7 +139,7 @@ class FileKeyStore:
             await asyncio.sleep(PAUSE)
 
     def _load(self, directory: Directory, key: str) -> Record:
-        return decode(directory.read(_name(key), LONGEST_RECORD), self._boot)
+        return decode(directory.read(_name(key), MAX_RECORD), self._boot)
 
     def _save(self, directory: Directory, key: str, before: Record, after: Record) -> None:
         if after is not before:
@@ -163,22 +147,25 @@ class FileKeyStore:
 
     def _hold(self, directory: Directory, lease: Lease) -> None:
         """Lock what tells the others that we live. The lease lapses in time if we stall."""
-        token, lock = self._held.get(lease.key, ("", None))
-        # Closed without our doing: after a fork.
-        if lock is None or token != lease.token or lock.number < 0:
-            self._held[lease.key] = lease.token, directory.claim(_holder(lease.key))
+        ours, lock = self._held.get(lease.key, (None, None))
+        # A fence of its own is another lease, and others may have claimed the file since. The
+        # lock is closed without our doing after a fork.
+        if ours is None or lock is None or ours.fence != lease.fence or lock.number < 0:
+            self._held[lease.key] = lease, directory.claim(_holder(lease.key))
             if lock is not None:
                 lock.close()
 
     def _release(self, lease: Lease) -> None:
-        token, lock = self._held.get(lease.key, ("", None))
-        if lock is not None and token == lease.token:
+        ours, lock = self._held.get(lease.key, (None, None))
+        if ours is not None and lock is not None and ours.holder == lease.holder:
             del self._held[lease.key]
             lock.close()
 
 
 def _name(key: str) -> str:
-    return hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()
+    # With the format: workers that read another one don't overwrite each other's records.
+    digest = hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()
+    return f"{FORMAT}-{digest}"
 
 
 def _holder(key: str) -> str:

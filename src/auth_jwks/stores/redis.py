@@ -5,16 +5,16 @@ import os
 import random
 from collections.abc import Callable, Sequence
 from importlib.resources import files
-from math import ceil
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 from urllib.parse import quote, urlsplit
 
 from auth_jwks._clock import SYSTEM_CLOCK, Clock
 from auth_jwks._provider.urls import redacted
 from auth_jwks._settings import checked_number, checked_parts, checked_text
 from auth_jwks.stores._breaker import Breaker, CallFailedError
+from auth_jwks.stores._sealed import BrokenSealError, Sealer, checked_keys
 from auth_jwks.stores.base import (
-    LONGEST_CALL,
+    MAX_CALL,
     Answer,
     Busy,
     Cooling,
@@ -25,7 +25,7 @@ from auth_jwks.stores.base import (
     StoreUnavailable,
     Unchanged,
 )
-from auth_jwks.stores.sealed import BrokenSealError, Sealer, checked_keys
+from auth_jwks.stores.gate import MICRO, microseconds
 
 if TYPE_CHECKING:
     from auth_jwks.stores._driver import Client, Driver
@@ -34,9 +34,13 @@ __all__ = ["RedisKeyStore"]
 
 logger = logging.getLogger("auth_jwks")
 
-MICRO = 1_000_000
-LONGEST_CONNECT = 1.5  # less than a worker's patience with a store
+# Of the hash and the string that the script keeps: workers of another one have keys of their own.
+FORMAT = 2
+MAX_CONNECT = 1.5  # less than a worker's patience with a store
 CENTURY = 36_525 * 86_400.0
+REASONS: dict[bytes, Literal["budget", "failed", "mismatch"]] = {
+    b"budget": "budget", b"failed": "failed", b"mismatch": "mismatch"
+}  # fmt: skip
 NO_LEASE = LeaseRequest("", 0.0, "age")
 SCRIPT = files("auth_jwks.stores").joinpath("gate.lua").read_text("utf-8")
 
@@ -75,7 +79,7 @@ class RedisKeyStore:
         self._denied = False
         self._name, self._driver = _connected(
             redis,
-            timeout=checked_number("timeout", timeout, above=0, most=LONGEST_CALL),
+            timeout=checked_number("timeout", timeout, above=0, most=MAX_CALL),
             connect_timeout=_checked_connect_timeout(connect_timeout, timeout),
         )
         if self._sealer is None:
@@ -87,14 +91,14 @@ class RedisKeyStore:
         started = self._clock.monotonic()
         asked = lease or NO_LEASE
         by_age = "1" if asked.cause == "age" else "0"
-        reply = await self._run(key, "poll", str(known), asked.token, _micro(asked.ttl), by_age)
+        reply = await self._run(key, "poll", str(known), asked.holder, _micro(asked.ttl), by_age)
         try:
             return self._answer(key, reply, asked, started)
         except (TypeError, ValueError):
             raise StoreUnavailable("unexpected reply") from None
 
     async def commit(
-        self, lease: Lease, payload: bytes, *, ttl: float, cooldown: float
+        self, lease: Lease, payload: bytes, *, ttl: float, window: float
     ) -> int | None:
         """Store the document unless superseded; return its version or None."""
         took, ttl = self._clock.monotonic() - lease.started, min(CENTURY, ttl)
@@ -105,14 +109,14 @@ class RedisKeyStore:
                 fetched_at=began, expires_at=began + ttl,
             )  # fmt: skip
         reply = await self._run(
-            lease.key, "commit", lease.token, str(lease.fence),
-            _micro(took), _micro(ttl), _micro(cooldown), payload,
+            lease.key, "commit", lease.holder, str(lease.fence),
+            _micro(took), _micro(ttl), _micro(window), payload,
         )  # fmt: skip
         return lease.fence if reply[:1] == [b"stored"] else None
 
     async def fail(self, lease: Lease, *, retry_after: float, mismatch: bool = False) -> None:
         """Turn the lease, if it is still live, into a cool-down."""
-        await self._run(lease.key, "fail", lease.token, _micro(retry_after), f"{mismatch:d}")
+        await self._run(lease.key, "fail", lease.holder, _micro(retry_after), f"{mismatch:d}")
 
     async def aclose(self) -> None:
         """Close the connections of this event loop, if they are the store's own."""
@@ -135,12 +139,12 @@ class RedisKeyStore:
             case [b"unchanged"]:
                 return Unchanged()
             case [b"granted", fence, failures] if asked is not NO_LEASE:
-                lease = Lease(key, asked.token, int(fence), asked.ttl, started, int(failures))
+                lease = Lease(key, asked.holder, int(fence), asked.ttl, started, int(failures))
                 return Granted(lease)
             case [b"busy", left]:
                 return Busy(int(left) / MICRO)
-            case [b"cooling", left, failed, mismatch]:
-                return Cooling(int(left) / MICRO, failed == b"1", mismatch == b"1")
+            case [b"cooling", left, reason] if reason in REASONS:
+                return Cooling(int(left) / MICRO, REASONS[reason])
             case _:
                 raise ValueError(reply[:1])
 
@@ -158,28 +162,28 @@ class RedisKeyStore:
 
     async def _run(self, key: str, *args: str | bytes) -> list[Any]:
         """Run the script within the breaker's limits."""
-        name = f"{self._prefix}:{{{quote(key, safe=':')}}}"
+        name = f"{self._prefix}:{FORMAT}:{{{quote(key, safe=':')}}}"
         self._check_breaker()
         async with self._driver.turn() as run:
             # Those who waited behind a call that failed must not try in its wake.
             self._check_breaker()
-            self._breaker = before = self._breaker.called()
+            self._breaker = before = self._breaker.during_call()
             try:
                 reply = await run(name, f"{name}:gate", *args)
             except CallFailedError as fault:
                 raise self._noted(fault, before) from None
             except BaseException:
                 if before.probing:
-                    self._breaker = self._breaker.given_up()
+                    self._breaker = self._breaker.after_cancellation()
                 raise
-        self._breaker, self._denied = self._breaker.answered(), False
+        self._breaker, self._denied = self._breaker.after_answer(), False
         return reply
 
     def _check_breaker(self) -> None:
         now = self._clock.monotonic()
         if self._pid != os.getpid():
             # The call that a parent process has out is no probe of this one.
-            self._pid, self._breaker = os.getpid(), self._breaker.given_up()
+            self._pid, self._breaker = os.getpid(), self._breaker.after_cancellation()
         if not self._breaker.admits(now):
             raise StoreUnavailable(f"left alone for {self._breaker.left(now):.1f} s after faults")
 
@@ -191,21 +195,20 @@ class RedisKeyStore:
             return StoreUnavailable(fault.reason)
         match fault.kind:
             case "unwritable":
-                self._breaker = self._breaker.answered()
+                self._breaker = self._breaker.after_answer()
             case "denied":
                 if not self._denied:
                     logger.error("%s: %s; check user, password and ACL", self._name, fault.reason)
                 self._denied = True
-                self._breaker = self._breaker.denied(now)
+                self._breaker = self._breaker.after_denial(now)
             case _:
                 slow = fault.kind == "slow"
-                self._breaker = self._breaker.broken(now, self._uniform, slow=slow)
+                self._breaker = self._breaker.after_fault(now, self._uniform, slow=slow)
         return StoreUnavailable(fault.reason)
 
 
 def _micro(seconds: float) -> str:
-    """Return microseconds as the script takes them: whole, exact, and no more than a century."""
-    return str(ceil(min(CENTURY, max(0.0, seconds)) * MICRO))
+    return str(microseconds(seconds))
 
 
 def _checked_prefix(prefix: object) -> str:
@@ -217,8 +220,8 @@ def _checked_prefix(prefix: object) -> str:
 
 def _checked_connect_timeout(connect_timeout: float, timeout: float) -> float:
     number = checked_number("connect_timeout", connect_timeout)
-    if not timeout <= number <= LONGEST_CONNECT:
-        expected = f"between timeout ({timeout:g} s) and {LONGEST_CONNECT:g} s"
+    if not timeout <= number <= MAX_CONNECT:
+        expected = f"between timeout ({timeout:g} s) and {MAX_CONNECT:g} s"
         raise ValueError(f"connect_timeout: expected a number {expected}")
     return number
 

@@ -37,9 +37,9 @@ CAUSES: tuple[Cause, ...] = ("age", "unknown_kid", "forced", "repair")
 A = TypeVar("A", bound=Answer)
 
 
-def wish(token: str, *, ttl: float = LONG, cause: Cause = "age") -> LeaseRequest:
+def wish(holder: str, *, ttl: float = LONG, cause: Cause = "age") -> LeaseRequest:
     """Return a request for a lease."""
-    return LeaseRequest(token, ttl, cause)
+    return LeaseRequest(holder, ttl, cause)
 
 
 def only(kind: type[A], answer: Answer) -> A:
@@ -57,10 +57,10 @@ async def granted(
     ttl: float = LONG,
     cause: Cause = "age",
 ) -> Lease:
-    """Ask for a lease under a token of that name, which must be granted as asked for."""
+    """Ask for a lease under that name, which must be granted as asked for."""
     request = wish(name, ttl=ttl, cause=cause)
     lease = only(Granted, await store.poll(key, known=known, lease=request)).lease
-    assert (lease.key, lease.token, lease.ttl) == (key, name, ttl)
+    assert (lease.key, lease.holder, lease.ttl) == (key, name, ttl)
     return lease
 
 
@@ -90,11 +90,11 @@ async def stored(
     known: int = 0,
     cause: Cause = "age",
     ttl: float = LONG,
-    cooldown: float = LONG,
+    window: float = LONG,
 ) -> int:
     """Store a document under a lease, and return its version."""
     lease = await granted(store, f"{known}", key=key, known=known, cause=cause)
-    version = await store.commit(lease, payload, ttl=ttl, cooldown=cooldown)
+    version = await store.commit(lease, payload, ttl=ttl, window=window)
     assert version == lease.fence, f"expected version {lease.fence}, got {version!r}"
     return lease.fence
 

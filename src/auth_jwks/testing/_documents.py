@@ -8,15 +8,14 @@ from typing import Any
 
 import pytest
 
-from auth_jwks.stores.base import KeyStore, Lease, StoreUnavailable, Unchanged
+from auth_jwks.stores.base import DAY, MAX_PAYLOAD, KeyStore, Lease, StoreUnavailable, Unchanged
+from auth_jwks.stores.gate import microseconds
 from auth_jwks.testing._asking import KEY, LONG, close, granted, newer, stored, wish
 from auth_jwks.testing._suite import Suite, case
 from auth_jwks.testing.rig import StoreRig
 
 __all__ = ["Documents"]
 
-DAY = 86_400.0
-MIB = 1024 * 1024
 PATIENCE = 2.0
 
 Call = Callable[[], Coroutine[Any, Any, object]]
@@ -27,7 +26,7 @@ def every_call(store: KeyStore, lease: Lease) -> tuple[Call, ...]:
     return (
         lambda: store.poll(KEY, known=0, lease=None),
         lambda: store.poll(KEY, known=0, lease=wish("b")),
-        lambda: store.commit(lease, b"x", ttl=LONG, cooldown=LONG),
+        lambda: store.commit(lease, b"x", ttl=LONG, window=LONG),
         lambda: store.fail(lease, retry_after=1.0),
     )
 
@@ -73,7 +72,7 @@ class Documents(Suite):
         store, other = rig.open(), rig.open()
         known = 0
         for payload in (b"", b"{}", bytes(range(256)), secrets.token_bytes(1000), b"\n\0" * 1000,
-                        secrets.token_bytes(MIB)):  # fmt: skip
+                        secrets.token_bytes(MAX_PAYLOAD)):  # fmt: skip
             known = await stored(store, payload, known=known)
             assert (await newer(other)).payload == payload
         await close(store, other)
@@ -83,7 +82,7 @@ class Documents(Suite):
         """A `known` further ahead than a day is ignored; one below that is heeded."""
         store = rig.open()
         version = await stored(store)
-        far = version + int(2 * DAY * 1e6)
+        far = version + microseconds(2 * DAY)
         assert (await newer(store, known=far)).version == version
         assert await store.poll(KEY, known=version + 1, lease=None) == Unchanged()
         await close(store)
@@ -93,7 +92,7 @@ class Documents(Suite):
         """A version more than a day ahead counts as absent, and blocks no commit."""
         store = rig.open()
         version = await stored(store)
-        await rig.forge(KEY, version + int(2 * DAY * 1e6), b"forged")
+        await rig.forge(KEY, version + microseconds(2 * DAY), b"forged")
         assert await store.poll(KEY, known=version, lease=None) == Unchanged()
         later = await stored(store, b"good", known=version)
         assert (await newer(store)).payload == b"good"
@@ -151,7 +150,7 @@ class Documents(Suite):
         store = rig.open()
         lease = await granted(store)
         await rig.pass_time(rig.short)
-        assert await store.commit(lease, b"x", ttl=LONG, cooldown=LONG) == lease.fence
+        assert await store.commit(lease, b"x", ttl=LONG, window=LONG) == lease.fence
         answer = await newer(store)
         assert rig.short * 0.9 <= answer.age < LONG
         assert answer.age + answer.ttl_left == pytest.approx(LONG, abs=1.0)

@@ -20,6 +20,7 @@ from hypothesis.stateful import (
 )
 
 from auth_jwks.stores.base import Busy, Cause, Cooling, Granted, KeyStore, Lease, Newer
+from auth_jwks.stores.gate import MICRO
 from auth_jwks.testing._asking import CAUSES, KEY, LONG, close, granted, wish
 from auth_jwks.testing._model import Call, Committed, Failed, Model, Polled
 from auth_jwks.testing._suite import Suite, declares
@@ -40,17 +41,17 @@ class Worker:
 
     def __init__(self, store: KeyStore, name: int) -> None:
         self.store = store
-        self._tokens = (f"{name}.{number}" for number in count())
+        self._holders = (f"{name}.{number}" for number in count())
         self.forget()
 
     def forget(self) -> None:
         """Know nothing, as a process that was just started."""
-        self.known, self.began = 0, 0.0
+        self.known, self.began = 0, 0
         self.done()
 
     def done(self) -> None:
-        """Use up the lease, and the token."""
-        self.token = next(self._tokens)
+        """Use up the lease, and the name it was held under."""
+        self.holder = next(self._holders)
         self.lease: Lease | None = None
 
 
@@ -69,9 +70,9 @@ class Fleet(RuleBasedStateMachine):
         self.crew = [Worker(store, name) for name, store in enumerate(self.stores)]
         self.short = self.rig.short
         lease = self.run(granted(self.stores[0], key=f"{self.key}.time"))
-        self.model = Model(lease.fence / 1e6, self.short)
+        self.model = Model(lease.fence, self.short)
         self.highest = 0
-        self.tokens: set[str] = set()
+        self.holders: set[str] = set()
 
     @rule(
         index=workers,
@@ -190,12 +191,12 @@ class Fleet(RuleBasedStateMachine):
     ) -> Polled:
         """Poll, and let the worker see the answer unless it is lost."""
         ttl = self.short if short else LONG
-        request = None if cause is None else wish(worker.token, ttl=ttl, cause=cause)
+        request = None if cause is None else wish(worker.holder, ttl=ttl, cause=cause)
         now = self.model.now
         answer = await worker.store.poll(self.key, known=known, lease=request)
         match answer:
             case Granted(lease):
-                self.check_fence(worker.token, lease)
+                self.check_fence(worker.holder, lease)
                 if not lost:
                     worker.lease, worker.began = lease, now
             case Newer(version, _, age, ttl_left):
@@ -207,24 +208,24 @@ class Fleet(RuleBasedStateMachine):
                 pass
         return Polled(known, request, answer)
 
-    def check_fence(self, token: str, lease: Lease) -> None:
+    def check_fence(self, holder: str, lease: Lease) -> None:
         """A new lease has a higher fence than any before, whatever happened to the store."""
-        assert lease.fence > self.highest or token in self.tokens, "fences do not increase"
+        assert lease.fence > self.highest or holder in self.holders, "fences do not increase"
         assert lease.fence >= self.highest, "fences do not increase"
         self.highest = lease.fence
-        self.tokens.add(token)
+        self.holders.add(holder)
 
     async def put(
         self, worker: Worker, payload: bytes, *, short: bool = False, brief: bool = False
     ) -> Committed:
-        """Commit what was fetched under the worker's lease; `brief`: noise counts shortly."""
+        """Commit what was fetched under the worker's lease; `brief`: the budget comes back soon."""
         lease = worker.lease
         assert lease is not None
-        ttl, cooldown = self.short if short else LONG, self.short if brief else LONG
-        version = await worker.store.commit(lease, payload, ttl=ttl, cooldown=cooldown)
+        ttl, window = self.short if short else LONG, self.short if brief else LONG
+        version = await worker.store.commit(lease, payload, ttl=ttl, window=window)
         worker.known = max(worker.known, version or 0)
-        took = self.model.now - worker.began
-        return Committed(lease, payload, took, ttl, cooldown, version)
+        took = (self.model.now - worker.began) / MICRO
+        return Committed(lease, payload, took, ttl, window, version)
 
     async def give_up(
         self, worker: Worker, *, short: bool = False, mismatch: bool = False

@@ -9,13 +9,12 @@ from dataclasses import dataclass, replace
 from itertools import permutations, product
 
 from auth_jwks.stores.base import Answer, Cooling, Granted, Lease, LeaseRequest, Newer
-from auth_jwks.stores.gate import EMPTY, Record, committed, failed, polled
+from auth_jwks.stores.gate import EMPTY, Record, committed, failed, microseconds, polled
 
 __all__ = ["Call", "Committed", "Failed", "Model", "Polled"]
 
-MICRO = 1_000_000
 # Which window holds before the first commit is not laid down.
-BLANK = frozenset({EMPTY, replace(EMPTY, window=0.0)})
+BLANK = frozenset({EMPTY, replace(EMPTY, window=0)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +25,9 @@ class Polled:
     request: LeaseRequest | None
     answer: Answer
 
-    def after(self, record: Record, now: float) -> Record | None:
+    def after(self, record: Record, now: int) -> Record | None:
         """Return what a record has become, None if the rules answer otherwise."""
-        after, expected = polled(record, now, "", self.known, self.request)
+        after, expected = polled(record, now, "", self.known, self.request, started=0.0)
         if bare(expected) != bare(self.answer):
             return None
         if not isinstance(expected, Granted) or not isinstance(self.answer, Granted):
@@ -49,14 +48,14 @@ class Committed:
     payload: bytes
     took: float
     ttl: float
-    cooldown: float
+    window: float
     version: int | None
 
-    def after(self, record: Record, now: float) -> Record | None:
+    def after(self, record: Record, now: int) -> Record | None:
         """Return what a record has become, None if the rules answer otherwise."""
         after, version = committed(
             record, now, self.lease, self.payload,
-            took=self.took, ttl=self.ttl, cooldown=self.cooldown,
+            took=self.took, ttl=self.ttl, window=self.window,
         )  # fmt: skip
         return after if version == self.version else None
 
@@ -69,7 +68,7 @@ class Failed:
     retry_after: float
     mismatch: bool
 
-    def after(self, record: Record, now: float) -> Record:
+    def after(self, record: Record, now: int) -> Record:
         """Return what a record has become."""
         return failed(record, now, self.lease, self.retry_after, mismatch=self.mismatch)
 
@@ -80,14 +79,14 @@ Call = Polled | Committed | Failed
 class Model:
     """Every record that the store may hold; spans up to `short` seconds may be over or not."""
 
-    def __init__(self, now: float, short: float) -> None:
+    def __init__(self, now: int, short: float) -> None:
         self.now = now
-        self._short = short * 1.01
+        self._short = microseconds(short * 1.01)
         self._records = BLANK
 
     def pass_time(self, seconds: float) -> None:
         """Let time pass, by the store's clock at least as much."""
-        self.now += seconds
+        self.now += microseconds(seconds)
 
     def wipe(self) -> None:
         """Lose everything."""
@@ -105,7 +104,7 @@ class Model:
         for call in calls:
             if isinstance(call, Polled) and isinstance(call.answer, Granted):
                 # A fence is not ahead of the store's clock, which the model's must not lag behind.
-                self.now = max(self.now, (call.answer.lease.fence + 1) / MICRO)
+                self.now = max(self.now, call.answer.lease.fence)
 
     def _through(self, calls: tuple[Call, ...]) -> set[Record]:
         records = set(self._records)
@@ -117,15 +116,15 @@ class Model:
 
     def _aged(self, record: Record) -> Iterator[Record]:
         """Yield the record as it is, and as it is when what is short has come to its end."""
-        gates, ends, noises = [record.gate], [record.expires], [record.noise]
+        gates, ends, times = [record.gate], [record.expires], [record.unscheduled]
         if record.gate is not None and record.gate.ttl <= self._short:
             gates.append(None)
         if record.expires - record.fetched <= self._short:
-            ends.append(0.0)
+            ends.append(0)
         if record.window <= self._short:
-            noises += [record.noise[count + 1 :] for count in range(len(record.noise))]
-        for gate, expires, noise in product(gates, ends, noises):
-            yield replace(record, gate=gate, expires=expires, noise=noise)
+            times += [record.unscheduled[count:] for count in range(1, 1 + len(record.unscheduled))]
+        for gate, expires, unscheduled in product(gates, ends, times):
+            yield replace(record, gate=gate, expires=expires, unscheduled=unscheduled)
 
 
 def bare(answer: Answer) -> tuple[object, ...]:
@@ -134,8 +133,8 @@ def bare(answer: Answer) -> tuple[object, ...]:
         case Newer(version, payload):
             return Newer, version, payload
         case Granted(lease):
-            return Granted, lease.token, lease.ttl, lease.failures
-        case Cooling(_, is_failed, mismatch):
-            return Cooling, is_failed, mismatch
+            return Granted, lease.holder, lease.ttl, lease.failures
+        case Cooling(_, reason):
+            return Cooling, reason
         case _:
             return (type(answer),)

@@ -88,11 +88,11 @@ class ChaosStore:
         return await self._pass_on("poll", lambda: self._store.poll(key, known=known, lease=lease))
 
     async def commit(
-        self, lease: Lease, payload: bytes, *, ttl: float, cooldown: float
+        self, lease: Lease, payload: bytes, *, ttl: float, window: float
     ) -> int | None:
         """Commit to the store, as far as the faults allow."""
         return await self._pass_on(
-            "commit", lambda: self._store.commit(lease, payload, ttl=ttl, cooldown=cooldown)
+            "commit", lambda: self._store.commit(lease, payload, ttl=ttl, window=window)
         )
 
     async def fail(self, lease: Lease, *, retry_after: float, mismatch: bool = False) -> None:

@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
+import pytest
 
 from auth_jwks.testing import FakeIssuer
 from tests.environment import running
@@ -60,6 +61,7 @@ async def first(client: httpx.AsyncClient, url: str) -> httpx.Response:
             await asyncio.sleep(0.02)
 
 
+@pytest.mark.full
 async def test_gunicorn_workers_answer_alike(
     issuer: FakeIssuer, client: httpx.AsyncClient, tmp_path: Path
 ) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 HOSTED = ROOT / ".github"
 WORKFLOWS = {path.name: path for path in (HOSTED / "workflows").glob("*.yml")}
 SCHEMAS = {

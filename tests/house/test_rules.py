@@ -7,7 +7,7 @@ from statistics import median, quantiles
 
 import pytest
 
-SOURCE = Path(__file__).parents[1] / "src" / "auth_jwks"
+SOURCE = Path(__file__).parents[2] / "src" / "auth_jwks"
 TEXTS = {path.relative_to(SOURCE).as_posix(): path.read_text() for path in SOURCE.rglob("*.py")}
 PURE = [
     "_cache/current",
@@ -25,7 +25,7 @@ PURE = [
     "stores/_breaker",
     "stores/gate",
     "stores/record",
-    "stores/sealed",
+    "stores/_sealed",
 ]
 IMPURE = {"asyncio", "datetime", "httpx", "logging", "time"}
 ASYNC = (ast.AsyncFor, ast.AsyncFunctionDef, ast.AsyncWith, ast.Await)

@@ -13,7 +13,7 @@ __all__ = ["BrokenSealError", "Opened", "Sealer", "checked_keys"]
 
 MARK = b"auth-jwks-seal-1"
 LEEWAY = 60.0
-SHORTEST_KEY = 32
+MIN_KEY = 32
 
 
 class BrokenSealError(Exception):
@@ -80,11 +80,11 @@ def _checked_key(name: str, value: object) -> bytes:
     key = value.encode() if isinstance(value, str) else value
     if not isinstance(key, bytes):
         raise TypeError(f"{name}: expected bytes, got {type(value).__name__}")
-    if len(key) < SHORTEST_KEY:
+    if len(key) < MIN_KEY:
         found = (
             f"got {len(key)}; python -c 'import secrets; print(secrets.token_hex(32))' makes one"
         )
-        raise ValueError(f"{name}: expected at least {SHORTEST_KEY} bytes, {found}")
+        raise ValueError(f"{name}: expected at least {MIN_KEY} bytes, {found}")
     return key
 
 

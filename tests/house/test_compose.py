@@ -7,7 +7,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-COMPOSE = Path(__file__).parents[1] / "docker-compose.test.yml"
+COMPOSE = Path(__file__).parents[2] / "docker-compose.test.yml"
 
 
 def services() -> dict[str, Any]:
