@@ -1,4 +1,4 @@
-"""One GET, whatever it is for; `test_source` has what all of a refresh makes of it."""
+"""One GET, whatever it is for; the folder `source` has what all of a refresh makes of it."""
 
 import asyncio
 import subprocess

@@ -25,7 +25,7 @@ from auth_jwks._jose.keys import Key, parse_key_set
 from auth_jwks._jose.tokens import Expected, compact, parse_token, read_claims, signer
 from auth_jwks.testing import SigningKey
 
-DOCUMENTED = Path(__file__).parents[2] / "docs" / "tokens.md"
+DOCUMENTED = Path(__file__).parents[3] / "docs" / "tokens.md"
 RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
 ALGORITHMS = (*RSA, "ES256", "ES384", "ES512", "ES256K", "EdDSA")
 ISSUER, AUDIENCE = "https://issuer.example", "https://api.example"
