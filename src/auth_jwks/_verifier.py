@@ -6,14 +6,21 @@ from functools import lru_cache
 from typing import Any, Self
 
 from auth_jwks._cache.assembly import assembled
+from auth_jwks._cache.current import CurrentKeys
 from auth_jwks._cache.key_access import KeyAccess
 from auth_jwks._cache.status import Status
-from auth_jwks._cache.token_cache import SeenToken, TokenCache, cache_key
+from auth_jwks._cache.token_cache import TokenCache, cache_key, seen_token
 from auth_jwks._clock import SYSTEM_CLOCK, Clock
-from auth_jwks._jose.keys import checked_algorithms
-from auth_jwks._jose.tokens import Expected, compact, parse_token, read_claims, signer
+from auth_jwks._jose.keys import Key, checked_algorithms
+from auth_jwks._jose.tokens import Expected, Token, compact, parse_token, read_claims, signer
 from auth_jwks._provider.client import HTTPClient
-from auth_jwks._settings import checked_audience, checked_flag, checked_number, checked_strings
+from auth_jwks._settings import (
+    checked_audience,
+    checked_flag,
+    checked_number,
+    checked_strings,
+    checked_text,
+)
 from auth_jwks.events import Observer
 from auth_jwks.stores.base import KeyStore
 
@@ -30,6 +37,7 @@ class Rules:
     audience: frozenset[str] | None
     leeway: float
     required: tuple[str, ...]
+    issuer: str | None
 
 
 def checked_rules(
@@ -37,6 +45,7 @@ def checked_rules(
     aud: str | Iterable[str] | None,
     leeway: float,
     required_claims: Collection[str],
+    issuer: str | None,
 ) -> Rules:
     """Check the parameters of `JWKS` that are about tokens. `exp` is always required."""
     algorithms = DEFAULT_ALGORITHMS if allowed_algorithms is None else allowed_algorithms
@@ -45,6 +54,7 @@ def checked_rules(
         None if aud is None else checked_audience("aud", aud),
         checked_number("leeway", leeway),
         tuple(dict.fromkeys(("exp", *checked_strings("required_claims", required_claims)))),
+        checked_text("issuer", issuer),
     )
 
 
@@ -80,22 +90,48 @@ class Verification:
         wanted = rules.audience if audience is None else _checked_audience(audience)
         seen_as = cache_key(token, wanted, verify_iss)
         seen = self._seen.get(seen_as)
-        current = None if seen is None else self._keys.ready()
+        now = self._clock.time()
+        current = None if seen is None else self._keys.ready(now)
         if seen is not None and current is not None:
-            claims = seen.claims(current, self._clock.time(), rules.leeway)
+            claims = seen.claims(current, now, rules.leeway)
             if claims is not None:
                 return claims
         parsed = parse_token(compact(token), rules.allowed)
-        current = self._keys.ready() or await self._keys.ensure()
-        candidates = current.key_set.select(parsed.kid, parsed.alg)
-        if not candidates:
-            current, candidates = await self._keys.find(parsed.kid, parsed.alg)
+        current = self._keys.ready(now)
+        candidates = () if current is None else current.key_set.select(parsed.kid, parsed.alg)
+        if current is None or not candidates:
+            # A token that its own claims rule out is not worth a request, or a wait.
+            self._judge(parsed, current, wanted, verify_iss=verify_iss)
+            current, candidates = await self._obtained(current, parsed)
         key = signer(parsed, candidates)
-        issuer = current.issuer if verify_iss else None
-        expected = _cached_expected(rules.leeway, rules.required, issuer, wanted)
-        claims = read_claims(parsed.payload, expected, self._clock.time())
-        self._seen.put(seen_as, SeenToken(parsed.kid, key, current, parsed.payload))
+        claims = self._judge(parsed, current, wanted, verify_iss=verify_iss)
+        self._seen.put(seen_as, seen_token(parsed.kid, key, current, parsed.payload))
         return claims
+
+    async def _obtained(
+        self, current: CurrentKeys | None, parsed: Token
+    ) -> tuple[CurrentKeys, tuple[Key, ...]]:
+        """Return the keys, and those of them to try, when the current ones do not do."""
+        if current is None:
+            current = await self._keys.ensure()
+            if candidates := current.key_set.select(parsed.kid, parsed.alg):
+                return current, candidates
+        return await self._keys.find(parsed.kid, parsed.alg)
+
+    def _judge(
+        self,
+        parsed: Token,
+        current: CurrentKeys | None,
+        audience: frozenset[str] | None,
+        *,
+        verify_iss: bool,
+    ) -> dict[str, Any]:
+        """Return the claims if they are acceptable; whether they are true is not asked here."""
+        rules = self._rules
+        known = rules.issuer if current is None else current.issuer
+        issuer = known if verify_iss else None
+        expected = _cached_expected(rules.leeway, rules.required, issuer, audience)
+        return read_claims(parsed.payload, expected, self._clock.time())
 
     async def refresh(self, *, force: bool = False) -> None:
         """Make sure that the keys are fresh, as a warm-up; `force` fetches them after this call.
@@ -171,10 +207,10 @@ class JWKS(Verification):
 
         Raises `ValueError` or `TypeError`, which name the parameter and what was expected.
         """
-        rules = checked_rules(allowed_algorithms, aud, leeway, required_claims)
+        rules = checked_rules(allowed_algorithms, aud, leeway, required_claims, issuer)
         seen = TokenCache(token_cache_size)
         keys = assembled(
-            discovery_url=discovery_url, jwks_uri=jwks_uri, issuer=issuer,
+            discovery_url=discovery_url, jwks_uri=jwks_uri, issuer=rules.issuer,
             fix_local_url=fix_local_url, timeout=timeout, retries=retries, http_client=http_client,
             store=store, cache_ttl=cache_ttl, max_stale=max_stale, allowed=rules.allowed,
             observer=observer, clock=clock,

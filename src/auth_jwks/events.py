@@ -24,7 +24,7 @@ RefreshFault = Literal[
     "connection", "content", "environment", "issuer_mismatch", "no_fitting_keys", "status",
     "timeout", "unexpected", "unusable_keys",
 ]  # fmt: skip
-StoreFault = Literal["cancelled", "timeout", "unavailable", "unexpected"]
+StoreFault = Literal["cancelled", "resting", "timeout", "unavailable", "unexpected"]
 DocumentFault = Literal["format", "keys", "seal", "source"]
 
 

@@ -10,7 +10,7 @@ from auth_jwks._cache.assembly import assembled
 from auth_jwks._cache.current import CurrentKeys
 from auth_jwks._cache.key_cache import KeyCache
 from auth_jwks._cache.status import Status
-from auth_jwks._cache.token_cache import ThreadedTokenCache
+from auth_jwks._cache.token_cache import TokenCache
 from auth_jwks._clock import SYSTEM_CLOCK, Clock
 from auth_jwks._jose.keys import Key
 from auth_jwks._verifier import Verification, checked_rules
@@ -77,10 +77,10 @@ class SyncJWKS:
         """
         if http_client is not None:
             raise TypeError("http_client: expected None, as a client belongs to one event loop")
-        rules = checked_rules(allowed_algorithms, aud, leeway, required_claims)
-        seen = ThreadedTokenCache(token_cache_size)
+        rules = checked_rules(allowed_algorithms, aud, leeway, required_claims, issuer)
+        seen = TokenCache(token_cache_size)
         cache = assembled(
-            discovery_url=discovery_url, jwks_uri=jwks_uri, issuer=issuer,
+            discovery_url=discovery_url, jwks_uri=jwks_uri, issuer=rules.issuer,
             fix_local_url=fix_local_url, timeout=timeout, retries=retries, http_client=None,
             store=store, cache_ttl=cache_ttl, max_stale=max_stale, allowed=rules.allowed,
             observer=observer, clock=clock,
@@ -129,17 +129,17 @@ class _ThreadedKeys:
         self._portal = Portal()
         self._nudge_at = 0.0
 
-    def ready(self) -> CurrentKeys | None:
+    def ready(self, wall: float) -> CurrentKeys | None:
         """Return the keys if this call need not wait for any.
 
         If they are due for a refresh, the loop is nudged, at most once per `NUDGE_INTERVAL`.
         """
         now = self._clock.monotonic()
-        current, is_due = self._cache.peek(now)
+        current, is_due = self._cache.peek(now, wall)
         if is_due and now >= self._nudge_at:
             self._nudge_at = now + NUDGE_INTERVAL
             with suppress(NoLoopError):
-                self._portal.nudge(self._cache.ready)
+                self._portal.nudge(lambda: self._cache.ready(self._clock.time()))
         return current
 
     async def ensure(self) -> CurrentKeys:
@@ -165,7 +165,7 @@ class _ThreadedKeys:
 
     async def _find_again(self, kid: str | None, alg: str) -> tuple[CurrentKeys, tuple[Key, ...]]:
         """Search for a key, unless a search that has ended meanwhile found it."""
-        current, _ = self._cache.peek(self._clock.monotonic())
+        current, _ = self._cache.peek(self._clock.monotonic(), self._clock.time())
         if current is not None and (keys := current.key_set.select(kid, alg)):
             return current, keys
         return await self._cache.find(kid, alg)

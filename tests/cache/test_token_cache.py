@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from auth_jwks import JWKS
 from auth_jwks._cache.current import CurrentKeys
-from auth_jwks._cache.token_cache import SeenToken, ThreadedTokenCache, TokenCache, cache_key
+from auth_jwks._cache.token_cache import SeenToken, TokenCache, TokenCache, cache_key
 from auth_jwks._jose.keys import KeySet, parse_key_set
 from auth_jwks._jose.tokens import signer
 from auth_jwks.testing import FakeClock, FakeIssuer, SigningKey
@@ -222,7 +222,7 @@ def fill(cache: TokenCache, cost: int) -> int:
 
 def test_cache_of_threads_is_one() -> None:
     """What was put is got, and the least recently used leave first."""
-    cache, token = ThreadedTokenCache(2), seen()
+    cache, token = TokenCache(2), seen()
     cache.put("used", token)
     cache.put("old", seen())
     assert cache.get("used") is token
@@ -233,7 +233,7 @@ def test_cache_of_threads_is_one() -> None:
 
 def test_threads_lose_no_byte() -> None:
     """However they get in each other's way, the bounds hold, during and after."""
-    cache = ThreadedTokenCache(10)
+    cache = TokenCache(10)
     tokens = {name: seen(name * 100, sub=str(name)) for name in range(30)}
     names = random.sample([*tokens] * 20, 600)
 
@@ -260,7 +260,7 @@ def test_threads_lose_no_byte() -> None:
 @pytest.mark.parametrize("amid_a_change", [True, False])
 def test_child_process_keeps_the_cache(*, amid_a_change: bool) -> None:
     """But one that another thread was changing at the fork: that is empty, and usable."""
-    cache, name = ThreadedTokenCache(2), SlowName()
+    cache, name = TokenCache(2), SlowName()
     cache.put("name", seen())
     thread = threading.Thread(target=cache.put, args=(name, seen()))
     if amid_a_change:

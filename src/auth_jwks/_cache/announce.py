@@ -47,7 +47,7 @@ def _log(event: Event) -> None:
         case StaleServed(first=True):
             text = "serving stale keys from %s, fetched %.0f s ago, until max_stale has passed"
             logger.warning(text, event.source, event.age)
-        case StoreFailed():
+        case StoreFailed() if event.kind != "resting":  # else strangers could cause one a second
             text = "the key store failed to %s for %s: %s"
             logger.warning(text, event.operation, event.source, event.reason)
         case DocumentRejected():

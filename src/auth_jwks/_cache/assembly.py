@@ -15,7 +15,6 @@ from auth_jwks._settings import (
     checked_flag,
     checked_number,
     checked_parts,
-    checked_text,
     checked_url,
 )
 from auth_jwks.events import Observer
@@ -52,7 +51,7 @@ def assembled(
     source = Source(
         discovery_url=checked_url("discovery_url", discovery_url),
         jwks_uri=checked_url("jwks_uri", jwks_uri),
-        issuer=checked_text("issuer", issuer),
+        issuer=issuer,
         fix_local_url=checked_flag("fix_local_url", fix_local_url),
         timeout=checked_number("timeout", timeout, above=0),
         retries=checked_count("retries", retries),
@@ -61,7 +60,8 @@ def assembled(
     )
     shared = GuardedStore(
         MemoryKeyStore(timer=clock.monotonic) if store is None else _checked_store(store),
-        source.key, name=source.name, policy=policy, clock=clock, observer=observer,
+        source.key, name=source.name, deadline=source.deadline, policy=policy,
+        clock=clock, observer=observer,
     )  # fmt: skip
     refresher = Refresher(
         source, shared, policy=policy, allowed=allowed, clock=clock, observer=observer

@@ -12,7 +12,7 @@ __all__ = ["KeyAccess"]
 class KeyAccess(Protocol):
     """The keys that a verification uses."""
 
-    def ready(self) -> CurrentKeys | None:
+    def ready(self, wall: float) -> CurrentKeys | None:
         """Return the keys if this call need not wait for any."""
         ...
 

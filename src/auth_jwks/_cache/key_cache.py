@@ -3,15 +3,14 @@
 import random
 from collections.abc import Callable
 from dataclasses import replace
-from math import inf
 from typing import assert_never
 
 from auth_jwks._cache.announce import announce
+from auth_jwks._cache.attempts import Attempts
 from auth_jwks._cache.current import CurrentKeys
 from auth_jwks._cache.freshness import (
-    FAILED_WORKER_DELAY,
     MIN_RETRY_AFTER,
-    Attempts,
+    POLL_SPREAD,
     Bucket,
     Decision,
     Policy,
@@ -22,8 +21,9 @@ from auth_jwks._cache.freshness import (
     hopeless,
     peek,
 )
+from auth_jwks._cache.outcome import Deferred, Done, Failed, Outcome
 from auth_jwks._cache.purpose import FindKey, Look, Purpose, Renew, Replace
-from auth_jwks._cache.refresh import Deferred, Done, Failed, Outcome, Refresher
+from auth_jwks._cache.refresh import Refresher
 from auth_jwks._cache.single_flight import Flight, FlightCancelledError, SingleFlight
 from auth_jwks._cache.status import Status
 from auth_jwks._clock import Clock
@@ -58,8 +58,6 @@ class KeyCache:
         self._flights: SingleFlight[Outcome] = SingleFlight(clock)
         self._bucket = Bucket()
         self._attempts = Attempts()
-        self._failure: Failed | None = None
-        self._stale_announced = False
 
     def __repr__(self) -> str:
         return f"KeyCache({self._source.name!r}, keys={len(self.current.key_set.keys)})"
@@ -69,22 +67,29 @@ class KeyCache:
         """The current keys, whatever their age."""
         return self._refresher.current
 
-    def ready(self) -> CurrentKeys | None:
-        """Return the keys if this call need not wait. May start a background refresh."""
+    def ready(self, wall: float) -> CurrentKeys | None:
+        """Return the keys if this call need not wait. May start a background refresh.
+
+        `wall` is the time by the wall clock.
+        """
         now = self._clock.monotonic()
         current = self._refresher.current
-        if now < current.life.refresh_at and now < self._attempts.poll_at:
+        if (
+            now < current.life.refresh_at
+            and now < self._attempts.poll_at
+            and wall < current.due_wall
+        ):
             return current
         decision = self._decide(now)
         return self._serve(decision, now) if isinstance(decision, Serve) else None
 
-    def peek(self, now: float) -> tuple[CurrentKeys | None, bool]:
+    def peek(self, now: float, wall: float) -> tuple[CurrentKeys | None, bool]:
         """Return the keys if `ready` would, and whether `ready` would do more than that.
 
         It may be called in any thread, as it changes nothing.
         """
         current = self._refresher.current
-        served = peek(current.life, self._attempts, now)
+        served = peek(current.aged(now, wall).life, self._attempts, now)
         if served is None:
             return None, False
         return current, served.stale or served.refresh or served.poll
@@ -125,8 +130,7 @@ class KeyCache:
             flight = flight or self._begin_search(kid, alg, now)
             if flight.joiners >= MAX_JOINERS:
                 break
-            # A search that began before this call may have fetched before the key was published;
-            # only one begun since is conclusive.
+            # One that began before this call may have fetched before the key was published.
             asked, enough = True, flight.began >= came
             await self._join(flight, came + self._source.deadline - now)
             if keys := self.current.key_set.select(kid, alg):
@@ -137,8 +141,7 @@ class KeyCache:
 
     def raise_if_hopeless(self, kid: str | None, alg: str, now: float) -> None:
         """Raise what `find` would raise at once, if it would. It may be called in any thread."""
-        # Read the bucket before the attempts: whoever took its last token is visible as running
-        # before the result is.
+        # In this order: whoever took the last token is visible as running before the result is.
         bucket, searching = self._bucket, self._flights.busy
         refusal = hopeless(bucket, self._attempts, now, searching=searching)
         if refusal is None or self.current.key_set.select(kid, alg):
@@ -154,20 +157,24 @@ class KeyCache:
         if force:
             purpose = Replace(self.current, asked)
             flight = self._flights.start("forced", lambda: self._carry_out(purpose))
-            await self._require_success(flight)
+            self._require_success(await self._wait(flight, None))
             return
-        while (now := self._clock.monotonic()) >= self.current.life.expires:
+        while (now := self._clock.monotonic()) >= self.current.life.refresh_at:
+            is_fresh = now < self.current.life.expires
             if now < self._attempts.not_before and self._flights.under_way("upkeep") is None:
+                if is_fresh:
+                    return
                 raise self._unavailable()
             flight = self._upkeep(Renew())
-            await self._require_success(flight)
-            if self.current.life.fetched >= flight.began:
+            outcome = await self._wait(flight, None)
+            if is_fresh or self.current.life.fetched >= flight.began:
                 return
+            self._require_success(outcome)
 
     def status(self) -> Status:
         """Return the state, without I/O."""
         now = self._clock.monotonic()
-        current, failure = self.current, self._failure
+        current, failure = self.current, self._attempts.failure
         has_keys = current.document is not None
         return Status(
             source=self._source.name,
@@ -189,20 +196,35 @@ class KeyCache:
         await self._flights.aclose()
 
     def _decide(self, now: float) -> Decision:
+        self._catch_up(now)
         flight = self._flights.under_way("upkeep")
         attempts = self._attempts
         if flight is not None:
-            attempts = replace(attempts, began=flight.began)
+            attempts = replace(attempts, began=flight.began_running)
         return decide(self.current.life, attempts, now, self._policy)
+
+    def _catch_up(self, now: float) -> None:
+        """Take into account what happened while nobody looked: sleep, and loops that have ended."""
+        current = self.current
+        aged = current.aged(now, self._clock.time())
+        if aged is not current:
+            slept = current.life.fetched - aged.life.fetched
+            self._attempts = self._attempts.earlier(slept)
+            self._refresher.current = aged
+        if lost := self._flights.lost("upkeep"):
+            self._attempts = self._attempts.after_loss(lost, now, aged.life.expires)
 
     def _serve(self, decision: Serve, now: float) -> CurrentKeys:
         current = self.current
         if decision.refresh:
             self._upkeep(Renew())
         elif decision.poll:
+            # Now, and not when the look has ended: it may be lost with its event loop.
+            self._attempts = replace(self._attempts, poll_at=self._next_poll(now))
             self._upkeep(Look())
         if decision.stale:
-            first, self._stale_announced = not self._stale_announced, True
+            first = not self._attempts.stale_told
+            self._attempts = replace(self._attempts, stale_told=True)
             age = now - current.life.fetched
             announce(StaleServed(self._source.name, age, first), self._observer)
         return current
@@ -224,9 +246,9 @@ class KeyCache:
         now = self._clock.monotonic()
         if not isinstance(purpose, Look) and purpose.is_met(self.current, now):
             return Done()
-        failure = self._failure
-        if failure is not None and purpose.heeds_cooldown and now < self._attempts.not_before:
-            return failure
+        attempts = self._attempts
+        if attempts.failure is not None and now < attempts.until(purpose.cause):
+            return attempts.failure
         before = self.current
         outcome = await self._refresher.run(purpose)
         self._record(outcome, purpose, renewed=self.current is not before)
@@ -235,35 +257,14 @@ class KeyCache:
     def _record(self, outcome: Outcome, purpose: Purpose, *, renewed: bool) -> None:
         """Record the outcome, and when the next attempt may be made."""
         now = self._clock.monotonic()
-        poll_at = now + self._policy.poll_interval * self._uniform(0.75, 1.25)
-        attempts = replace(self._attempts, poll_at=poll_at)
-        match outcome:
-            case Done() if renewed or not isinstance(purpose, Look):
-                self._failure, self._stale_announced = None, False
-                attempts = Attempts(poll_at=poll_at)
-            case Deferred(retry_after) if isinstance(purpose, Renew):
-                # Once the keys expire, this worker stops leaving the refresh to others.
-                expires = self.current.life.expires
-                not_before = min(now + retry_after, expires if now < expires else inf)
-                attempts = replace(attempts, not_before=not_before)
-            case Failed():
-                attempts = self._after_failure(outcome, attempts, now)
-            case _:
-                pass
-        self._attempts = attempts
+        cause = "age" if renewed and purpose.cause is None else purpose.cause
+        attempts = self._attempts.after(
+            outcome, cause, now, expires=self.current.life.expires, spread=self._uniform(0.0, 1.0)
+        )
+        self._attempts = replace(attempts, poll_at=self._next_poll(now))
 
-    def _after_failure(self, outcome: Failed, attempts: Attempts, now: float) -> Attempts:
-        # The worker that failed waits longer than the others, so that the next attempt is made
-        # from another host.
-        half = FAILED_WORKER_DELAY / 2
-        delay = FAILED_WORKER_DELAY if outcome.here else self._uniform(0.0, half)
-        # Only a good answer overrides the answer that the issuer is another one.
-        if self._failure is None or not self._failure.mismatch:
-            self._failure = outcome
-        return replace(
-            attempts, not_before=now + outcome.retry_after + delay,
-            failed=True, mismatch=self._failure.mismatch,
-        )  # fmt: skip
+    def _next_poll(self, now: float) -> float:
+        return now + self._policy.poll_interval * self._uniform(*POLL_SPREAD)
 
     async def _wait(self, flight: Flight[Outcome], seconds: float | None) -> Outcome | None:
         try:
@@ -274,15 +275,18 @@ class KeyCache:
 
     async def _join(self, flight: Flight[Outcome], seconds: float) -> None:
         flight.joiners += 1
+        stalled = flight.watch.stalled
         try:
             outcome = await self._wait(flight, seconds)
+            if outcome is None and flight.watch.stalled > stalled:
+                # While the event loop stood still nobody could be answered.
+                outcome = await self._wait(flight, flight.watch.stalled - stalled)
         finally:
             flight.joiners -= 1
         if outcome is None or isinstance(outcome, Failed):
             raise self._unavailable()
 
-    async def _require_success(self, flight: Flight[Outcome]) -> None:
-        outcome = await self._wait(flight, None)
+    def _require_success(self, outcome: Outcome | None) -> None:
         if isinstance(outcome, Deferred):
             message = "too many refreshes were made recently"
             raise KeysUnavailableError(message, retry_after=outcome.retry_after)
@@ -290,7 +294,7 @@ class KeyCache:
             raise self._unavailable()
 
     def _unavailable(self) -> IssuerMismatchError | KeysUnavailableError:
-        failure = self._failure
+        failure = self._attempts.failure
         if failure is not None and failure.mismatch:
             return IssuerMismatchError(failure.reason)
         reason = "no answer in time" if failure is None else failure.reason

@@ -14,6 +14,7 @@ __all__ = [
     "MAX_COOLDOWN",
     "MAX_PAYLOAD",
     "MAX_STORED",
+    "REPAIR_INTERVAL",
     "UNSCHEDULED_LIMIT",
     "UNSCHEDULED_WINDOW",
     "Answer",
@@ -33,12 +34,15 @@ __all__ = [
 # in time.
 LEASE = 3.0
 MAX_CALL = LEASE / 4
-MAX_COOLDOWN = 300.0
+MAX_COOLDOWN = 60.0
 # How far a version may be ahead of the store's time, and how long a record is kept at least.
 DAY = 86_400.0
 # Leases for another cause than age: so many in so many seconds, until a commit says how many.
 UNSCHEDULED_LIMIT = 2
-UNSCHEDULED_WINDOW = 30.0
+UNSCHEDULED_WINDOW = 10.0
+# Between two leases to repair a document: where two fleets share a key and not a seal, each of them
+# finds the other one's for ever.
+REPAIR_INTERVAL = 300.0
 # Bytes. What is stored may be longer than a payload, by its seal; above that it counts as absent.
 MAX_PAYLOAD = 1024 * 1024
 MAX_STORED = 2 * MAX_PAYLOAD
@@ -47,7 +51,14 @@ Cause = Literal["age", "unknown_kid", "forced", "repair"]
 
 
 class StoreUnavailable(Exception):  # noqa: N818 - a state of the store, and the contract's word for it
-    """The store can't answer now; its argument says why, in a word or two without secrets."""
+    """The store can't answer now; its argument says why, in a word or two without secrets.
+
+    `resting`: it was not asked, as it failed a moment ago, which was told then.
+    """
+
+    def __init__(self, reason: str = "unavailable", *, resting: bool = False) -> None:
+        super().__init__(reason)
+        self.resting = resting
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,8 @@ def decode(raw: bytes, boot: str = "") -> Record:
             expires=_count(head["expires"]),
             issued=_count(head["issued"]),
             failures=_count(head["failures"]),
+            failed_by=_text(head["failed_by"]),
+            repaired=_count(head["repaired"]),
             window=_count(head["window"]),
             unscheduled=tuple(map(_count, head["unscheduled"])),
             gate=_gate(head["gate"]),
@@ -51,11 +53,16 @@ def decode(raw: bytes, boot: str = "") -> Record:
 def _gate(told: Any) -> Gate | None:
     if told is None:
         return None
-    holder, mismatch = told["holder"], told["mismatch"]
-    if not (holder is None or isinstance(holder, str)) or not isinstance(mismatch, bool):
-        raise TypeError
+    if told["failed"] not in {None, "failed", "mismatch"}:
+        raise ValueError
     fence, granted, ttl = map(_count, (told["fence"], told["granted"], told["ttl"]))
-    return Gate(holder, fence, granted, ttl, mismatch)
+    return Gate(_text(told["holder"]), fence, granted, ttl, told["failed"])
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
 
 
 def _count(value: Any) -> int:

@@ -90,8 +90,9 @@ class RedisKeyStore:
         """Return the document if newer than `known`, else a lease, else why there is none."""
         started = self._clock.monotonic()
         asked = lease or NO_LEASE
-        by_age = "1" if asked.cause == "age" else "0"
-        reply = await self._run(key, "poll", str(known), asked.holder, _micro(asked.ttl), by_age)
+        reply = await self._run(
+            key, "poll", str(known), asked.holder, _micro(asked.ttl), asked.cause
+        )
         try:
             return self._answer(key, reply, asked, started)
         except (TypeError, ValueError):
@@ -116,7 +117,9 @@ class RedisKeyStore:
 
     async def fail(self, lease: Lease, *, retry_after: float, mismatch: bool = False) -> None:
         """Turn the lease, if it is still live, into a cool-down."""
-        await self._run(lease.key, "fail", lease.holder, _micro(retry_after), f"{mismatch:d}")
+        await self._run(
+            lease.key, "fail", lease.holder, str(lease.fence), _micro(retry_after), f"{mismatch:d}"
+        )
 
     async def aclose(self) -> None:
         """Close the connections of this event loop, if they are the store's own."""
@@ -185,7 +188,9 @@ class RedisKeyStore:
             # The call that a parent process has out is no probe of this one.
             self._pid, self._breaker = os.getpid(), self._breaker.after_cancellation()
         if not self._breaker.admits(now):
-            raise StoreUnavailable(f"left alone for {self._breaker.left(now):.1f} s after faults")
+            raise StoreUnavailable(
+                f"left alone for {self._breaker.left(now):.1f} s after faults", resting=True
+            )
 
     def _noted(self, fault: CallFailedError, before: Breaker) -> StoreUnavailable:
         """Draw the consequences of a fault; one that only forbids writes is none for the reads."""
