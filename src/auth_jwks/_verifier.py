@@ -2,16 +2,16 @@
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Self
 
 from auth_jwks._cache.assembly import assembled
 from auth_jwks._cache.current import CurrentKeys
 from auth_jwks._cache.key_access import KeyAccess
 from auth_jwks._cache.status import Status
-from auth_jwks._cache.token_cache import TokenCache, cache_key, seen_token
+from auth_jwks._cache.token_cache import SeenToken, TokenCache, cache_key
 from auth_jwks._clock import SYSTEM_CLOCK, Clock
-from auth_jwks._jose.keys import Key, checked_algorithms
+from auth_jwks._jose.keys import checked_algorithms
 from auth_jwks._jose.tokens import Expected, Token, compact, parse_token, read_claims, signer
 from auth_jwks._provider.client import HTTPClient
 from auth_jwks._settings import (
@@ -98,25 +98,23 @@ class Verification:
                 return claims
         parsed = parse_token(compact(token), rules.allowed)
         current = self._keys.ready(now)
-        candidates = () if current is None else current.key_set.select(parsed.kid, parsed.alg)
+        candidates = current.key_set.select(parsed.kid, parsed.alg) if current else ()
         if current is None or not candidates:
-            # A token that its own claims rule out is not worth a request, or a wait.
-            self._judge(parsed, current, wanted, verify_iss=verify_iss)
-            current, candidates = await self._obtained(current, parsed)
+            # A token that its own claims rule out is worth no request, and no wait.
+            check = partial(self._judge, parsed, current, wanted, verify_iss=verify_iss)
+            if current is None:
+                check()
+                current = await self._keys.ensure()
+                candidates = current.key_set.select(parsed.kid, parsed.alg)
+            if not candidates:
+                current, candidates = await self._keys.find(parsed.kid, parsed.alg, check)
         key = signer(parsed, candidates)
         claims = self._judge(parsed, current, wanted, verify_iss=verify_iss)
-        self._seen.put(seen_as, seen_token(parsed.kid, key, current, parsed.payload))
+        token_seen = SeenToken(
+            parsed.kid, key.alg, key.thumbprint, current.issuer, current.generation, parsed.payload
+        )
+        self._seen.put(seen_as, token_seen)
         return claims
-
-    async def _obtained(
-        self, current: CurrentKeys | None, parsed: Token
-    ) -> tuple[CurrentKeys, tuple[Key, ...]]:
-        """Return the keys, and those of them to try, when the current ones do not do."""
-        if current is None:
-            current = await self._keys.ensure()
-            if candidates := current.key_set.select(parsed.kid, parsed.alg):
-                return current, candidates
-        return await self._keys.find(parsed.kid, parsed.alg)
 
     def _judge(
         self,

@@ -1,6 +1,6 @@
 """The verifier for threads: Flask, Django, and gunicorn's sync and gthread workers."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from importlib import import_module
 from typing import Any, Self, TypeVar
@@ -146,10 +146,12 @@ class _ThreadedKeys:
         """Return usable keys."""
         return self._blocking(self._cache.ensure)
 
-    async def find(self, kid: str | None, alg: str) -> tuple[CurrentKeys, tuple[Key, ...]]:
+    async def find(
+        self, kid: str | None, alg: str, check: Callable[[], object]
+    ) -> tuple[CurrentKeys, tuple[Key, ...]]:
         """Return the keys for a token that none of the current ones fit."""
-        self._cache.raise_if_hopeless(kid, alg, self._clock.monotonic())
-        return self._blocking(lambda: self._find_again(kid, alg))
+        self._cache.raise_if_hopeless(kid, alg, self._clock.monotonic(), check)
+        return self._blocking(lambda: self._find_again(kid, alg, check))
 
     async def refresh(self, *, force: bool) -> None:
         """Make sure that the keys are fresh."""
@@ -163,12 +165,14 @@ class _ThreadedKeys:
         """Cancel what is running."""
         self._portal.close(self._close_cache)
 
-    async def _find_again(self, kid: str | None, alg: str) -> tuple[CurrentKeys, tuple[Key, ...]]:
+    async def _find_again(
+        self, kid: str | None, alg: str, check: Callable[[], object]
+    ) -> tuple[CurrentKeys, tuple[Key, ...]]:
         """Search for a key, unless a search that has ended meanwhile found it."""
         current, _ = self._cache.peek(self._clock.monotonic(), self._clock.time())
         if current is not None and (keys := current.key_set.select(kid, alg)):
             return current, keys
-        return await self._cache.find(kid, alg)
+        return await self._cache.find(kid, alg, check)
 
     async def _close_cache(self) -> None:
         await self._cache.aclose()

@@ -13,8 +13,8 @@ import pytest
 
 from auth_jwks._cache.freshness import Policy
 from auth_jwks._cache.guarded_store import GuardedStore
-from auth_jwks._cache.purpose import FindKey, Replace
 from auth_jwks._cache.outcome import Deferred, Done, Failed, Outcome
+from auth_jwks._cache.purpose import FindKey, Replace
 from auth_jwks._provider.document import Document, decode, encode
 from auth_jwks.events import DocumentRejected, KeysRefreshed, RefreshFailed, StoreFailed
 from auth_jwks.stores import (

@@ -51,7 +51,8 @@ class Worker:
         )
         shared = GuardedStore(
             store or MemoryKeyStore(timer=clock.monotonic), source.key,
-            name=source.name, deadline=source.deadline, policy=numbers, clock=clock, observer=self.events.append,
+            name=source.name, deadline=source.deadline, policy=numbers,
+            clock=clock, observer=self.events.append,
         )  # fmt: skip
         self.refresher = Refresher(
             source, shared, policy=numbers, allowed=frozenset((algorithm,)),
@@ -79,7 +80,7 @@ class Worker:
         current = self.cache.ready(self.clock.time()) or await self.cache.ensure()
         keys = current.key_set.select(kid, "ES256")
         if not keys:
-            _, keys = await self.cache.find(kid, "ES256")
+            _, keys = await self.cache.find(kid, "ES256", lambda: None)
         return [key.kid for key in keys]
 
     async def run(self, cause: Cause | None = "age") -> Outcome:

@@ -177,7 +177,8 @@ def failure_cooldown(failures: int, stated: float | None, jitter: float) -> floa
     `failures` is the number before it, `stated` the provider's `Retry-After`, `jitter` in [0, 1].
     """
     doubled = FIRST_COOLDOWN * 2.0 ** min(failures, 10) * (1 + jitter / 4)
-    return max(min(MAX_BACKOFF, doubled), min(MAX_COOLDOWN, stated or 0.0))
+    honoured = min(MAX_COOLDOWN, stated) if stated is not None and stated > 0 else 0.0
+    return max(min(MAX_BACKOFF, doubled), honoured)
 
 
 def unscheduled_window(policy: Policy) -> float:

@@ -1,5 +1,6 @@
 """`KeyAccess`: how a verification gets its keys. `KeyCache` implements it, and so do threads."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 from auth_jwks._cache.current import CurrentKeys
@@ -20,7 +21,9 @@ class KeyAccess(Protocol):
         """Return usable keys, waiting for a refresh as long as the rules say."""
         ...
 
-    async def find(self, kid: str | None, alg: str) -> tuple[CurrentKeys, tuple[Key, ...]]:
+    async def find(
+        self, kid: str | None, alg: str, check: Callable[[], object]
+    ) -> tuple[CurrentKeys, tuple[Key, ...]]:
         """Return the keys for a token that none of the current ones fit."""
         ...
 

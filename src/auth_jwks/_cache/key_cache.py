@@ -13,6 +13,7 @@ from auth_jwks._cache.freshness import (
     POLL_SPREAD,
     Bucket,
     Decision,
+    Exhausted,
     Policy,
     Refuse,
     Serve,
@@ -111,11 +112,14 @@ class KeyCache:
                 case _:
                     assert_never(decision)
 
-    async def find(self, kid: str | None, alg: str) -> tuple[CurrentKeys, tuple[Key, ...]]:
+    async def find(
+        self, kid: str | None, alg: str, check: Callable[[], object]
+    ) -> tuple[CurrentKeys, tuple[Key, ...]]:
         """Return the keys for a token that none of the current ones fit.
 
         It asks the store, then the provider, as often as the limits allow. Raises
-        `UnknownKeyError`, or `KeysUnavailableError` if they could not be asked.
+        `UnknownKeyError`, or `KeysUnavailableError` if they could not be asked; before that it
+        calls `check`, which raises if the token is not worth it.
         """
         now = came = self._clock.monotonic()
         asked = enough = False
@@ -123,10 +127,11 @@ class KeyCache:
             flight = self._flights.under_way("search")
             searching = flight is not None
             refusal = hopeless(self._bucket, self._attempts, now, searching=searching)
-            if isinstance(refusal, Refuse):
-                raise self._unavailable()
-            if refusal is not None:
+            if isinstance(refusal, Exhausted):
                 break
+            check()
+            if refusal is not None:
+                raise self._unavailable()
             flight = flight or self._begin_search(kid, alg, now)
             if flight.joiners >= MAX_JOINERS:
                 break
@@ -139,7 +144,9 @@ class KeyCache:
         announce(UnknownKey(self._source.name, asked), self._observer)
         raise UnknownKeyError(UNKNOWN)
 
-    def raise_if_hopeless(self, kid: str | None, alg: str, now: float) -> None:
+    def raise_if_hopeless(
+        self, kid: str | None, alg: str, now: float, check: Callable[[], object]
+    ) -> None:
         """Raise what `find` would raise at once, if it would. It may be called in any thread."""
         # In this order: whoever took the last token is visible as running before the result is.
         bucket, searching = self._bucket, self._flights.busy
@@ -147,6 +154,7 @@ class KeyCache:
         if refusal is None or self.current.key_set.select(kid, alg):
             return
         if isinstance(refusal, Refuse):
+            check()
             raise self._unavailable()
         announce(UnknownKey(self._source.name, asked=False), self._observer)
         raise UnknownKeyError(UNKNOWN)
