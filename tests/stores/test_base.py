@@ -34,7 +34,7 @@ def test_representations_tell_the_rest() -> None:
 
 
 def test_lease_outlasts_the_calls_that_renew_it() -> None:
-    """One renewal may fail, and the next one is in time still: they are a third of a lease apart."""
+    """One renewal may fail, and the next one, a third of a lease later, is still in time."""
     assert LEASE / 3 + 2 * MAX_CALL < LEASE
 
 
