@@ -9,8 +9,9 @@ import httpx
 from auth_jwks._cache.freshness import Policy
 from auth_jwks._cache.guarded_store import GuardedStore
 from auth_jwks._cache.key_cache import KeyCache
+from auth_jwks._cache.outcome import Outcome
 from auth_jwks._cache.purpose import FindKey, Look, Purpose, Renew, Replace
-from auth_jwks._cache.refresh import Outcome, Refresher
+from auth_jwks._cache.refresh import Refresher
 from auth_jwks._provider.source import Source
 from auth_jwks.events import Event
 from auth_jwks.stores import Cause, KeyStore, MemoryKeyStore

@@ -112,7 +112,7 @@ async def test_without_a_store_unscheduled_refreshes_are_limited_all_the_same(
     """A gate of the worker's own allows two searches a window, as the store does."""
     worker = hire(ScriptedStore(DOWN))
     await worker.run()
-    for outcome in (Done(), Done(), Deferred(28.0)):
+    for outcome in (Done(), Done(), Deferred(8.0)):
         clock.advance(1)
         assert await worker.run("unknown_kid") == outcome
     assert issuer.jwks_requests == 3
