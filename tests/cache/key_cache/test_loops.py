@@ -200,7 +200,7 @@ async def test_callers_that_leave_together_cost_little_each(hire: Hire, issuer: 
     worker = hire()
     issuer.hang(times=1)
     loop = asyncio.get_running_loop()
-    loop.set_task_factory(make)  # type: ignore[arg-type]
+    loop.set_task_factory(make)
     calls = [asyncio.ensure_future(worker.verify()) for _ in range(50)]
     await issuer.arrived(1)
     loop.set_task_factory(None)
