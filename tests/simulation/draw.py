@@ -27,6 +27,8 @@ def draw(seed: int) -> Plan:
     rng = Random(seed)  # noqa: S311 - no secret
     store: StoreKind = rng.choices(("shared", "files", "own"), (7, 2, 1))[0]
     duration = rng.choice((3_600.0, 4 * 3_600.0, DAY / 2, DAY))
+    cache_ttl = rng.choice((60.0, 300.0, 900.0, 900.0, 900.0, 3_600.0))
+    duration = min(duration, 150 * cache_ttl)
     discovers = rng.random() < 0.7
     cached = rng.random() < 0.1
     staff = tuple(_staff(rng, f"w{number}") for number in range(rng.choice((1, 2, 3, 4, 6, 10))))
@@ -34,7 +36,7 @@ def draw(seed: int) -> Plan:
     kinds = _kinds(rng, store, discovers=discovers, names_keys=names_keys)
     return Plan(
         seed, duration, staff, _happenings(rng, kinds, staff, duration), store, discovers,
-        cache_ttl=rng.choice((60.0, 300.0, 900.0, 900.0, 900.0, 3_600.0)),
+        cache_ttl=cache_ttl,
         max_stale=rng.choice((0.0, 600.0, 3_600.0, DAY, DAY)),
         max_age=3_600.0 if cached else rng.choice((0.0, 0.0, 0.0, 600.0)),
         http_cache=cached,
@@ -58,13 +60,13 @@ def _kinds(rng: Random, store: StoreKind, *, discovers: bool, names_keys: bool) 
 def _staff(rng: Random, name: str) -> Staff:
     return Staff(
         name,
-        gap=rng.choice((0.5, 2.0, 5.0)),
-        calm=rng.choice((30.0, 60.0, 120.0, 600.0)),
+        gap=rng.choice((1.0, 2.0, 5.0)),
+        calm=rng.choice((60.0, 120.0, 300.0, 900.0)),
         latency=rng.choice((0.005, 0.02, 0.08, 0.15)),
         store_latency=rng.choice((0.0003, 0.002, 0.02)),
         skew=rng.choice((0.0, 0.0, -5.0, 20.0)),
         loop_per_call=rng.random() < 0.12,
-        token_cache=rng.choice((0, 1024, 1024)),
+        token_cache=rng.choice((0, 1024, 1024, 1024)),
         impatience=rng.choice((0.0, 0.0, 0.05)),
     )
 
@@ -99,6 +101,8 @@ def _value(rng: Random, kind: Kind) -> float:
             return rng.choice((-3_600.0, -5.0, 5.0, 3_600.0))
         case "strangers":
             return rng.choice((0.2, 2.0, 10.0))
+        case "freeze" | "asleep" | "kill":
+            return rng.choice((0.0, 1.0))
         case "odd_member":
             return float(rng.randrange(4))
         case _:

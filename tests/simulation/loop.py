@@ -1,4 +1,4 @@
-"""Virtual time: event loops that a scheduler steps, each a callback at a time, and nobody sleeps."""
+"""Virtual time: event loops that a scheduler turns one after the other, and nobody sleeps."""
 
 import asyncio
 import heapq
@@ -68,11 +68,10 @@ class Scheduler:
             action()
 
     def _settle(self) -> None:
-        """Turn the loops, one callback each and in turn, until none has anything to do now."""
+        """Turn the loops, one after the other, until none has anything to do now."""
         spun = 0
         while self._runnable:
-            self._runnable.popleft().turn()
-            spun += 1
+            spun += self._runnable.popleft().turn()
             if spun > PATIENCE:
                 raise TimeoutError(f"somebody spins at {self.now:.3f}")
         self.turns += spun
@@ -87,12 +86,18 @@ class SimLoop(asyncio.BaseEventLoop):
         self._queue: deque[_Timer] = deque()
         self._late: list[_Timer] = []
         self._is_queued = False
-        self.tasks: dict[asyncio.Task[Any], None] = {}
+        self._crowd = 50
+        self._tasks: list[asyncio.Task[Any]] = []
         self.faults: list[str] = []
         super().__init__()
 
     def __repr__(self) -> str:
         return f"SimLoop(time={self.time():.3f}, queued={len(self._queue)})"
+
+    @property
+    def tasks(self) -> list[asyncio.Task[Any]]:
+        """The tasks that are not done, oldest first."""
+        return [task for task in self._tasks if not task.done()]
 
     def time(self) -> float:
         """Return the monotonic time of the machine."""
@@ -140,8 +145,10 @@ class SimLoop(asyncio.BaseEventLoop):
     def create_task(self, coro: Any, **options: Any) -> asyncio.Task[Any]:
         """Begin a task, and keep it among those that must end with the loop."""
         task: asyncio.Task[Any] = super().create_task(coro, **options)
-        self.tasks[task] = None
-        task.add_done_callback(self._forget)
+        self._tasks.append(task)
+        if len(self._tasks) > self._crowd:
+            self._tasks = self.tasks
+            self._crowd = 2 * len(self._tasks) + 50
         return task
 
     def run_in_executor(self, *_args: object, **_options: object) -> NoReturn:
@@ -152,18 +159,20 @@ class SimLoop(asyncio.BaseEventLoop):
         """Take note of what asyncio would have logged."""
         self.faults.append(f"{context.get('message')}: {context.get('exception')!r}")
 
-    def turn(self) -> None:
-        """Run one callback."""
+    def turn(self) -> int:
+        """Run what is queued now, as asyncio does in one iteration; return how much it was."""
         self._is_queued = False
-        if self._host.is_stopped or not self._queue:
-            return
-        handle = self._queue.popleft()
+        count = len(self._queue)
         _set_running_loop(self)
         try:
-            handle.run()
+            for _ in range(count):
+                if self._host.is_stopped or not self._queue:  # it may stop, or close, amid this
+                    break
+                self._queue.popleft().run()
         finally:
             _set_running_loop(None)
         self._queue_up()
+        return count
 
     def resume(self) -> None:
         """Go on after a stop: what arrived comes first, then the timers that are late."""
@@ -214,9 +223,6 @@ class SimLoop(asyncio.BaseEventLoop):
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
         """Leave it where it is; it is skipped when it falls due."""
-
-    def _forget(self, task: asyncio.Task[Any]) -> None:
-        self.tasks.pop(task, None)
 
 
 def _bury(task: asyncio.Task[Any]) -> None:

@@ -96,12 +96,13 @@ class HTTPCache:
 class Web:
     """One worker's HTTP client: what `http_client=` takes.
 
+    What is `armed` happens when it sends its next request.
     `fetched` is when the provider, or the cache, gave what was received last.
     """
 
     def __init__(
         self, name: str, process: Process, provider: Provider, way: Way, ring: Keyring,
-        log: list[Exchange], cache: HTTPCache | None,
+        log: list[Exchange], cache: HTTPCache | None, armed: list[Callable[[], None]],
     ) -> None:  # fmt: skip
         self.headers = {"user-agent": "simulation"}
         self.fetched = -inf
@@ -112,6 +113,7 @@ class Web:
         self._ring = ring
         self._log = log
         self._cache = cache
+        self._armed = armed
 
     def __repr__(self) -> str:
         return f"Web({self._name!r}, {self._way})"
@@ -135,6 +137,9 @@ class Web:
         """Do nothing: it holds nothing."""
 
     async def _sent(self, url: str, headers: Mapping[str, str]) -> Answer:
+        if self._armed:
+            now = self._process.scheduler.now
+            self._process.scheduler.at(now + self._way.latency / 2, self._armed.pop())
         way = self._way
         out = inf if way.state == "no_route" else way.latency + way.extra
         back = inf if self._provider.outage == -2 else way.latency + way.extra

@@ -1,7 +1,6 @@
 """The oracle: knows what is true, hears of every outcome, and says which promise was broken."""
 
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import inf
 
@@ -120,7 +119,8 @@ class Oracle:
             self._judge_accepted(record, call)
         else:
             self._judge_refused(record, call, fault)
-        if call.credential is not None and _holds(call.held, call.credential):
+        key = call.credential
+        if key is not None and _holds(call.held, key) and _holds(record.held, key):
             self._judge_wait(record, call)
 
     def observe(self, record: Record, event: Event, now: float) -> None:
@@ -163,6 +163,8 @@ class Oracle:
 
     def _judge_withdrawn(self, record: Record, call: Call, key: Credential) -> None:
         promises, withdrawn = self._promises, self._provider.withdrawn_since(key)
+        if withdrawn == inf:
+            return
         life = self._plan.cache_ttl + (self._plan.max_age if self._plan.http_cache else 0.0)
         known = withdrawn + life + promises.look + promises.lease
         since = max(known, record.steady_since() + promises.recovery)
@@ -216,18 +218,24 @@ class Oracle:
         patience += 6.0 if record.store_since == inf else 0.0
         first = next((at for at in times if at >= since), call.began)
         if call.began - first > patience:
-            same_kid = isinstance(fault, jwt.InvalidSignatureError)
-            name = "I3 same kid, new key" if same_kid else "I3 new key"
+            name = f"I3 new key{self._circumstances(key, fault)}"
             what = f"refused {key} for {call.began - first:.0f} s: {_named(fault)}"
             self.broken(name, call.ended, record, what)
+
+    def _circumstances(self, key: Credential, fault: Exception) -> str:
+        if self._plan.http_cache:
+            return ", HTTP cache"
+        if key.kid is None:
+            return ", no kid"
+        return ", same kid" if isinstance(fault, jwt.InvalidSignatureError) else ""
 
     def _judge_wait(self, record: Record, call: Call) -> None:
         waited = call.ended - call.began - (record.process.paused - call.paused)
         age, machine = call.began - call.fetched, record.process.machine
         limit, name = 0.0, "I2 wait for fresh keys"
-        if age > self._life + self._plan.max_stale:
+        if age > self._life + self._plan.max_stale - self._promises.slack:
             return
-        if age > self._life or machine.last_step >= call.fetched:
+        if age > self._life - self._promises.slack or machine.last_step >= call.fetched:
             limit, name = self._promises.stale_wait, "I2 wait for stale keys"
             if record.staff.loop_per_call:
                 limit = self._refresh
@@ -246,7 +254,7 @@ class Oracle:
             self.broken(f"I6 healthy {blamed} blamed", now, record, what)
 
     def _judge_stale(self, record: Record, now: float) -> None:
-        since = max(record.steady_since(), record.fetched + self._life)
+        since = max(record.steady_since(), record.fetched + self._plan.cache_ttl)
         last = now - self._promises.recovery - self._promises.slack
         if any(since <= asked <= last for asked in record.asked):
             self.broken("I6 stale for long", now, record, "serves stale keys, though it need not")
@@ -265,8 +273,3 @@ def _note(times: deque[float], now: float) -> None:
 def _named(fault: Exception) -> str:
     return f"{type(fault).__name__}({fault})"
 
-
-def lines(violations: dict[str, Violation]) -> Iterator[str]:
-    """Return all of them in words."""
-    for violation in violations.values():
-        yield str(violation)

@@ -39,7 +39,8 @@ class Staff:
 class Happening:
     """Something that begins `at` a time; `who` is a worker's name, empty for the provider or all.
 
-    `value` is what it needs to know: a status, a rate, a number of seconds.
+    `value` is what it needs to know: a status, a rate, a number of seconds; for what stops a
+    worker, 1 has it wait until that worker has asked the provider for something.
     """
 
     at: float

@@ -1,6 +1,7 @@
 """Who presents which tokens, and when."""
 
 from bisect import bisect_left
+from functools import partial
 from random import Random
 
 from tests.simulation.keyring import Credential, Keyring
@@ -11,7 +12,7 @@ from tests.simulation.worker import Worker
 
 __all__ = ["Traffic"]
 
-BEFORE, AFTER = 10.0, 150.0  # around what happens there is more to see
+BEFORE, AFTER = 5.0, 120.0  # around what happens there is more to see
 CURRENT = 0.75  # the share of tokens by the key that signs now
 RECENT = 4
 
@@ -42,7 +43,7 @@ class Traffic:
         """Let the requests come."""
         self._later(self._rng.uniform(0.0, 1.0))
         for one in self._strange:
-            self._scheduler.at(one.at, lambda one=one: self._flood(one))  # type: ignore[misc]
+            self._scheduler.at(one.at, partial(self._flood, one))
 
     def _later(self, seconds: float) -> None:
         if (when := self._scheduler.now + seconds) < self._duration:
@@ -72,4 +73,4 @@ class Traffic:
         self._made_up += 1
         self._worker.ask(self._ring.strange(f"made-up-{self._made_up % 50}"), None)
         pause = self._rng.expovariate(one.value)
-        self._scheduler.at(self._scheduler.now + pause, lambda: self._flood(one))
+        self._scheduler.at(self._scheduler.now + pause, partial(self._flood, one))

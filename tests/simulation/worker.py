@@ -41,7 +41,10 @@ class Surroundings:
 
 
 class Worker:
-    """A seat in the fleet: when its process dies, another one takes it."""
+    """A seat in the fleet: when its process dies, another one takes it.
+
+    What is `armed` happens when it asks the provider next.
+    """
 
     def __init__(self, staff: Staff, machine: Machine, around: Surroundings) -> None:
         self.staff = staff
@@ -50,6 +53,7 @@ class Worker:
         self.store_way = StoreWay(staff.store_latency)
         self._around = around
         self._rng = Random(f"{around.plan.seed} {staff.name}")  # noqa: S311 - no secret
+        self.armed: list[Callable[[], None]] = []
         self._dead: list[Process] = []
         self._begin()
         self.record = Record(staff, self.process)
@@ -116,7 +120,7 @@ class Worker:
         self._backlog: deque[tuple[str, Credential | None]] = deque(maxlen=BACKLOG)
         self._web = Web(
             self.staff.name, self.process, around.provider, self.way, around.ring,
-            around.exchanges, around.cache,
+            around.exchanges, around.cache, self.armed,
         )  # fmt: skip
         self._view = StoreView(
             self.process, self.store_way, around.store, around.own_store(),
@@ -159,10 +163,11 @@ class Worker:
 
     def _end(self, loop: SimLoop) -> None:
         """End a loop that was made for one call, as `asyncio.run` does."""
-        for task in list(loop.tasks):
+        left = loop.tasks
+        for task in left:
             task.cancel()
-        if loop.tasks:
-            next(iter(loop.tasks)).add_done_callback(lambda _task: self._end(loop))
+        if left:
+            left[0].add_done_callback(lambda _task: self._end(loop))
             return
         self.process.close_loop(loop)
         self._is_busy = False

@@ -5,6 +5,7 @@ import random
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from math import inf
 from tempfile import TemporaryDirectory
 
@@ -26,7 +27,7 @@ from tests.simulation.worker import Surroundings, Worker
 
 __all__ = ["Outcome", "simulate"]
 
-OUTAGE = frozenset({"outage"})
+AMID_FETCH = frozenset({"freeze", "asleep", "kill"})
 ENDING = 60.0
 
 
@@ -100,7 +101,7 @@ class _World:
     def run(self, wanted: str) -> Outcome:
         """Let time pass to the end, or until the wanted violation."""
         for one in self._plan.happenings:
-            self._scheduler.at(one.at, lambda one=one: self._happen(one))  # type: ignore[misc]
+            self._scheduler.at(one.at, partial(self._come, one))
         for traffic in self._traffic:
             traffic.begin()
         broken = self._oracle.violations
@@ -137,6 +138,13 @@ class _World:
         self._scheduler.run(self._scheduler.now + ENDING)
         workers = list(self._workers.values())
         judge_budgets(self._plan, self._promises, self._oracle, workers, self._exchanges)
+
+    def _come(self, one: Happening) -> None:
+        """Let it happen, now or when the worker asks the provider next."""
+        if one.kind in AMID_FETCH and one.value:
+            self._workers[one.who].armed.append(partial(self._happen, one))
+        else:
+            self._happen(one)
 
     def _happen(self, one: Happening) -> None:
         now, provider = self._scheduler.now, self._provider
