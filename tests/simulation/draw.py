@@ -31,7 +31,11 @@ def draw(seed: int) -> Plan:
     duration = min(duration, 150 * cache_ttl)
     discovers = rng.random() < 0.7
     cached = rng.random() < 0.1
-    staff = tuple(_staff(rng, f"w{number}") for number in range(rng.choice((1, 2, 3, 4, 6, 10))))
+    per_call = rng.random() < 0.15
+    staff = tuple(
+        _staff(rng, f"w{number}", loop_per_call=per_call)
+        for number in range(rng.choice((1, 2, 3, 4, 6, 10)))
+    )
     names_keys = rng.random() < 0.9
     kinds = _kinds(rng, store, discovers=discovers, names_keys=names_keys)
     return Plan(
@@ -57,7 +61,7 @@ def _kinds(rng: Random, store: StoreKind, *, discovers: bool, names_keys: bool) 
     return [*chosen, "rotate"]
 
 
-def _staff(rng: Random, name: str) -> Staff:
+def _staff(rng: Random, name: str, *, loop_per_call: bool) -> Staff:
     return Staff(
         name,
         gap=rng.choice((1.0, 2.0, 5.0)),
@@ -65,7 +69,7 @@ def _staff(rng: Random, name: str) -> Staff:
         latency=rng.choice((0.005, 0.02, 0.08, 0.15)),
         store_latency=rng.choice((0.0003, 0.002, 0.02)),
         skew=rng.choice((0.0, 0.0, -5.0, 20.0)),
-        loop_per_call=rng.random() < 0.12,
+        loop_per_call=loop_per_call,
         token_cache=rng.choice((0, 1024, 1024, 1024)),
         impatience=rng.choice((0.0, 0.0, 0.05)),
     )

@@ -21,7 +21,8 @@ class Staff:
 
     `gap` is the mean time between requests while something is going on, and `calm` at other times.
     `latency` is one way to the provider, `store_latency` one way to the store. `impatience` is the
-    share of callers that leave before they have an answer.
+    share of callers that leave before they have an answer; `seal` is an integrity key for what is
+    stored, none if empty.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Staff:
     loop_per_call: bool = False
     token_cache: int = 1024
     impatience: float = 0.0
+    seal: str = ""
 
 
 @dataclass(frozen=True, slots=True)

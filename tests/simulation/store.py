@@ -11,11 +11,12 @@ from auth_jwks._background_loop import run_at_once
 from auth_jwks.stores._breaker import Breaker
 from auth_jwks.stores.base import Answer, Granted, KeyStore, Lease, Newer, StoreUnavailable
 from auth_jwks.stores.memory import MemoryKeyStore
+from auth_jwks.stores.sealed import BrokenSealError, Sealer
 from tests.simulation.loop import Scheduler
-from tests.simulation.machine import Process
+from tests.simulation.machine import Machine, Process
 from tests.simulation.network import exchange
 
-__all__ = ["SharedStore", "StoreView", "StoreWay"]
+__all__ = ["Seal", "SharedStore", "StoreView", "StoreWay"]
 
 T = TypeVar("T")
 Fault = Literal["", "refuse", "lose", "slow", "hang"]
@@ -59,13 +60,42 @@ class StoreWay:
     calls: list[float] = field(default_factory=list)
 
 
+class Seal:
+    """The seal of one worker: what it stores is signed, what it finds must be."""
+
+    def __init__(self, key: str, machine: Machine) -> None:
+        self._sealer = Sealer([key.encode()])
+        self._machine = machine
+
+    def __repr__(self) -> str:
+        return f"Seal({self._sealer!r})"
+
+    def sealed(self, lease: Lease, payload: bytes, took: float, ttl: float) -> bytes:
+        """Return the document, sealed."""
+        fetched = self._machine.time() - took
+        return self._sealer.seal(
+            payload, name=lease.key, version=lease.fence,
+            fetched_at=fetched, expires_at=fetched + ttl,
+        )  # fmt: skip
+
+    def opened(self, key: str, found: Newer) -> Newer:
+        """Return what was found without its seal, or with what is wrong about it."""
+        now, version = self._machine.time(), found.version
+        try:
+            inside = self._sealer.opened(found.payload, name=key, version=version, now=now)
+        except BrokenSealError as broken:
+            return replace(found, payload=b"", fault=str(broken))
+        return replace(found, payload=inside.document, age=max(found.age, inside.age))
+
+
 class StoreView:
     """A store as one worker sees it, with a breaker in front as the one for Redis has."""
 
     def __init__(
         self, process: Process, way: StoreWay, shared: SharedStore, own: KeyStore | None,
-        truth: Callable[[], float], rng: Random,
+        truth: Callable[[], float], rng: Random, seal: Seal | None = None,
     ) -> None:  # fmt: skip
+        self._seal = seal
         self.seen_fetched = -inf
         self._process = process
         self._way = way
@@ -86,12 +116,15 @@ class StoreView:
             return Granted(replace(answer.lease, started=began))
         if isinstance(answer, Newer):
             self.seen_fetched = self._shared.fetched.get(answer.version, -inf)
+            return answer if self._seal is None else self._seal.opened(key, answer)
         return answer
 
     async def commit(self, lease: Lease, payload: bytes, **options: Any) -> int | None:
         """Commit a document, as old as the worker says."""
         took = self._process.monotonic() - lease.started
         truth = self._truth()
+        if self._seal is not None:
+            payload = self._seal.sealed(lease, payload, took, options["ttl"])
 
         def commit() -> Coroutine[Any, Any, int | None]:
             dated = replace(lease, started=self._core_time() - took)

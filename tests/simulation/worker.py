@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 
 from auth_jwks import JWKS
@@ -16,7 +17,7 @@ from tests.simulation.network import Exchange, HTTPCache, Way, Web
 from tests.simulation.oracle import Call, Oracle, Record
 from tests.simulation.plan import Plan, Staff
 from tests.simulation.provider import DISCOVERY_URL, JWKS_URL, Provider
-from tests.simulation.store import SharedStore, StoreView, StoreWay
+from tests.simulation.store import Seal, SharedStore, StoreView, StoreWay
 from tests.simulation.story import Story
 
 __all__ = ["Surroundings", "Worker"]
@@ -122,9 +123,10 @@ class Worker:
             self.staff.name, self.process, around.provider, self.way, around.ring,
             around.exchanges, around.cache, self.armed,
         )  # fmt: skip
+        seal = Seal(self.staff.seal, self.machine) if self.staff.seal else None
         self._view = StoreView(
             self.process, self.store_way, around.store, around.own_store(),
-            lambda: self._web.fetched, self._rng,
+            lambda: self._web.fetched, self._rng, seal,
         )  # fmt: skip
         self._jwks = JWKS(
             DISCOVERY_URL if plan.discovers else None,
@@ -132,7 +134,7 @@ class Worker:
             issuer=ISSUER, allowed_algorithms={"ES256", "Ed25519"}, cache_ttl=plan.cache_ttl,
             max_stale=plan.max_stale, store=None if plan.store == "own" else self._view,
             token_cache_size=self.staff.token_cache, http_client=self._web,
-            observer=self._observe, clock=MachineClock(self.machine),
+            observer=partial(self._observe, self.process), clock=MachineClock(self.machine),
         )  # fmt: skip
         self._loop = None if self.staff.loop_per_call else self.process.new_loop()
 
@@ -174,9 +176,9 @@ class Worker:
         if self._backlog:
             self.ask(*self._backlog.popleft())
 
-    def _observe(self, event: Event) -> None:
+    def _observe(self, process: Process, event: Event) -> None:
         around, record = self._around, self.record
-        if isinstance(event, UnknownKey) or self.process.is_dead:
+        if isinstance(event, UnknownKey) or process.is_dead:
             return
         if isinstance(event, KeysRefreshed):
             mark = next((kid for kid in self._jwks.status().kids if kid and " " in kid), "")
