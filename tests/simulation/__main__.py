@@ -85,6 +85,7 @@ def _reports(first: int, deadline: float, jobs: int) -> Iterator[Report]:
     """Run one seed after the other until the time is over."""
     seeds = count(first)
     with ExitStack() as stack:
+        results: Iterator[Report]
         if jobs == 1:
             results = map(_report, seeds)
         else:

@@ -19,7 +19,18 @@ AT_ONCE = frozenset({
     "rotate", "publish", "retire", "reuse_kid", "odd_member", "clock_step", "store_flush",
     "store_clock",
 })  # fmt: skip
-OUTAGES = (500.0, 503.0, 503.0, 404.0, -1.0, -2.0, -3.0)
+VALUES: dict[Kind, tuple[float, ...]] = {
+    "outage": (500.0, 503.0, 503.0, 404.0, -1.0, -2.0, -3.0),
+    "slow": (0.3, 1.0, 3.0),
+    "clock_step": (-3_600.0, -30.0, 30.0, 3_600.0),
+    "store_clock": (-3_600.0, -5.0, 5.0, 3_600.0),
+    "strangers": (0.2, 2.0, 10.0),
+    "odd_member": (0.0, 1.0, 2.0, 3.0),
+    "freeze": (0.0, 1.0),
+    "asleep": (0.0, 1.0),
+    "kill": (0.0, 1.0),
+}
+MOST_STRANGERS = 3_000.0  # at once; more tell nothing new, and take long
 
 
 def draw(seed: int) -> Plan:
@@ -90,24 +101,6 @@ def _happening(rng: Random, kind: Kind, staff: tuple[Staff, ...], duration: floa
         who = rng.choice(staff).name
     span = rng.choice((3.0, 30.0, 120.0, 900.0, 3_600.0, 3 * 3_600.0))
     seconds = 0.0 if kind in AT_ONCE else round(span * rng.uniform(0.7, 1.3), 1)
-    return Happening(at, kind, who, min(seconds, duration * 0.6), _value(rng, kind))
-
-
-def _value(rng: Random, kind: Kind) -> float:
-    match kind:
-        case "outage":
-            return rng.choice(OUTAGES)
-        case "slow":
-            return rng.choice((0.3, 1.0, 3.0))
-        case "clock_step":
-            return rng.choice((-3_600.0, -30.0, 30.0, 3_600.0))
-        case "store_clock":
-            return rng.choice((-3_600.0, -5.0, 5.0, 3_600.0))
-        case "strangers":
-            return rng.choice((0.2, 2.0, 10.0))
-        case "freeze" | "asleep" | "kill":
-            return rng.choice((0.0, 1.0))
-        case "odd_member":
-            return float(rng.randrange(4))
-        case _:
-            return 0.0
+    value = rng.choice(VALUES.get(kind, (0.0,)))
+    most = MOST_STRANGERS / value if kind == "strangers" else duration * 0.6
+    return Happening(at, kind, who, min(seconds, most), value)

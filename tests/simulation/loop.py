@@ -232,7 +232,7 @@ def _bury(task: asyncio.Task[Any]) -> None:
     for _ in range(10):
         try:
             with suppress(asyncio.CancelledError):
-                coroutine.close()  # type: ignore[union-attr]
+                coroutine.close()
         except RuntimeError:
             continue
         return

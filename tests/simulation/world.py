@@ -119,9 +119,7 @@ class _World:
                 self._oracle.broken("I6 noise", self._scheduler.now, record, "; ".join(said[:3]))
         calls = sum(worker.record.calls for worker in self._workers.values())
         exchanges = tuple(self._exchanges)
-        return Outcome(
-            self._plan, broken, calls, self._scheduler.turns, self._story, exchanges
-        )
+        return Outcome(self._plan, broken, calls, self._scheduler.turns, self._story, exchanges)
 
     def _own_store(self, directory: str) -> Callable[[], KeyStore | None]:
         if not directory:
@@ -209,7 +207,7 @@ class _World:
         way = worker.way
         way.state = next(
             (state for state in ("unreachable", "no_route", "other_issuer") if state in kinds), "up"
-        )  # type: ignore[assignment]
+        )
         way.extra = sum(one.value for one in mine if one.kind == "slow")
         is_open = way.state == "up" and not way.extra and not self._provider.outage
         record.way_since = _since(record.way_since, now, is_open=is_open)
