@@ -12,33 +12,48 @@ from tests.simulation.world import simulate
 __all__ = ["script", "shrunk"]
 
 MARGIN = 1.0
+WARM_UP = 120.0
+SHORTEST = 20.0
 
 
 def shrunk(
     plan: Plan, name: str, ring: Keyring, *, runs: int = 150, promises: Promises = PROMISES
 ) -> tuple[Plan, Violation]:
     """Return the smallest world found in so many runs that still breaks that promise."""
-    left = runs
-
-    def attempt(candidate: Plan) -> Violation | None:
-        nonlocal left
-        left -= 1
-        return simulate(candidate, ring, wanted=name, promises=promises).violations.get(name)
-
-    found = attempt(plan)
+    search = _Search(name, ring, promises, runs)
+    found = search.attempt(plan)
     if found is None:
         raise ValueError(f"{name!r} is not broken in this world")
     progress = True
-    while progress and left > 0:
+    while progress and search.left > 0:
         progress = False
         for candidate in _smaller(plan, found):
-            if left <= 0:
-                break
-            broken = attempt(candidate)
+            broken = search.attempt(candidate)
             if broken is not None:
                 plan, found, progress = candidate, broken, True
                 break
     return plan, found
+
+
+class _Search:
+    """Attempts at one broken promise, a limited number of them."""
+
+    def __init__(self, name: str, ring: Keyring, promises: Promises, runs: int) -> None:
+        self._name = name
+        self._ring = ring
+        self._promises = promises
+        self.left = runs
+
+    def __repr__(self) -> str:
+        return f"_Search({self._name!r}, left={self.left})"
+
+    def attempt(self, plan: Plan) -> Violation | None:
+        """Run a world, and return how the promise is broken in it, if it is."""
+        if self.left <= 0:
+            return None
+        self.left -= 1
+        outcome = simulate(plan, self._ring, wanted=self._name, promises=self._promises)
+        return outcome.violations.get(self._name)
 
 
 def script(plan: Plan) -> str:
@@ -55,7 +70,9 @@ def _smaller(plan: Plan, found: Violation) -> Iterator[Plan]:
         yield _within(plan, found.at + MARGIN)
     yield from _fewer_workers(plan, found)
     yield from _fewer_happenings(plan)
+    yield from _earlier(plan)
     yield from _plainer(plan)
+    yield from _shorter(plan)
 
 
 def _within(plan: Plan, duration: float) -> Plan:
@@ -83,8 +100,31 @@ def _fewer_happenings(plan: Plan) -> Iterator[Plan]:
     count = len(every)
     while count:
         for first in range(0, len(every), count):
-            yield replace(plan, happenings=every[:first] + every[first + count :])
+            fewer = replace(plan, happenings=every[:first] + every[first + count :])
+            yield fewer
+            if count == 1:  # who is asked when depends on what happens: other dice may do
+                yield replace(fewer, seed=plan.seed + 1)
         count //= 2
+
+
+def _earlier(plan: Plan) -> Iterator[Plan]:
+    """Leave out what comes before the first happening, and between two of them."""
+    every = plan.happenings
+    edges = [WARM_UP, *(one.at + one.seconds + WARM_UP for one in every)]
+    for number in range(len(every)):
+        shift = every[number].at - max(edges[: number + 1])
+        if shift > WARM_UP:
+            moved = tuple(replace(one, at=round(one.at - shift, 1)) for one in every[number:])
+            happenings = every[:number] + moved
+            yield replace(plan, happenings=happenings, duration=plan.duration - shift)
+
+
+def _shorter(plan: Plan) -> Iterator[Plan]:
+    every = plan.happenings
+    for number, one in enumerate(every):
+        if one.seconds >= SHORTEST:
+            half = replace(one, seconds=round(one.seconds / 2))
+            yield replace(plan, happenings=(*every[:number], half, *every[number + 1 :]))
 
 
 def _plainer(plan: Plan) -> Iterator[Plan]:

@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from math import inf
+from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from auth_jwks.stores.base import KeyStore
@@ -29,6 +30,8 @@ __all__ = ["Outcome", "simulate"]
 
 AMID_FETCH = frozenset({"freeze", "asleep", "kill"})
 ENDING = 60.0
+# A file system in memory, where there is one: to rename a file takes 3 ms on some disks.
+MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - what is in it is our own
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,9 @@ def simulate(
 ) -> Outcome:
     """Make a world and let it run; with `wanted`, only until that promise is broken."""
     with _reproducible(plan.seed), ExitStack() as stack:
-        directory = stack.enter_context(TemporaryDirectory()) if plan.store == "files" else ""
+        directory = ""
+        if plan.store == "files":
+            directory = stack.enter_context(TemporaryDirectory(dir=MEMORY))
         return _World(plan, ring, promises, directory).run(wanted)
 
 
