@@ -59,9 +59,10 @@ def _allowed(plan: Plan, promises: Promises, at: float, span: float) -> int:
             if one.at <= at + span and one.at + one.seconds + AFTERMATH >= at]  # fmt: skip
     kinds = [one.kind for one in near]
     life = min(plan.cache_ttl, 60.0) if plan.max_age else plan.cache_ttl
+    life = max(life, promises.shortest_life)
     alone = plan.store == "own" or any(kind in STORE_TROUBLE for kind in kinds)
     fetches = 1 + ceil(span / (promises.soonest_refresh * life))
-    window = min(promises.noise_window, plan.cache_ttl / 2)
+    window = min(promises.noise_window, life / 2)
     searches = _searches(plan, at, span)
     fetches += min(searches, promises.noise_refreshes * (1 + ceil(span / window)))
     fetches += 2 * sum(kind in TROUBLE for kind in kinds)

@@ -82,6 +82,8 @@ def _staff(rng: Random, name: str, *, loop_per_call: bool) -> Staff:
         skew=rng.choice((0.0, 0.0, -5.0, 20.0)),
         loop_per_call=loop_per_call,
         token_cache=rng.choice((0, 1024, 1024, 1024)),
+        is_abrupt=loop_per_call and rng.random() < 0.3,
+        is_eager=rng.random() < 0.1,
         impatience=rng.choice((0.0, 0.0, 0.05)),
     )
 

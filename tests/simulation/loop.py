@@ -2,7 +2,7 @@
 
 import asyncio
 import heapq
-from asyncio.events import _set_running_loop
+from asyncio.events import _get_running_loop, _set_running_loop
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -104,8 +104,8 @@ class SimLoop(asyncio.BaseEventLoop):
         return self._host.monotonic()
 
     def is_running(self) -> bool:
-        """Whether it may be stepped: as long as it is open."""
-        return not self.is_closed()
+        """Whether one of its callbacks runs."""
+        return _get_running_loop() is self
 
     def get_debug(self) -> bool:
         """Return False: tracebacks of each handle would cost more than the rest."""
@@ -188,14 +188,10 @@ class SimLoop(asyncio.BaseEventLoop):
         self._closed = True  # asyncio's own flag; its `close` refuses a loop that may be stepped
 
     def bury(self) -> None:
-        """End what a dead loop left behind, without a word: nobody ran it to its end."""
-        _set_running_loop(self)
-        try:
-            for task in self.tasks:
-                _bury(task)
-        finally:
-            _set_running_loop(None)
-            self.close()
+        """End what was left behind here as a collector of garbage would: without a running loop."""
+        for task in self.tasks:
+            _bury(task)
+        self.close()
 
     def _queue_up(self) -> None:
         if self._queue and not self._is_queued and not self._host.is_stopped:

@@ -8,6 +8,7 @@ from tests.simulation.loop import Scheduler, SimLoop
 __all__ = ["EPOCH", "Machine", "MachineClock", "Process"]
 
 EPOCH = 1_800_000_000.0
+BILLIONTH = 1e-9
 
 
 @dataclass(eq=False)
@@ -52,15 +53,20 @@ class Machine:
 
 
 class MachineClock:
-    """The clock that the library is given."""
+    """The clock that the library is given: no two readings are the same."""
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
-        self.monotonic = machine.monotonic
+        self._readings = 0
         self.time = machine.time
 
     def __repr__(self) -> str:
         return f"MachineClock({self.monotonic():.3f})"
+
+    def monotonic(self) -> float:
+        """Return seconds, of which code takes some billionths."""
+        self._readings += 1
+        return self._machine.monotonic() + self._readings * BILLIONTH
 
     async def sleep(self, seconds: float, /) -> None:
         """Return after that many seconds."""
@@ -97,9 +103,11 @@ class Process:
         """Return the machine's monotonic time."""
         return self.machine.monotonic()
 
-    def new_loop(self) -> SimLoop:
-        """Open an event loop."""
+    def new_loop(self, *, is_eager: bool = False) -> SimLoop:
+        """Open an event loop; in an eager one tasks begin at once, where Python can."""
         loop = SimLoop(self.scheduler, self)
+        if is_eager:
+            loop.set_task_factory(getattr(asyncio, "eager_task_factory", None))
         self._loops[loop] = None
         return loop
 
@@ -110,6 +118,11 @@ class Process:
             self.faults.append(f"tasks left: {len(loop.tasks)}")
         loop.close()
         self._loops.pop(loop, None)
+
+    def drop_loop(self, loop: SimLoop) -> None:
+        """Close one without a word to its tasks, as who never heard of `asyncio.run` does."""
+        self._loops.pop(loop, None)
+        loop.bury()
 
     def freeze(self) -> None:
         """Stop, as by SIGSTOP."""

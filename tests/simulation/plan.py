@@ -22,7 +22,8 @@ class Staff:
     `gap` is the mean time between requests while something is going on, and `calm` at other times.
     `latency` is one way to the provider, `store_latency` one way to the store. `impatience` is the
     share of callers that leave before they have an answer; `seal` is an integrity key for what is
-    stored, none if empty.
+    stored, none if empty. A loop per call that `is_abrupt` is closed without a word to its tasks;
+    where a worker `is_eager`, tasks begin at once (from Python 3.12 on).
     """
 
     name: str
@@ -35,6 +36,8 @@ class Staff:
     token_cache: int = 1024
     impatience: float = 0.0
     seal: str = ""
+    is_abrupt: bool = False
+    is_eager: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,10 @@
 from tests.simulation.plan import Happening, Plan, Staff
 
 __all__ = [
-    "a_killed_holder", "a_loop_per_call", "asleep", "frozen", "hosts_that_differ", "http_cache",
-    "long_outage_recovery", "no_kid", "one_broken_host", "quiet_day", "same_kid", "store_outage",
-    "two_integrity_keys", "unknown_kid_flood_amid_rotation",
+    "a_killed_holder", "a_loop_closed_abruptly", "a_loop_per_call", "asleep", "eager_tasks",
+    "frozen", "hosts_that_differ", "http_cache", "long_outage_recovery", "no_kid",
+    "one_broken_host", "quiet_day", "same_kid", "store_outage", "two_integrity_keys",
+    "unknown_kid_flood_amid_rotation",
 ]  # fmt: skip
 
 HOUR = 3_600.0
@@ -39,6 +40,18 @@ def a_loop_per_call() -> Plan:
     """Each call has a loop of its own, and the provider takes longer than a call waits."""
     staff = Staff("w0", latency=0.15, calm=20.0, loop_per_call=True)
     return Plan(4, 3 * HOUR, (staff,), (Happening(1.0, "publish"), Happening(60.0, "retire")))
+
+
+def a_loop_closed_abruptly() -> Plan:
+    """Each call has a loop of its own, which is closed without cancelling what runs in it."""
+    staff = Staff("w0", latency=0.15, calm=20.0, loop_per_call=True, is_abrupt=True)
+    return Plan(15, 2 * HOUR, (staff,))
+
+
+def eager_tasks() -> Plan:
+    """Tasks begin at once, and keys are never fresh."""
+    staff = Staff("w0", latency=0.02, gap=5.0, is_eager=True)
+    return Plan(16, 20.0, (staff,), store="own", cache_ttl=0.0)
 
 
 def hosts_that_differ() -> Plan:

@@ -66,8 +66,8 @@ def script(plan: Plan) -> str:
 
 def _smaller(plan: Plan, found: Violation) -> Iterator[Plan]:
     """Give smaller worlds, the boldest cuts first."""
-    if found.at + MARGIN < plan.duration:
-        yield _within(plan, found.at + MARGIN)
+    if found.at + MARGIN < plan.duration - 1.0:
+        yield _within(plan, round(found.at + MARGIN, 1))
     yield from _fewer_workers(plan, found)
     yield from _fewer_happenings(plan)
     yield from _earlier(plan)
@@ -116,7 +116,7 @@ def _earlier(plan: Plan) -> Iterator[Plan]:
         if shift > WARM_UP:
             moved = tuple(replace(one, at=round(one.at - shift, 1)) for one in every[number:])
             happenings = every[:number] + moved
-            yield replace(plan, happenings=happenings, duration=plan.duration - shift)
+            yield replace(plan, happenings=happenings, duration=round(plan.duration - shift, 1))
 
 
 def _shorter(plan: Plan) -> Iterator[Plan]:
@@ -134,6 +134,8 @@ def _plainer(plan: Plan) -> Iterator[Plan]:
         lambda one: replace(one, impatience=0.0),
         lambda one: replace(one, loop_per_call=False),
         lambda one: replace(one, token_cache=1024),
+        lambda one: replace(one, is_abrupt=False),
+        lambda one: replace(one, is_eager=False),
     )
     for change in simpler:
         staff = tuple(change(one) for one in plan.staff)

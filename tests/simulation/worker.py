@@ -83,7 +83,7 @@ class Worker:
             self._backlog.append((token, credential))
         else:
             self._is_busy = True
-            loop = self.process.new_loop()
+            loop = self._new_loop()
             task = self._start(loop, token, credential)
             task.add_done_callback(lambda _task: self._end(loop))
 
@@ -106,7 +106,7 @@ class Worker:
 
     def close(self) -> None:
         """Close the verifier."""
-        loop = self._loop or self.process.new_loop()
+        loop = self._loop or self._new_loop()
         task = loop.create_task(self._jwks.close())
         task.add_done_callback(lambda _task: self.process.close_loop(loop))
 
@@ -138,7 +138,7 @@ class Worker:
             token_cache_size=self.staff.token_cache, http_client=self._web,
             observer=partial(self._observe, self.process), clock=MachineClock(self.machine),
         )  # fmt: skip
-        self._loop = None if self.staff.loop_per_call else self.process.new_loop()
+        self._loop = None if self.staff.loop_per_call else self._new_loop()
 
     def _start(
         self, loop: SimLoop, token: str, credential: Credential | None
@@ -167,16 +167,26 @@ class Worker:
 
     def _end(self, loop: SimLoop) -> None:
         """End a loop that was made for one call, as `asyncio.run` does."""
+        if self.staff.is_abrupt:
+            self.process.drop_loop(loop)
+        elif not self._has_ended(loop):
+            return
+        self._is_busy = False
+        if self._backlog:
+            self.ask(*self._backlog.popleft())
+
+    def _has_ended(self, loop: SimLoop) -> bool:
         left = loop.tasks
         for task in left:
             task.cancel()
         if left:
             left[0].add_done_callback(lambda _task: self._end(loop))
-            return
+            return False
         self.process.close_loop(loop)
-        self._is_busy = False
-        if self._backlog:
-            self.ask(*self._backlog.popleft())
+        return True
+
+    def _new_loop(self) -> SimLoop:
+        return self.process.new_loop(is_eager=self.staff.is_eager)
 
     def _observe(self, process: Process, event: Event) -> None:
         around, record = self._around, self.record
