@@ -1,33 +1,67 @@
-# Each interpreter has its own .venv/<X.Y>; PYTHON=/path/to/python narrows the lot to one.
-VERSIONS := $(shell PYTHON='$(PYTHON)' sh .ci/pythons | cut -d' ' -f1)
-LOWEST := $(firstword $(VERSIONS))
-ifeq ($(LOWEST),)
-$(error no Python >= 3.11 with the venv module here (Debian: apt install python3-venv))
-endif
-BIN := .venv/$(LOWEST)/bin
-VENVS := demo playground bench $(VERSIONS)
-# Other libraries, on the newest interpreter; old is auth-jwks 0.4.0, of our import name.
-PEERS := peers old
-# Tests that say the same on every interpreter: of programs that the lowest one runs, of the files
-# of this tree, and the search through every order of a pure function's calls.
-ONCE := benchmark* *demo* compose* house_rules* packaging* gate_machine*
+# Each environment is .venv/<name>; .ci/venv knows what is in it, .ci/pythons which interpreters
+# there are. PYTHON=/path/to/python narrows those to one.
+MAKEFLAGS += --no-print-directory
+MINUTES ?= 10
 
-.PHONY: demo playground bench test check venvs clean $(VERSIONS:%=test-%)
+# Asked when a recipe needs them: `make help` and `make clean` need no Python.
+VERSIONS = $(or $(shell PYTHON='$(PYTHON)' sh .ci/pythons | cut -d' ' -f1),$(error no interpreter))
+LOWEST = $(firstword $(VERSIONS))
+# The slow tests are neighbours: who is done with the quick ones takes some of them.
+SPREAD = --numprocesses auto --dist worksteal
 
-demo: .venv/demo/ready
+.PHONY: help demo playground bench lint quick test test-all test-floors fuzz check venvs clean
+.PRECIOUS: .venv/%/ready
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+
+demo: .venv/demo/ready ## the main job, step by step, then a fleet and its failures
 	.venv/demo/bin/python examples/demo.py
 	.venv/demo/bin/python -m examples.fleet_demo
 
-playground: .venv/playground/ready
+playground: .venv/playground/ready ## a page to try the library with
 	.venv/playground/bin/python -m examples.playground
 
-bench: .venv/bench/ready .venv/bench-040/ready $(PEERS:%=.venv/bench-%/ready)
+lint: .venv/lint/ready ## style, in seconds
+	.venv/lint/bin/ruff check
+	.venv/lint/bin/ruff format --check
+
+quick: .venv/quick/ready ## the tests that need no server, in a minute
+	.venv/quick/bin/python -m pytest $(SPREAD) -m 'not full'
+
+test: ## all tests, on the lowest Python here (or PYTHON=...)
+	@$(MAKE) test-$(LOWEST)
+
+test-all: ## all tests, on every Python here, and on the oldest dependencies
+	@$(MAKE) --keep-going $(VERSIONS:%=test-%) test-floors
+
+test-floors: .venv/floors/ready ## the tests on the oldest dependencies that are declared
+	.venv/floors/bin/python -m pytest $(SPREAD) -m 'not once' --ignore=tests/fleet
+
+test-%: .venv/%/ready
+	COVERAGE_FILE='$(CURDIR)/.venv/$*/coverage' .venv/$*/bin/python -m pytest --cov $(SPREAD) \
+		$(if $(filter $(LOWEST),$*),,-m 'not once')
+
+fuzz: ## random tests with new seeds, for MINUTES=10
+	@$(MAKE) .venv/$(LOWEST)/ready
+	.venv/$(LOWEST)/bin/python tests/fuzz.py $(MINUTES)
+
+check: lint .venv/check/ready .venv/demo/ready ## style, types, import contracts, house rules
+	.venv/check/bin/mypy
+	.venv/check/bin/basedpyright --pythonpath .venv/check/bin/python
+	.venv/check/bin/lint-imports --no-logo
+	.venv/check/bin/python -m pytest --quiet tests/house
+	@# No web framework is installed there.
+	.venv/demo/bin/python -W error -c "import auth_jwks, auth_jwks.testing, auth_jwks.asgi, auth_jwks.cloudflare, auth_jwks.sync"
+
+BENCH := bench bench-040 bench-old bench-peers
+bench: $(BENCH:%=.venv/%/ready) ## measures for a quarter of an hour, and writes to benchmarks/results
 	@# One that misses a target keeps no other from being run.
 	@failed=0; run() { .venv/bench/bin/python -m "benchmarks.$$@" || failed=1; }; \
 	run fleet; \
 	run backends; \
 	run scale; \
-	run verify $(foreach each,$(PEERS),--$(each)=.venv/bench-$(each)/bin/python); \
+	run verify --peers=.venv/bench-peers/bin/python --old=.venv/bench-old/bin/python; \
 	run refresh; \
 	run start; \
 	run middleware; \
@@ -36,49 +70,11 @@ bench: .venv/bench/ready .venv/bench-040/ready $(PEERS:%=.venv/bench-%/ready)
 	run page; \
 	exit $$failed
 
-test: $(VERSIONS:%=test-%)
+venvs: ## the environments of test-all
+	@$(MAKE) $(VERSIONS:%=.venv/%/ready) .venv/floors/ready
 
-$(VERSIONS:%=test-%): test-%: .venv/%/ready
-	@# The slow tests are neighbours: who is done with the quick ones takes some of them.
-	COVERAGE_FILE='$(CURDIR)/.venv/$*/coverage' .venv/$*/bin/python -m pytest --cov \
-		--numprocesses auto --dist worksteal \
-		$(if $(filter $(LOWEST),$*),,$(ONCE:%=--ignore-glob='*/test_%'))
-
-check: .venv/$(LOWEST)/ready .venv/demo/ready
-	$(BIN)/ruff check
-	$(BIN)/ruff format --check
-	$(BIN)/mypy
-	$(BIN)/basedpyright --pythonpath $(BIN)/python
-	$(BIN)/lint-imports --no-logo
-	@# No web framework is installed there.
-	.venv/demo/bin/python -W error -c "import auth_jwks, auth_jwks.testing, auth_jwks.asgi, auth_jwks.cloudflare, auth_jwks.sync"
-
-venvs: .venv/demo/ready $(VERSIONS:%=.venv/%/ready)
-
-clean:
+clean: ## removes what was installed, cached and built
 	rm -rf .venv .hypothesis .*_cache dist
 
-$(VENVS:%=.venv/%/bin/python): .venv/%/bin/python:
-	"$$(sh .ci/pythons $(or $(filter $*,$(VERSIONS)),$(LOWEST)))" -m venv --clear .venv/$*
-
-$(VENVS:%=.venv/%/ready): .venv/%/ready: pyproject.toml .venv/%/bin/python
-	.venv/$*/bin/python -m pip install -qq --upgrade pip
-	.venv/$*/bin/python -m pip install -qq --editable . --group $(or $(filter demo playground bench,$*),dev) $(if $(filter $(LOWEST),$*),--group floors)
-	touch $@
-
-$(PEERS:%=.venv/bench-%/bin/python): .venv/bench-%/bin/python:
-	"$$(sh .ci/pythons $(lastword $(VERSIONS)))" -m venv --clear .venv/bench-$*
-
-# A compiled peer may have no wheel here; the benchmark says who is missing.
-$(PEERS:%=.venv/bench-%/ready): .venv/bench-%/ready: pyproject.toml .venv/bench-%/bin/python
-	.venv/bench-$*/bin/python -m pip install -qq --upgrade pip
-	.venv/bench-$*/bin/python -m pip install -qq $(if $(filter peers,$*),--editable .) --group bench-$*
-	-$(if $(filter peers,$*),.venv/bench-$*/bin/python -m pip install -qq --only-binary :all: --group bench-compiled)
-	touch $@
-
-# On the interpreter of ours, and behind the same server.
-.venv/bench-040/ready: pyproject.toml
-	"$$(sh .ci/pythons $(LOWEST))" -m venv --clear .venv/bench-040
-	.venv/bench-040/bin/python -m pip install -qq --upgrade pip
-	.venv/bench-040/bin/python -m pip install -qq --group bench-old --group bench-web
-	touch $@
+.venv/%/ready: pyproject.toml .ci/venv .ci/floors.py
+	@PYTHON='$(PYTHON)' sh .ci/venv $*

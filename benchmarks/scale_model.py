@@ -12,7 +12,7 @@ from heapq import heappop, heappush, heapreplace
 from itertools import count
 
 from auth_jwks.stores.base import Answer, Granted, Lease, LeaseRequest
-from auth_jwks.stores.gate import EMPTY, committed, polled
+from auth_jwks.stores.gate import EMPTY, Record, committed, microseconds, polled
 
 __all__ = ["LEASE", "Call", "Costs", "Fleet", "Seen", "Steps", "Work"]
 
@@ -125,7 +125,7 @@ class Fleet:
     def publish(self) -> int:
         """Put a key set into the store, fetched just now; return its version."""
         now, wish = BIRTH + self.now, LeaseRequest("the first", LEASE, "age")
-        self._record, answer = polled(self._record, now, "keys", 0, wish)
+        self._record, answer = self._polled(now, 0, wish)
         if not isinstance(answer, Granted):
             raise TypeError(answer)
         self._commit(now, answer.lease, 0.0)
@@ -194,10 +194,13 @@ class Fleet:
         if call.lease is not None:
             self._commit(now, call.lease, call.took)
             return None
-        self._record, answer = polled(self._record, now, "keys", call.known, call.wish)
+        self._record, answer = self._polled(now, call.known, call.wish)
         return answer
+
+    def _polled(self, now: float, known: int, wish: LeaseRequest | None) -> tuple[Record, Answer]:
+        return polled(self._record, microseconds(now), "keys", known, wish, started=0.0)
 
     def _commit(self, now: float, lease: Lease, took: float) -> None:
         self._record, _ = committed(
-            self._record, now, lease, b"keys", took=took, ttl=KEPT, cooldown=WINDOW
+            self._record, microseconds(now), lease, b"keys", took=took, ttl=KEPT, window=WINDOW
         )

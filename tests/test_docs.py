@@ -10,6 +10,7 @@ import sys
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any, get_args
 
 import httpx
@@ -22,15 +23,28 @@ import auth_jwks
 from auth_jwks import JWKS, RedisKeyStore
 from auth_jwks._cache.announce import announce
 from auth_jwks.events import (
+    DocumentFault,
     DocumentRejected,
     Event,
     KeysRefreshed,
     RefreshFailed,
+    RefreshFault,
     StaleServed,
     StoreFailed,
+    StoreFault,
     UnknownKey,
 )
-from auth_jwks.stores import Answer, Busy, Granted, LeaseRequest, Newer, StoreUnavailable
+from auth_jwks.stores import (
+    Answer,
+    Busy,
+    Granted,
+    LeaseRequest,
+    Newer,
+    StoreUnavailable,
+    base,
+    gate,
+    record,
+)
 from auth_jwks.testing import ChaosStore, FakeIssuer, SigningKey, StoreRig
 
 ROOT = Path(__file__).parents[1]
@@ -161,6 +175,7 @@ def test_example_of_tests_passes(place: str, tmp_path: Path) -> None:
 def printed_for(folder: Path) -> str:
     """Return what pytest prints of the tests in a folder, which must pass."""
     command = [sys.executable, "-m", "pytest", "-W", "error", "-p", "no:cacheprovider", "-rs"]
+    command.append("--hypothesis-profile=ci")  # the same examples each time
     run = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout + run.stderr
     return run.stdout
@@ -257,6 +272,16 @@ def signature(method: Callable[..., object]) -> str:
     return str(inspect.Signature(bare))
 
 
+def test_kinds_of_failures_are_told() -> None:
+    """docs/freshness.md lists each kind that an event can have."""
+    listed = {cell: names(kinds) for cell, kinds in rows("docs/freshness.md", "event | kinds")}
+    assert listed == {
+        "`RefreshFailed`": [*get_args(RefreshFault)],
+        "`StoreFailed`": [*get_args(StoreFault)],
+        "`DocumentRejected`": [*get_args(DocumentFault)],
+    }
+
+
 def test_error_table_covers_what_is_exported() -> None:
     """The README lists our three errors and PyJWT's, all of them `jwt.InvalidTokenError`."""
     table = rows("README.md", "raised | when | HTTP status")
@@ -326,6 +351,18 @@ def test_tables_of_the_store_kit_are_its_methods(heading: str, kind: type) -> No
         assert given == [word for word in taken if word not in {"times", "on"}]
 
 
+@pytest.mark.parametrize("module", [base, gate, record], ids=lambda module: module.__name__)
+def test_what_authors_of_stores_import_is_documented(module: ModuleType) -> None:
+    """The page names all that the modules of the rules offer, with the parameters it has."""
+    page = DOCUMENTS["docs/stores.md"]
+    offered = [name for name in module.__all__ if module is not base or name.isupper()]
+    assert [name for name in offered if not re.search(rf"`{name}\b", page)] == []
+    for name, words in re.findall(r"^\| `(\w+)\((.*?)\)` \|", page, re.MULTILINE):
+        if name in module.__all__:
+            taken = inspect.signature(getattr(module, name)).parameters
+            assert re.findall(r"\w+", words) == list(taken)
+
+
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_links_lead_somewhere(name: str) -> None:
     """Every relative link names a file of this repository."""
@@ -363,7 +400,7 @@ async def used(url: str) -> None:
             if outcome == "fail":
                 await store.fail(granted.lease, retry_after=0.001)
             else:
-                known = await store.commit(granted.lease, b"x", ttl=60, cooldown=0.01) or 0
+                known = await store.commit(granted.lease, b"x", ttl=60, window=0.01) or 0
         assert isinstance(await store.poll("key", known=0, lease=None), Newer)
 
 
@@ -380,7 +417,7 @@ async def test_redis_acl_has_no_right_too_many(valkey: ValkeyServer, right: str)
     rights = [word for word in redis_acl() if word != right]
     with Redis.from_url(valkey.connection_url) as admin:
         admin.execute_command("ACL", "SETUSER", "auth-jwks", *rights)
-        admin.set("auth-jwks:{key}", "of another type")
+        admin.set("auth-jwks:2:{key}", "of another type")
     with pytest.raises(StoreUnavailable):
         await used(valkey.connection_url.replace("//", "//auth-jwks:change-me@"))
 

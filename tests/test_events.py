@@ -1,121 +1,39 @@
-"""What is logged of each event, and what an observer is told."""
+"""The events themselves: values that an observer may keep, compare and count."""
 
-import logging
-from collections.abc import Callable
+import dataclasses
+from typing import get_args
 
 import pytest
 
-from auth_jwks._cache.announce import announce
-from auth_jwks.events import (
-    DocumentRejected,
-    Event,
-    KeysRefreshed,
-    RefreshFailed,
-    StaleServed,
-    StoreFailed,
-    UnknownKey,
-)
+from auth_jwks import events
+from auth_jwks.events import Event, RefreshFailed, RefreshFault, UnknownKey
 
-SOURCE = "https://issuer.test/jwks"
-SKIPPED = ("its use is not sig", "not an object", "its use is not sig")
-
-LOGGED: list[tuple[Event, int, str]] = [
-    (
-        KeysRefreshed(SOURCE, "provider", 2, SKIPPED, 0.25),
-        logging.INFO,
-        f"fetched 2 keys of {SOURCE}, skipped {{'its use is not sig': 2, 'not an object': 1}}",
-    ),
-    (
-        KeysRefreshed(SOURCE, "store", 2, (), 12.5),
-        logging.DEBUG,
-        f"KeysRefreshed(source='{SOURCE}', origin='store', keys=2, skipped=(), age=12.5)",
-    ),
-    (
-        RefreshFailed(SOURCE, "status", "HTTP status 503", 5.4),
-        logging.WARNING,
-        f"could not refresh the keys of {SOURCE}: HTTP status 503; next attempt in 5 s",
-    ),
-    (
-        RefreshFailed(SOURCE, "issuer_mismatch", "another issuer", 5.0),
-        logging.ERROR,
-        f"refused the keys of {SOURCE}: another issuer",
-    ),
-    (
-        StaleServed(SOURCE, 901.2, first=True),
-        logging.WARNING,
-        f"serving stale keys of {SOURCE}, fetched 901 s ago, until max_stale is over",
-    ),
-    (
-        StaleServed(SOURCE, 902.0, first=False),
-        logging.DEBUG,
-        f"StaleServed(source='{SOURCE}', age=902.0, first=False)",
-    ),
-    (
-        StoreFailed(SOURCE, "poll", "unavailable", "timed out"),
-        logging.WARNING,
-        f"the key store failed to poll for {SOURCE}: timed out",
-    ),
-    (
-        DocumentRejected(SOURCE, "format", "not in our format"),
-        logging.WARNING,
-        f"rejected the stored keys of {SOURCE}: not in our format",
-    ),
-    (
-        UnknownKey(SOURCE, asked=True),
-        logging.DEBUG,
-        f"UnknownKey(source='{SOURCE}', asked=True)",
-    ),
-]
+KINDS: tuple[type, ...] = get_args(Event)
 
 
-@pytest.fixture
-def logged(caplog: pytest.LogCaptureFixture) -> Callable[[], list[tuple[str, int, str]]]:
-    """Return what gives the records of the library's logger, at every level."""
-    caplog.set_level(logging.DEBUG, "auth_jwks")
-    return lambda: caplog.record_tuples
+def test_the_union_has_every_event() -> None:
+    """Whoever matches on `Event` misses none that the module exports."""
+    exported = [getattr(events, name) for name in events.__all__]
+    assert {each for each in exported if dataclasses.is_dataclass(each)} == set(KINDS)
 
 
-@pytest.mark.parametrize(("event", "level", "text"), LOGGED)
-def test_every_event_is_logged(
-    event: Event, level: int, text: str, logged: Callable[[], list[tuple[str, int, str]]]
-) -> None:
-    """One record each: what an operator must act on from WARNING up, what repeats at DEBUG."""
-    announce(event, None)
-    assert logged() == [("auth_jwks", level, text)]
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_event_names_its_source_first(kind: type) -> None:
+    """One observer may be told of several verifiers."""
+    assert dataclasses.fields(kind)[0].name == "source"
 
 
-@pytest.mark.parametrize("event", [event for event, _, _ in LOGGED])
-def test_every_event_reaches_the_observer(event: Event) -> None:
-    """The observer gets the very event, once."""
-    seen: list[Event] = []
-    announce(event, seen.append)
-    assert [id(one) for one in seen] == [id(event)]
+def test_an_event_is_a_value() -> None:
+    """It compares, can be counted, and stays what it was."""
+    event = UnknownKey("https://issuer.test/jwks", asked=True)
+    assert event == UnknownKey("https://issuer.test/jwks", asked=True)
+    assert len({event, UnknownKey(event.source, asked=True), UnknownKey("b", asked=True)}) == 2
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        event.asked = False  # type: ignore[misc]
 
 
-def test_broken_observer_breaks_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    """An observer's fault is logged by its class alone, since its text may hold secrets."""
-    announce(UnknownKey(SOURCE, asked=False), _broken)
-    assert caplog.messages == ["the observer failed on UnknownKey: LookupError"]
-    assert "secret" not in caplog.text
-
-
-def test_event_is_logged_before_the_observer_fails(
-    logged: Callable[[], list[tuple[str, int, str]]],
-) -> None:
-    """A broken observer takes nothing from the log, and is itself an error in it."""
-    announce(StaleServed(SOURCE, 901.0, first=False), _broken)
-    assert [level for _, level, _ in logged()] == [logging.DEBUG, logging.ERROR]
-
-
-def test_interrupt_in_an_observer_is_no_fault() -> None:
-    """What means to end the program is not swallowed."""
-    with pytest.raises(KeyboardInterrupt):
-        announce(UnknownKey(SOURCE, asked=False), _interrupted)
-
-
-def _broken(_event: Event) -> None:
-    raise LookupError("secret")
-
-
-def _interrupted(_event: Event) -> None:
-    raise KeyboardInterrupt
+@pytest.mark.parametrize("kind", get_args(RefreshFault))
+def test_a_mismatch_is_one_kind_of_failure(kind: RefreshFault) -> None:
+    """That of a provider that names another issuer, and no other."""
+    failed = RefreshFailed("https://issuer.test/jwks", kind, "a reason", 5.0)
+    assert failed.mismatch is (kind == "issuer_mismatch")

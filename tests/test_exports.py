@@ -78,7 +78,6 @@ def test_the_public_modules_are_these() -> None:
         "auth_jwks.stores.memory",
         "auth_jwks.stores.record",
         "auth_jwks.stores.redis",
-        "auth_jwks.stores.sealed",
         "auth_jwks.sync",
         "auth_jwks.testing",
         "auth_jwks.testing.chaos",

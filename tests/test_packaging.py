@@ -1,6 +1,7 @@
 """What users install: the wheel and the sdist, as built from this tree."""
 
 import ast
+import re
 import subprocess
 import sys
 import tarfile
@@ -18,6 +19,10 @@ from packaging.utils import canonicalize_name
 import auth_jwks
 
 ROOT = Path(__file__).parents[1]
+REPOSITORY = "https://github.com/auth-jwks/auth-jwks"
+RAW = "https://raw.githubusercontent.com/auth-jwks/auth-jwks/main"
+# Of Markdown, whatever stands between the brackets, and of HTML.
+LINK = re.compile(r"""(?:\]\(|^\[[^\]]+\]:\s*|(?:href|src)=["'])([^)"'\s]+)""", re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
@@ -90,21 +95,49 @@ def test_extras_bring_what_they_are_named_for(requirements: dict[str, list[Requi
     extras = {extra: {each.name for each in needed} for extra, needed in requirements.items()}
     assert extras.pop("all") == set().union(*extras.values()) - extras.pop("")
     assert extras == {
-        "cli": {"rich"},
-        "cloudflare": {"starlette"},
         "fastapi": {"fastapi", "starlette"},
-        "opentelemetry": {"opentelemetry-api"},
-        "prometheus": {"prometheus-client"},
         "redis": {"redis"},
         "starlette": {"starlette"},
         "testing": {"hypothesis", "pytest"},
     }
 
 
+def test_extras_without_code_of_ours_are_gone(metadata: Metadata) -> None:
+    """That of Cloudflare Access, which 0.4.0 had, stays though the core is enough for it."""
+    assert set(metadata.provides_extra or ()) == {
+        "all", "cloudflare", "fastapi", "redis", "starlette", "testing",
+    }  # fmt: skip
+
+
 def test_requirements_are_floors(requirements: dict[str, list[Requirement]]) -> None:
     """Every requirement has a lowest release, and none an upper bound."""
     specifiers = [each.specifier for needed in requirements.values() for each in needed]
     assert {tuple(each.operator for each in specifier) for specifier in specifiers} == {(">=",)}
+
+
+def test_the_project_can_be_found(metadata: Metadata) -> None:
+    """Whoever has installed it finds its documents and where to report a fault."""
+    urls = metadata.project_urls or {}
+    assert urls.keys() == {"Homepage", "Documentation", "Changelog", "Source", "Issues"}
+    assert all(url.startswith(REPOSITORY) for url in urls.values())
+    assert [url for url in urls.values() if (file := file_of(url)) and not file.exists()] == []
+
+
+def test_links_of_the_long_description_work_anywhere(metadata: Metadata) -> None:
+    """None is relative, which is dead on an index; those to the repository name its files."""
+    links = LINK.findall(metadata.description or "")
+    assert [link for link in links if not re.match("https?://", link)] == []
+    ours = [link for link in links if (file := file_of(link)) and file.exists()]
+    assert [link for link in links if file_of(link) and link not in ours] == []
+    assert len(links) == len(LINK.findall((ROOT / "README.md").read_text("utf-8")))
+    assert ours
+
+
+def test_pictures_of_the_long_description_are_pictures(metadata: Metadata) -> None:
+    """They come from where a file is handed out as it is, not on a page about it."""
+    pictures = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", metadata.description or "")
+    assert [each for each in pictures if not each.startswith(RAW)] == []
+    assert all((file := file_of(each)) and file.suffix in {".png", ".svg"} for each in pictures)
 
 
 def test_version_is_told_by_the_package(metadata: Metadata) -> None:
@@ -117,7 +150,7 @@ def test_sdist_can_be_tested(dist: Path) -> None:
     with tarfile.open(next(dist.glob("*.tar.gz"))) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert {"src/auth_jwks/py.typed", "tests/conftest.py", "pyproject.toml"} <= names
-    assert {"docs/tokens.md", "examples/demo.py", "Makefile", ".ci/pythons"} <= names
+    assert {"docs/tokens.md", "examples/demo.py", "Makefile", ".ci/floors.py"} <= names
     assert {"README.md", "CHANGELOG.md", "LICENSE"} <= names
     assert not any("node_modules" in name or "__pycache__" in name for name in names)
 
@@ -137,6 +170,15 @@ def test_environment_brings_what_its_programs_import(group: str, programs: str) 
     imported = {name.partition(".")[0] for name in imported_by(programs.split())}
     foreign = imported - {"auth_jwks", "examples", *sys.stdlib_module_names}
     assert {canonicalize_name(distributions[name][0]) for name in foreign} <= installed_by(group)
+
+
+def file_of(link: str) -> Path | None:
+    """Return the file of this tree that a link into the repository leads to."""
+    bare = link.partition("#")[0]
+    for form in (f"{REPOSITORY}/blob/main/", f"{REPOSITORY}/tree/main/", f"{RAW}/"):
+        if bare.startswith(form):
+            return ROOT / bare.removeprefix(form)
+    return None
 
 
 def imported_by(modules: list[str]) -> set[str]:

@@ -1,4 +1,4 @@
-"""Async JWKS fetching, caching and JWT verification, shared by a fleet of workers."""
+"""JWT verification with an async JWKS cache that a fleet of workers shares."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # Milliseconds of import that few need, and an extra that few have.
+    # Lazy: the one costs milliseconds of import, the other needs an extra.
     if name == "__version__":
         return import_module("importlib.metadata").version("auth-jwks")
     if name == "RedisKeyStore":

@@ -1,4 +1,9 @@
-"""One event loop for all threads of a process: what has to wait on asyncio runs there."""
+"""One event loop for all threads of a process. Whatever must wait on asyncio runs there.
+
+anyio's `BlockingPortalProvider` has the same idea, but does not fit here, for four reasons. After
+a fork the child hangs in it at exit. It is not safe if a signal handler runs amid its start or
+stop. It does not refuse greenlets. And this loop begins lazily, and counts its users per process.
+"""
 
 import asyncio
 import os
@@ -17,11 +22,11 @@ Work = Callable[[], Coroutine[Any, Any, T]]
 
 
 class NoLoopError(Exception):
-    """There is no background loop, and none could be begun; the argument says why."""
+    """There is no background loop, and none could be started. The argument says why."""
 
 
 def run_at_once(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine that never waits, here and now, and return what it returns."""
+    """Run a coroutine that never waits, in this thread, and return its result."""
     try:
         work.send(None)
     except StopIteration as done:
@@ -32,9 +37,9 @@ def run_at_once(work: Coroutine[Any, Any, T]) -> T:
 
 
 class _Loop:
-    """A running event loop, in a thread of its own that dies with the process.
+    """A running event loop in a daemon thread of its own.
 
-    It is asyncio's own, whatever the policy: another one may not survive a fork.
+    It is asyncio's own loop, whatever the policy: another one may not survive a fork.
     """
 
     def __init__(self, user: "Portal") -> None:
@@ -42,12 +47,12 @@ class _Loop:
         self.users = {user}
         self._pid = os.getpid()
         self._loop = _new_loop()
-        self._over = asyncio.Event()
-        self._thread = threading.Thread(target=self._work, name="auth_jwks", daemon=True)
+        self._stopping = asyncio.Event()
+        self._thread = threading.Thread(target=self._run, name="auth_jwks", daemon=True)
 
     @property
     def is_ours(self) -> bool:
-        """Whether it is this process's, not a parent's: not every fork tells Python of itself."""
+        """Whether this process started it, not a parent: Python does not notice every fork."""
         return self._pid == os.getpid()
 
     def begin(self) -> None:
@@ -58,65 +63,66 @@ class _Loop:
             self._loop.close()
             raise NoLoopError("no thread can be started") from None
 
-    def refuse_itself(self) -> None:
-        """Raise `RuntimeError` in the loop's own thread, which would wait for itself."""
+    def refuse_own_thread(self) -> None:
+        """Raise `RuntimeError` in the loop's own thread, as it would wait for itself."""
         if threading.current_thread() is self._thread:
-            raise RuntimeError("called in the background thread, which would wait for itself")
+            raise RuntimeError("this is the background thread: it would wait for itself")
 
     def start(self, work: Work[T]) -> Future[T]:
-        """Begin some work, and return where its result will be."""
+        """Start `work`, and return the future of its result."""
         return asyncio.run_coroutine_threadsafe(work(), self._loop)
 
     def nudge(self, callback: Callable[[], object]) -> None:
-        """Have the loop call that soon."""
+        """Have the loop call `callback` soon."""
         self._loop.call_soon_threadsafe(callback)
 
     def end(self) -> None:
-        """Let what is under way end, and then the thread."""
+        """Wait until the running work and then the thread have ended."""
         self.stop()
         self._thread.join()
 
     def stop(self) -> None:
-        """Let the thread end, if it began at all."""
+        """Let the thread end once the running work has, if it was started at all."""
         if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._over.set)
+            self._loop.call_soon_threadsafe(self._stopping.set)
 
-    def _work(self) -> None:
-        serving = self._loop.create_task(self._serve())
-        while not serving.done():
-            with suppress(KeyboardInterrupt, SystemExit):  # of an observer: none of ours
-                self._loop.run_until_complete(serving)
-        # Not by a Runner: it would wait for a name to be resolved, by a thread that it can't
-        # start any more when the interpreter exits.
+    def _run(self) -> None:
+        main = self._loop.create_task(self._run_until_stopped())
+        while not main.done():
+            # An observer may raise these; they must not end the loop.
+            with suppress(KeyboardInterrupt, SystemExit):
+                self._loop.run_until_complete(main)
+        # No `asyncio.Runner`: it would wait for name resolution in a thread, which can't be
+        # started any more when the interpreter exits.
         self._loop.close()
 
-    async def _serve(self) -> None:
-        await self._over.wait()
+    async def _run_until_stopped(self) -> None:
+        await self._stopping.wait()
         while others := asyncio.all_tasks() - {asyncio.current_task()}:
             await asyncio.wait(others)
         await self._loop.shutdown_asyncgens()
 
 
 class _Process:
-    """What belongs to this process: at most one loop, which begins when it is first needed."""
+    """The state of this process: at most one loop, which is started when it is first needed."""
 
     def __init__(self) -> None:
         self.loop: _Loop | None = None
-        self._left_behind: list[_Loop] = []
+        self._inherited: list[_Loop] = []
         self.renew_lock()
 
     def renew_lock(self) -> None:
-        """Make a new one, for a child in which the old one may be held for ever.
+        """Create a new lock: in a forked child the old one may stay locked for ever.
 
-        Reentrant, for signal handlers: they run amid any call, and may close a verifier.
+        It is reentrant for signal handlers, which run amid any call and may close a verifier.
         """
         self.lock = threading.RLock()
 
-    def begun(self, user: "Portal") -> _Loop:
-        """Return the loop; begin it if none runs here. Raises `NoLoopError`."""
+    def loop_for(self, user: "Portal") -> _Loop:
+        """Return the loop, and start it if none runs here. Raises `NoLoopError`."""
         if self.loop is not None and not self.loop.is_ours:
-            # Kept, not closed: its selector is the parent's as well.
-            self._left_behind.append(self.loop)
+            # Kept, not closed: the parent uses the same selector.
+            self._inherited.append(self.loop)
             self.loop = None
         loop = self.loop or self._begin(user)
         loop.users.add(user)
@@ -126,7 +132,7 @@ class _Process:
         loop = _Loop(user)
         try:
             loop.begin()
-            # At any moment a signal's handler may have begun one, too, or raise.
+            # At any moment a signal handler may start one too, or raise.
             self.loop = self.loop or loop
         except BaseException:
             self.loop = None if self.loop is loop else self.loop
@@ -137,21 +143,21 @@ class _Process:
         return self.loop
 
     def used_by(self, user: "Portal") -> _Loop | None:
-        """Return the loop if it is in use by that one. Raises `RuntimeError` in its own thread."""
+        """Return the loop if `user` uses it. Raises `RuntimeError` in the loop's own thread."""
         loop = self.loop
         if loop is None or not loop.is_ours or user not in loop.users:
             return None
-        loop.refuse_itself()
+        loop.refuse_own_thread()
         return loop
 
 
 _process = _Process()
-with suppress(AttributeError):  # Windows knows no fork
+with suppress(AttributeError):  # Windows has no fork
     os.register_at_fork(after_in_child=_process.renew_lock)
 
 
 class Portal:
-    """One user's way to the loop of the process, which ends when the last of them closes.
+    """One user's access to the loop of the process. The loop ends when its last user closes.
 
     Raises `RuntimeError` where threads are greenlets.
     """
@@ -161,27 +167,27 @@ class Portal:
         self._closed = False
 
     def run(self, work: Work[T]) -> T:
-        """Run `work` on the loop while this thread waits, and return what it returns.
+        """Run `work` on the loop while this thread waits, and return its result.
 
-        A thread that stops waiting, by an exception of its own, stops nothing there. Raises
-        `NoLoopError`, and `RuntimeError` after `close` or in the loop's own thread.
+        An exception that ends this thread's wait does not stop the work. Raises `NoLoopError`,
+        and `RuntimeError` after `close` or in the loop's own thread.
         """
         with _process.lock:
-            loop = self._entered()
-            loop.refuse_itself()
+            loop = self._loop_in_use()
+            loop.refuse_own_thread()
             future = loop.start(work)
         try:
             return future.result()
         finally:
-            del future  # it holds what was raised, whose traceback holds this frame
+            del future  # it holds the exception, whose traceback holds this frame
 
     def nudge(self, callback: Callable[[], object]) -> None:
-        """Have the loop call that soon; this thread does not wait. Raises as `run` does."""
+        """Have the loop call `callback` soon. This thread does not wait. Raises as `run` does."""
         with _process.lock:
-            self._entered().nudge(callback)
+            self._loop_in_use().nudge(callback)
 
     def close(self, work: Work[object]) -> None:
-        """Run `work` if anything was run before, and leave; a second call does nothing."""
+        """Run `work` if anything was run before, and leave the loop. A second call does nothing."""
         loop = None
         try:
             with _process.lock:
@@ -190,14 +196,14 @@ class Portal:
                 last = None if loop is None else loop.start(work)
             if last is not None:
                 last.result()
-        finally:  # a signal's handler may have raised
+        finally:  # a signal handler may have raised
             if loop is not None:
                 self._leave(loop)
 
-    def _entered(self) -> _Loop:
+    def _loop_in_use(self) -> _Loop:
         self._refuse_if_closed()
-        loop = _process.begun(self)
-        if self._closed:  # meanwhile, by a signal's handler
+        loop = _process.loop_for(self)
+        if self._closed:  # meanwhile, by a signal handler
             self._leave(loop)
         self._refuse_if_closed()
         return loop
@@ -217,17 +223,18 @@ class Portal:
 
 def _new_loop() -> asyncio.AbstractEventLoop:
     try:
-        # It keeps the context that it is made in: not that of a request.
+        # The loop keeps the context it is created in, which must not be that of a request.
         return Context().run(asyncio.SelectorEventLoop)
     except OSError as fault:
         reason = type(fault).__name__
-    raise NoLoopError(f"no event loop can be made: {reason}")
+    raise NoLoopError(f"no event loop can be created: {reason}")
 
 
 def _refuse_greenlets() -> None:
-    """Raise `RuntimeError` where greenlets pass for threads: gevent, eventlet.
+    """Raise `RuntimeError` where threads are greenlets: gevent, eventlet.
 
-    A loop in one of them would be the running one of all: asyncio and Django refuse to work then.
+    asyncio would see the loop in one greenlet as running in all of them. asyncio and Django
+    refuse to work then.
     """
     if threading.get_ident.__module__ != "_thread":
-        raise RuntimeError("SyncJWKS needs threads, not greenlets in their place; use gthread")
+        raise RuntimeError("SyncJWKS needs threads, not greenlets; use gunicorn's gthread worker")

@@ -1,4 +1,9 @@
-"""Time, injected: what the library reads and waits on instead of `time` and `asyncio.sleep`."""
+"""The injected clock, which replaces `time` and `asyncio.sleep`, and three ways to limit a wait.
+
+`settle` waits on the injected clock for a task that must outlive the wait. `within` waits on it
+for work that is cancelled when the time is over. `patience` counts real seconds, even in tests:
+it guards against code that may never return.
+"""
 
 import asyncio
 import time
@@ -10,18 +15,18 @@ __all__ = ["SYSTEM_CLOCK", "Clock", "SystemClock", "patience", "settle", "within
 
 T = TypeVar("T")
 
-SLICE = 0.05
+TICK = 0.05  # how often `patience` looks whether the loop runs
 
 
 class Clock(Protocol):
-    """Where time comes from; `auth_jwks.testing.FakeClock` is the one for tests."""
+    """The source of time. `auth_jwks.testing.FakeClock` is one for tests."""
 
     def monotonic(self) -> float:
-        """Return seconds on a clock that never goes back: for intervals."""
+        """Return seconds on a clock that never goes back. Intervals are measured with it."""
         ...
 
     def time(self) -> float:
-        """Return seconds since the Unix epoch: for claims (RFC 7519 §2, NumericDate)."""
+        """Return seconds since the Unix epoch. Claims hold them (RFC 7519 §2, NumericDate)."""
         ...
 
     async def sleep(self, seconds: float, /) -> None:
@@ -44,7 +49,7 @@ SYSTEM_CLOCK = SystemClock()
 
 
 async def settle(clock: Clock, seconds: float, task: asyncio.Task[Any]) -> bool:
-    """Wait for `task` at most that long, without ever cancelling it; tell whether it is done."""
+    """Wait for `task` at most that long, and return whether it is done. Never cancels it."""
     timer = asyncio.ensure_future(clock.sleep(seconds))
     try:
         await asyncio.wait((task, timer), return_when=asyncio.FIRST_COMPLETED)
@@ -54,7 +59,7 @@ async def settle(clock: Clock, seconds: float, task: asyncio.Task[Any]) -> bool:
 
 
 async def within(clock: Clock, seconds: float, work: Coroutine[Any, Any, T]) -> T:
-    """Return what `work` returns; past the deadline cancel it and raise `TimeoutError`."""
+    """Return the result of `work`. After that long, cancel it and raise `TimeoutError`."""
     task = asyncio.ensure_future(work)
     try:
         if not await settle(clock, seconds, task):
@@ -62,17 +67,17 @@ async def within(clock: Clock, seconds: float, work: Coroutine[Any, Any, T]) -> 
         return task.result()
     finally:
         task.cancel()
-        # Gathered, not only awaited: asyncio would log what late work raises on its way out.
+        # Gathered, not only awaited: asyncio would log what cancelled work raises.
         await asyncio.gather(task, return_exceptions=True)
 
 
 @asynccontextmanager
 async def patience(seconds: float) -> AsyncIterator[None]:
-    """Raise `TimeoutError` after so many seconds of a loop that turns, as `asyncio.timeout` does.
+    """Like `asyncio.timeout`, but only time in which the loop runs counts.
 
-    While the loop is busy with its own work no answer can be taken, so that is nobody's delay: a
-    stretch in which it did not turn counts as one slice. A cancellation that what waits has lost,
-    as `asyncio.wait_for` may before Python 3.12, is repeated.
+    A stretch that blocks the loop counts as one `TICK`, because no answer could have been read
+    meanwhile. If the awaited code swallows the cancellation, as `asyncio.wait_for` may before
+    Python 3.12, it is cancelled again each `TICK`.
     """
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     alarm: asyncio.TimerHandle
@@ -80,7 +85,7 @@ async def patience(seconds: float) -> AsyncIterator[None]:
 
         def tick(left: float) -> None:
             nonlocal alarm
-            alarm = loop.call_later(min(left, SLICE) if left > 0 else SLICE, tick, left - SLICE)
+            alarm = loop.call_later(min(left, TICK) if left > 0 else TICK, tick, left - TICK)
             if left > 0:
                 return
             if task is None or not limit.expired():
@@ -89,7 +94,7 @@ async def patience(seconds: float) -> AsyncIterator[None]:
                 task.cancel()
                 task.uncancel()
 
-        alarm = loop.call_later(min(seconds, SLICE), tick, seconds - SLICE)
+        alarm = loop.call_later(min(seconds, TICK), tick, seconds - TICK)
         try:
             yield
         finally:

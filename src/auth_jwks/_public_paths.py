@@ -1,7 +1,7 @@
-"""Which paths are public: open to requests that bring no token.
+"""Public paths: paths that are open to requests without a token.
 
-A router, a proxy and this module may each understand a path in a way of its own. So a path is
-public only if it is plain, which leaves one way to understand it. Pure: it knows no request.
+A router, a proxy and this module may each interpret a path differently. So a path is public only
+if it is plain, which leaves a single interpretation. Pure: it knows no request.
 """
 
 import re
@@ -13,12 +13,12 @@ from auth_jwks._settings import checked_strings
 __all__ = ["PublicPaths"]
 
 # Segments of unreserved characters and harmless delimiters (RFC 3986 §3.3), none empty or of
-# dots only. `%`, `\\` and `;` are what some decode, replace or cut at; `*` is taken for a pattern.
-PLAIN = re.compile(r"(?:/(?!\.+(?:/|\Z))[!$&'()+,\-.0-9:=@A-Z_a-z~]+)+/?|/")
+# dots only. Some software decodes `%`, replaces `\\`, cuts at `;` or reads `*` as a pattern.
+PLAIN_PATH = re.compile(r"(?:/(?!\.+(?:/|\Z))[!$&'()+,\-.0-9:=@A-Z_a-z~]+)+/?|/")
 
 
 class PublicPaths:
-    """Exact paths, and prefixes that open themselves and what is below them."""
+    """Exact paths, and prefixes that open themselves and all paths below them."""
 
     __slots__ = ("_below", "_exact")
 
@@ -28,27 +28,27 @@ class PublicPaths:
 
     @classmethod
     def checked(cls, paths: Iterable[str], prefixes: Iterable[str]) -> Self | None:
-        """Return what was configured, None if nothing is public."""
+        """Return the configured paths, or None if there are none."""
         paths = checked_strings("public_paths", paths)
         prefixes = checked_strings("public_prefixes", prefixes)
-        if not all(PLAIN.fullmatch(path) for path in paths):
+        if not all(PLAIN_PATH.fullmatch(path) for path in paths):
             raise ValueError('public_paths: expected plain paths such as "/health"')
-        if not all(PLAIN.fullmatch(prefix) and prefix[-1] != "/" for prefix in prefixes):
+        if not all(PLAIN_PATH.fullmatch(prefix) and prefix[-1] != "/" for prefix in prefixes):
             raise ValueError(
                 'public_prefixes: expected plain paths such as "/docs", with no slash at the end'
             )
         return cls(paths, prefixes) if paths or prefixes else None
 
     def opens(self, path: str, root_path: str = "", raw_path: bytes | None = None) -> bool:
-        """Tell whether a path is public; the three are those of an ASGI scope."""
+        """Return whether a path is public. The arguments are those of an ASGI scope."""
         route = routed(path, root_path)
         if route not in self._exact and not route.startswith(self._below):
             return False
-        return bool(PLAIN.fullmatch(path)) and (raw_path is None or b"%" not in raw_path)
+        return bool(PLAIN_PATH.fullmatch(path)) and (raw_path is None or b"%" not in raw_path)
 
 
 def routed(path: str, root_path: str) -> str:
-    """Return what an application mounted at `root_path` routes on, as Starlette understands it."""
+    """Return the path that an application mounted at `root_path` routes on, as in Starlette."""
     below = path.removeprefix(root_path)
     is_mounted = path.startswith(root_path) and below[:1] in {"", "/"}
     return below if is_mounted else path

@@ -1,4 +1,4 @@
-"""Checks on what users configure: each error names the parameter and what was expected."""
+"""Checks of the configuration: each error names the parameter and what was expected."""
 
 import sys
 from collections.abc import Iterable
@@ -28,7 +28,7 @@ def checked_url(name: str, value: object) -> str | None:
     if not isinstance(value, str):
         raise TypeError(f"{name}: expected a URL, got {type(value).__name__}")
     if not value.strip():
-        raise ValueError(f"{name}: it is empty; expected an http or https URL")
+        raise ValueError(f"{name}: expected an http or https URL, got an empty string")
     fault = fault_in(value)
     if fault is not None:
         raise ValueError(f"{name}: {fault}")
@@ -49,7 +49,7 @@ def checked_text(name: str, value: object) -> str | None:
 def checked_number(
     name: str, value: object, *, above: float | None = None, most: float | None = None
 ) -> float:
-    """Return a finite number of at least 0, or more than `above`; if given, at most `most`."""
+    """Return a finite number that is at least 0 or more than `above`, and at most `most`."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
     if not 0 <= value <= sys.float_info.max or (above is not None and value <= above):
@@ -70,7 +70,7 @@ def checked_count(name: str, value: object) -> int:
 
 
 def checked_flag(name: str, value: object) -> bool:
-    """Return True or False, and nothing that merely looks like it."""
+    """Return True or False. Other values, such as 0 and 1, are refused."""
     if not isinstance(value, bool):
         raise TypeError(f"{name}: expected True or False, got {type(value).__name__}")
     return value
@@ -85,17 +85,19 @@ def checked_parts(name: str, value: T, expected: str, *methods: str) -> T:
 
 
 def checked_verifier(verifier: T) -> T:
-    """Return what verifies tokens, and not in a way that blocks an event loop."""
-    threads = sys.modules.get("auth_jwks.sync")  # without it there can be none of its kind
+    """Return an object that verifies tokens without blocking the event loop."""
+    threads = sys.modules.get("auth_jwks.sync")  # not imported: there is no SyncJWKS
     if threads is not None and isinstance(verifier, threads.SyncJWKS):
-        raise TypeError("verifier: expected a JWKS, got a SyncJWKS, which would block the loop")
+        raise TypeError(
+            "verifier: expected a JWKS, got a SyncJWKS, which would block the event loop"
+        )
     return checked_parts(
-        "verifier", verifier, "a JWKS, or what has its verify_token", "verify_token"
+        "verifier", verifier, "a JWKS, or an object with its verify_token", "verify_token"
     )
 
 
 def checked_strings(name: str, value: object) -> tuple[str, ...]:
-    """Return a collection of non-empty strings; a bare string is no collection."""
+    """Return a collection of non-empty strings as a tuple. A bare string is refused."""
     if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
         raise TypeError(f"{name}: expected a collection of strings, got {type(value).__name__}")
     members = tuple(value)
@@ -107,7 +109,7 @@ def checked_strings(name: str, value: object) -> tuple[str, ...]:
 
 
 def checked_audience(name: str, value: object) -> frozenset[str]:
-    """Return the acceptable audiences: one string or a collection of them, none of them blank."""
+    """Return the accepted audiences, from one string or a collection. None may be blank."""
     members = frozenset(checked_strings(name, (value,) if isinstance(value, str) else value))
     if not members:
         raise ValueError(f"{name}: expected at least one audience, or None for no check")

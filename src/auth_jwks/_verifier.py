@@ -1,4 +1,4 @@
-"""`JWKS`: what users hold, and the verification behind it."""
+"""`JWKS`, the verifier for asyncio, and the verification that it shares with `SyncJWKS`."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ DEFAULT_ALGORITHMS = ("RS256", "ES256")
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What a verifier holds every token to."""
+    """The rules that every token of a verifier must meet; `leeway` is in seconds."""
 
     allowed: frozenset[str]
     audience: frozenset[str] | None
@@ -38,7 +38,7 @@ def checked_rules(
     leeway: float,
     required_claims: Collection[str],
 ) -> Rules:
-    """Check what `JWKS` was given for its tokens; `exp` is required in any case."""
+    """Check the parameters of `JWKS` that are about tokens. `exp` is always required."""
     algorithms = DEFAULT_ALGORITHMS if allowed_algorithms is None else allowed_algorithms
     return Rules(
         checked_algorithms(checked_strings("allowed_algorithms", algorithms)),
@@ -49,9 +49,9 @@ def checked_rules(
 
 
 class Verification:
-    """Verifies tokens with the keys that `keys` gets, and remembers them in `seen`.
+    """Verifies tokens with the keys from `keys`, and remembers the tokens in `seen`.
 
-    Where `keys` never waits, as in threads, neither do these coroutines.
+    If `keys` never awaits, as in threads, neither do these coroutines.
     """
 
     def __init__(self, keys: KeyAccess, seen: TokenCache, rules: Rules, clock: Clock) -> None:
@@ -64,16 +64,16 @@ class Verification:
     async def verify_token(
         self, token: str, audience: str | Iterable[str] | None = None, *, verify_iss: bool = True
     ) -> dict[str, Any]:
-        """Return the claims of a valid token, in a dict of the caller's own.
+        """Return the claims of a valid token. The caller may change the dict.
 
         `audience` replaces `aud` for this call; `verify_iss=False` leaves `iss` unchecked.
 
         Raises `jwt.InvalidTokenError`: PyJWT's classes if the token is at fault,
         `UnknownKeyError` if no published key fits it, `KeysUnavailableError` or
-        `IssuerMismatchError` if the keys can't be had.
+        `IssuerMismatchError` if there are no keys to verify it with.
         """
         if self._closed:
-            raise RuntimeError("this JWKS is closed")
+            raise RuntimeError("the verifier is closed")
         if verify_iss is not True:
             checked_flag("verify_iss", verify_iss)
         rules = self._rules
@@ -92,13 +92,13 @@ class Verification:
             current, candidates = await self._keys.find(parsed.kid, parsed.alg)
         key = signer(parsed, candidates)
         issuer = current.issuer if verify_iss else None
-        expected = _expected(rules.leeway, rules.required, issuer, wanted)
+        expected = _cached_expected(rules.leeway, rules.required, issuer, wanted)
         claims = read_claims(parsed.payload, expected, self._clock.time())
         self._seen.put(seen_as, SeenToken(parsed.kid, key, current, parsed.payload))
         return claims
 
     async def refresh(self, *, force: bool = False) -> None:
-        """Make sure that the keys are fresh: a warm-up; with `force`, fetched after this call.
+        """Make sure that the keys are fresh, as a warm-up; `force` fetches them after this call.
 
         Raises `KeysUnavailableError` or `IssuerMismatchError`.
         """
@@ -130,7 +130,7 @@ class Verification:
 
     def _refuse_if_closed(self) -> None:
         if self._closed:
-            raise RuntimeError("this JWKS is closed")
+            raise RuntimeError("the verifier is closed")
 
 
 class JWKS(Verification):
@@ -160,14 +160,14 @@ class JWKS(Verification):
         observer: Observer | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        """Check the configuration; nothing is fetched before it is needed.
+        """Check the configuration. Nothing is fetched before it is needed.
 
         A key set is fresh for `cache_ttl` seconds, and is used for `max_stale` more while it can't
         be refreshed. `leeway` seconds are granted on `exp`, `nbf` and `iat`. A refresh has
         `timeout` seconds for each document, with up to `retries` further attempts within them.
-        `issuer` is what `iss` and the discovery document must say; the token's `aud` must hold one
-        of `aud`. The last `token_cache_size` tokens skip the signature check when they come again.
-        A `store` and an `http_client` stay open on `close`.
+        `issuer` must be the value of `iss` and of the discovery document's `issuer`; the token's
+        `aud` must contain one of `aud`. The last `token_cache_size` tokens skip the signature check
+        when they come again. `close` does not close a `store` or an `http_client`.
 
         Raises `ValueError` or `TypeError`, which name the parameter and what was expected.
         """
@@ -184,13 +184,13 @@ class JWKS(Verification):
 
 def _checked_audience(audience: object) -> frozenset[str]:
     if type(audience) is str:
-        return _known_audience(audience)
+        return _cached_audience(audience)
     return checked_audience("audience", audience)
 
 
 @lru_cache(maxsize=256)
-def _known_audience(audience: str) -> frozenset[str]:
+def _cached_audience(audience: str) -> frozenset[str]:
     return checked_audience("audience", audience)
 
 
-_expected = lru_cache(maxsize=256)(Expected)
+_cached_expected = lru_cache(maxsize=256)(Expected)

@@ -1,4 +1,4 @@
-"""Bearer tokens for any ASGI application, whatever its framework."""
+"""Bearer tokens for any ASGI application, with or without a framework."""
 
 import json
 import re
@@ -39,19 +39,21 @@ Send = Callable[[Message], Awaitable[None]]
 # Frameworks differ in how they type these three.
 ASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
 
-DENIAL = "websocket.http.response"
+DENIAL_EXTENSION = "websocket.http.response"
 POLICY_VIOLATION = 1008
-PREFLIGHT = {b"origin", b"access-control-request-method"}
-# Stands in a header and in a URL as it is (RFC 9110 §5.6.2, RFC 3986 §2.3).
-NAME = re.compile(r"[\w.~-]+", re.ASCII)
+PREFLIGHT_HEADERS = {b"origin", b"access-control-request-method"}
+# It needs no escape in a header or a URL (RFC 9110 §5.6.2, RFC 3986 §2.3).
+URL_SAFE_NAME = re.compile(r"[\w.~-]+", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebSocketToken:
-    """How a websocket may bring its token beside the Authorization header, which browsers can't.
+    """How a websocket may carry its token, as browsers can't send an Authorization header.
 
-    As the `query_parameter` of that name, or as the subprotocol that follows `subprotocol` in the
-    client's list. Either way it is taken out of the scope.
+    The token is the query parameter named `query_parameter`, or the subprotocol that follows
+    `subprotocol` in the client's list. Either way it is removed from the scope.
+
+    Raises `ValueError` or `TypeError`, which name the parameter and what was expected.
     """
 
     query_parameter: str | None = None
@@ -60,18 +62,20 @@ class WebSocketToken:
     def __post_init__(self) -> None:
         for field in ("query_parameter", "subprotocol"):
             name = checked_text(field, getattr(self, field))
-            if name is not None and not NAME.fullmatch(name):
+            if name is not None and not URL_SAFE_NAME.fullmatch(name):
                 raise ValueError(f'{field}: expected a name such as "access_token"')
 
     def take(self, scope: Scope) -> list[str]:
-        """Return the tokens of a handshake, and leave nothing of them in its scope."""
-        found = _of_query(scope, self.query_parameter) if self.query_parameter else []
-        return found + (_of_subprotocols(scope, self.subprotocol) if self.subprotocol else [])
+        """Return the tokens of a handshake, and remove them from its scope."""
+        found = _tokens_in_query(scope, self.query_parameter) if self.query_parameter else []
+        return found + (
+            _tokens_in_subprotocols(scope, self.subprotocol) if self.subprotocol else []
+        )
 
     def selecting(self, scope: Scope, send: Send) -> Send:
-        """Return a `send` that accepts with `subprotocol` if it was offered, for want of another.
+        """Return a `send` that accepts `subprotocol` if it was offered and `app` chose none.
 
-        A browser takes an answer without any for a failure.
+        If a browser offered subprotocols, it treats an answer without one as a failure.
         """
         if self.subprotocol is None or self.subprotocol not in scope.get("subprotocols", ()):
             return send
@@ -88,13 +92,13 @@ ONLY_HEADER = WebSocketToken()
 
 
 class JWTAuthMiddleware:
-    """Lets a request through to `app` if it brings a good token, else refuses it (RFC 6750).
+    """Passes a request on to `app` if it carries a valid token, else refuses it (RFC 6750).
 
-    The claims are in `scope["state"]["claims"]`, which Starlette calls `request.state.claims`;
-    None is there if a request needs no token and nothing was verified.
+    The claims are in `scope["state"]["claims"]`, which Starlette calls `request.state.claims`.
+    They are None if the request needs no token and none was verified.
     """
 
-    def __init__(  # noqa: PLR0913 - nine knobs, and the two parts they belong to
+    def __init__(  # noqa: PLR0913 - nine options, and the two parts they belong to
         self,
         app: ASGIApp,
         verifier: Verifier,
@@ -111,11 +115,11 @@ class JWTAuthMiddleware:
     ) -> None:
         """Check the configuration.
 
-        A token must be granted all of `scopes`, which `scopes_from` finds in its claims.
-        `public_paths` are open as they stand, `public_prefixes` with all that is below them;
-        tokens are not looked at there. With `optional`, so is a request that brings no credentials
-        at all. With `preflight`, so is one of CORS, for what answers those inside. `realm` and
-        `resource_metadata` are told to those who are refused.
+        A token must be granted all of `scopes`; `scopes_from` reads the granted ones from its
+        claims. `public_paths` are exact, `public_prefixes` include all paths below them; requests
+        for either pass without a look at their token. With `optional`, a request without any
+        credentials passes too. With `preflight`, so does a CORS preflight request without any,
+        which `app` must answer. `realm` and `resource_metadata` go into the challenge.
 
         Raises `ValueError` or `TypeError`, which name the parameter and what was expected.
         """
@@ -130,7 +134,7 @@ class JWTAuthMiddleware:
         self._websocket = checked_parts("websocket", websocket, "a WebSocketToken", "take")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, with its claims, or refuse it."""
+        """Pass a request on with its claims, or refuse it."""
         kind = scope["type"]
         if kind == "lifespan":
             await self.app(scope, receive, send)
@@ -157,7 +161,7 @@ class JWTAuthMiddleware:
         return self._public.opens(scope["path"], scope.get("root_path", ""), scope.get("raw_path"))
 
     async def _claims(self, scope: Scope, tokens: list[str]) -> dict[str, Any] | None:
-        """Return the claims of a good token, None for a request that may go without."""
+        """Return the claims of a valid token, None for a request that needs no token."""
         headers = scope.get("headers", ())
         values = [value.decode("latin-1") for name, value in headers if name == b"authorization"]
         values += [f"Bearer {token}" for token in tokens]
@@ -170,18 +174,18 @@ class JWTAuthMiddleware:
 
 
 async def send_refusal(refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer a request, or the handshake of a websocket, with a refusal in JSON.
+    """Answer a request or a websocket handshake with a refusal in JSON.
 
-    A server without the extension "Websocket Denial Response" closes the handshake with 1008,
-    which the client sees as status 403.
+    If the server lacks the extension "Websocket Denial Response", the handshake is closed with
+    1008, which the client sees as status 403.
     """
     kind = "http.response"
     if scope["type"] == "websocket":
         await receive()  # websocket.connect
-        if DENIAL not in (scope.get("extensions") or {}):
+        if DENIAL_EXTENSION not in (scope.get("extensions") or {}):
             await send({"type": "websocket.close", "code": POLICY_VIOLATION})
             return
-        kind = DENIAL
+        kind = DENIAL_EXTENSION
     body = json.dumps({"detail": refusal.detail}, separators=(",", ":")).encode()
     headers = {"content-type": "application/json", "content-length": str(len(body))}
     fields = [
@@ -193,13 +197,13 @@ async def send_refusal(refusal: Refusal, scope: Scope, receive: Receive, send: S
 
 
 def _is_preflight(scope: Scope) -> bool:
-    """Tell whether a browser asks for leave of a request to come (Fetch, "CORS-preflight")."""
+    """Return whether this is a CORS-preflight request in the sense of the Fetch standard."""
     if scope["type"] != "http" or scope["method"] != "OPTIONS":
         return False
-    return {name for name, _ in scope.get("headers", ())} >= PREFLIGHT
+    return {name for name, _ in scope.get("headers", ())} >= PREFLIGHT_HEADERS
 
 
-def _of_query(scope: Scope, name: str) -> list[str]:
+def _tokens_in_query(scope: Scope, name: str) -> list[str]:
     found, kept = [], []
     for part in scope.get("query_string", b"").split(b"&"):
         key, _, value = part.decode("latin-1").partition("=")
@@ -212,7 +216,7 @@ def _of_query(scope: Scope, name: str) -> list[str]:
     return found
 
 
-def _of_subprotocols(scope: Scope, name: str) -> list[str]:
+def _tokens_in_subprotocols(scope: Scope, name: str) -> list[str]:
     found, kept = [], []
     offered = iter(scope.get("subprotocols", ()))
     for entry in offered:

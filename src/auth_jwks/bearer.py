@@ -1,6 +1,6 @@
-"""Bearer tokens over HTTP (RFC 6750): what a request carries, and what a refusal says.
+"""Bearer tokens over HTTP (RFC 6750): the token in a request, and the answer that refuses one.
 
-Knows no web framework. `asgi`, `starlette` and `fastapi` answer with it, as Flask and Django can.
+No web framework is needed. `asgi`, `starlette` and `fastapi` build on it; Flask and Django can.
 """
 
 import logging
@@ -38,7 +38,7 @@ logger = logging.getLogger("auth_jwks")
 # A challenge must have at least one parameter (RFC 6750 §3).
 DEFAULT_REALM = "api"
 MAX_RETRY_AFTER = 86_400
-# What may stand between quotes without an escape (RFC 6750 §3), and one scope (RFC 6749 §3.3).
+# Text that needs no escape between quotes (RFC 6750 §3), and one scope (RFC 6749 §3.3).
 _QUOTABLE = re.compile(r"[ !#-\[\]-~]+")
 _SCOPE = re.compile(r"[!#-\[\]-~]+")
 
@@ -46,7 +46,7 @@ ScopesFrom = Callable[[Mapping[str, Any]], Iterable[str]]
 
 
 class Verifier(Protocol):
-    """Anything that verifies tokens: a `JWKS`, or what you put around one."""
+    """Anything that verifies tokens: a `JWKS`, or a wrapper around one."""
 
     async def verify_token(self, token: str, /) -> dict[str, Any]:
         """Return the claims, or raise `jwt.InvalidTokenError`."""
@@ -56,9 +56,9 @@ class Verifier(Protocol):
 def bearer_token(values: Sequence[str]) -> str:
     """Return the token from the values of all `Authorization` headers of a request.
 
-    Raises `MissingTokenError` if there is none or it is of another scheme,
-    `InvalidRequestError` for several headers or a malformed one, and `TypeError` for a bare
-    string, whose letters would be the headers.
+    Raises `MissingTokenError` for no header or another scheme, `InvalidRequestError` for several
+    headers or a malformed one, and `TypeError` for a bare string, as each of its characters would
+    count as a header.
     """
     if isinstance(values, (str, bytes)) or not isinstance(values, Sequence):
         kind = type(values).__name__
@@ -69,16 +69,17 @@ def bearer_token(values: Sequence[str]) -> str:
     if scheme.lower() != "bearer":
         raise MissingTokenError("no bearer token")
     token = token.strip(" ")
-    # A comma joins two headers into one (RFC 9110 §5.3). What else is amiss, the verifier finds.
+    # A comma joins two headers into one (RFC 9110 §5.3). The verifier finds every other fault.
     if not token or not token.isascii() or " " in token or "," in token or "\t" in token:
         raise InvalidRequestError("malformed credentials")
     return token
 
 
 async def verified(verifier: Verifier, values: Sequence[str]) -> dict[str, Any]:
-    """Return the claims of the token in those headers; raises as `bearer_token` and the verifier.
+    """Return the claims of the token in the `Authorization` headers `values`.
 
-    Raises `TypeError` if the verifier returns nothing: nobody gets in as nobody.
+    Raises what `bearer_token` and the verifier raise, and `TypeError` if the verifier returns
+    nothing: a request without claims is not let in.
     """
     claims = await verifier.verify_token(bearer_token(values))
     if not claims:
@@ -87,9 +88,9 @@ async def verified(verifier: Verifier, values: Sequence[str]) -> dict[str, Any]:
 
 
 def scopes_of(claims: Mapping[str, Any]) -> frozenset[str]:
-    """Return what the token was granted: `scope` (RFC 8693 §4.2), else `scp` (Entra ID, Okta).
+    """Return the token's scopes: from `scope` (RFC 8693 §4.2), else from `scp` (Entra ID, Okta).
 
-    Each a string of words or a list of them; whatever else they hold grants nothing.
+    Either is a string of words or a list of strings; any other value grants nothing.
     """
     granted = claims.get("scope", claims.get("scp"))
     if isinstance(granted, str):
@@ -100,10 +101,10 @@ def scopes_of(claims: Mapping[str, Any]) -> frozenset[str]:
 
 
 def granted(claims: Mapping[str, Any], scopes_from: ScopesFrom) -> frozenset[str]:
-    """Return the scopes that `scopes_from` finds in the claims; what is no string grants nothing.
+    """Return the scopes that `scopes_from` finds in the claims, without those that are no strings.
 
-    Raises `TypeError` for a bare string, whose letters would be the scopes, and for a mapping,
-    whose keys would be, whatever they are mapped to.
+    Raises `TypeError` if it finds a bare string, as each character would be a scope, or a
+    mapping, as each key would be one, whatever its value.
     """
     found: object = scopes_from(claims)
     if found is None:
@@ -116,7 +117,7 @@ def granted(claims: Mapping[str, Any], scopes_from: ScopesFrom) -> frozenset[str
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An answer to a request that is refused: fixed texts, nothing of the token or the fault."""
+    """The answer to a refused request. Its texts are fixed and hold nothing of token or fault."""
 
     status: int
     detail: str
@@ -125,10 +126,12 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """What every refusal says of the protected resource (RFC 6750 §3).
+    """The description of the protected resource that a refusal carries (RFC 6750 §3).
 
-    `scopes` are those that it takes; `resource_metadata` is the URL of RFC 9728 §5.1. Without a
-    `realm` it is "api".
+    `scopes` are the required scopes, `resource_metadata` is the URL of RFC 9728 §5.1. The
+    default `realm` is "api".
+
+    Raises `ValueError` or `TypeError`, which name the parameter and what was expected.
     """
 
     realm: str | None = None
@@ -146,16 +149,16 @@ class Challenge:
                 raise ValueError(f'{name}: expected printable ASCII without " and \\')
 
     def naming(self, scopes: Iterable[str]) -> "Challenge":
-        """Return the same challenge for these scopes, without those that can't be named in one.
+        """Return the same challenge for these scopes, without those that it can't name.
 
-        A route may ask for a scope that is no word of printable ASCII (RFC 6749 §3.3).
+        A route may require a scope that isn't a valid scope-token (RFC 6749 §3.3).
         """
         return replace(self, scopes=[scope for scope in scopes if _SCOPE.fullmatch(scope)])
 
     def refusal(self, error: jwt.InvalidTokenError) -> Refusal:
-        """Return the answer: 401 and 403 for the caller to mend, 503 for whoever runs this.
+        """Return the answer: 400, 401 or 403 if the request is at fault, 503 if the service is.
 
-        Why is only told to the log, at level DEBUG. Raises `TypeError` for any other error.
+        The reason goes to the log only, at level DEBUG. Raises `TypeError` for any other error.
         """
         kind = type(error).__name__
         for fault, status, detail, code in ANSWERS:
@@ -169,7 +172,8 @@ class Challenge:
     ) -> Refusal:
         if status == UNAVAILABLE:
             wait = getattr(error, "retry_after", None)
-            return Refusal(status, detail, {} if wait is None else {"Retry-After": _whole(wait)})
+            headers = {} if wait is None else {"Retry-After": _delay_seconds(wait)}
+            return Refusal(status, detail, headers)
         parameters = {
             "realm": self.realm or DEFAULT_REALM,
             "error": code,
@@ -177,12 +181,12 @@ class Challenge:
             "scope": " ".join(self.scopes),
             "resource_metadata": self.resource_metadata,
         }
-        told = ", ".join(f'{name}="{value}"' for name, value in parameters.items() if value)
-        return Refusal(status, detail, {"WWW-Authenticate": f"Bearer {told}"})
+        parts = ", ".join(f'{name}="{value}"' for name, value in parameters.items() if value)
+        return Refusal(status, detail, {"WWW-Authenticate": f"Bearer {parts}"})
 
 
 UNAVAILABLE = 503
-# Of each kind of error the status, the fixed text, and the code of RFC 6750 §3.1; first one wins.
+# For each class of error: the status, the fixed text, the code of RFC 6750 §3.1. The first wins.
 ANSWERS: tuple[tuple[type[jwt.InvalidTokenError], int, str, str | None], ...] = (
     (KeysUnavailableError, UNAVAILABLE, "Temporarily unavailable", None),
     (IdentityUnavailableError, UNAVAILABLE, "Temporarily unavailable", None),
@@ -195,5 +199,5 @@ ANSWERS: tuple[tuple[type[jwt.InvalidTokenError], int, str, str | None], ...] = 
 )
 
 
-def _whole(seconds: float) -> str:
+def _delay_seconds(seconds: float) -> str:
     return str(math.ceil(min(MAX_RETRY_AFTER, max(1.0, seconds))))

@@ -1,20 +1,20 @@
-"""What this library raises besides PyJWT's own exceptions.
+"""The exceptions of this library, besides PyJWT's own.
 
 Every failure of a verification is a `jwt.InvalidTokenError`, so one `except` clause catches
-them all; which class it is decides who must act.
+them all. The class tells whether the token, the request or the service is at fault.
 
     jwt.PyJWTError
       jwt.InvalidTokenError          the token is at fault (PyJWT's own classes)      401
         UnknownKeyError              no published key fits the token                  401
-        KeysUnavailableError         the keys can't be had: try again later           503
+        KeysUnavailableError         there are no usable keys: try again later        503
         IssuerMismatchError          the discovery document names another issuer      503
         MissingTokenError            a request carries no bearer token                401
-        InvalidRequestError          it carries several, or a malformed one           400
-        InsufficientScopeError       the token is good, but not for this              403
-        IdentityUnavailableError     Cloudflare's profile of a user can't be had      503
+        InvalidRequestError          a request carries several, or a malformed one    400
+        InsufficientScopeError       the token is valid, but lacks a scope            403
+        IdentityUnavailableError     Cloudflare returned no profile of a user         503
 
-The first three are raised by a verification, the others by what guards web applications.
-Misuse raises `ValueError` or `TypeError`, at construction.
+A verification raises the first three, the web integrations raise the others. Misuse raises
+`ValueError` or `TypeError`, at construction.
 """
 
 import jwt
@@ -31,13 +31,13 @@ __all__ = [
 
 
 class UnknownKeyError(jwt.InvalidTokenError):
-    """No published key fits the token: unknown `kid`, or no `kid` and not exactly one candidate."""
+    """No published key fits the token: its `kid` is unknown, or it has none and many keys fit."""
 
 
 class KeysUnavailableError(jwt.InvalidTokenError):
-    """The provider's keys can't be had, and no usable copy of them is at hand.
+    """The provider's keys could not be fetched, and there is no usable copy of them.
 
-    `retry_after` says in how many seconds another attempt makes sense (RFC 9110 §10.2.3).
+    `retry_after` says after how many seconds to try again (RFC 9110 §10.2.3).
     """
 
     def __init__(
@@ -50,26 +50,26 @@ class KeysUnavailableError(jwt.InvalidTokenError):
 class IssuerMismatchError(jwt.InvalidTokenError):
     """The discovery document's `issuer` is not the configured one (OpenID Discovery §4.3).
 
-    A configuration fault: the caller who presented the token can't mend it.
+    This is a fault of the configuration, not of the caller who presented the token.
     """
 
 
 class MissingTokenError(jwt.InvalidTokenError):
-    """A request carries no bearer token: nothing, or credentials of another scheme."""
+    """A request carries no bearer token: no credentials, or some of another scheme."""
 
 
 class InvalidRequestError(jwt.InvalidTokenError):
-    """A request carries its bearer token in a malformed way, or more than one (RFC 6750 §3.1)."""
+    """A request carries a malformed bearer token, or more than one (RFC 6750 §3.1)."""
 
 
 class InsufficientScopeError(jwt.InvalidTokenError):
-    """The token is good, but was granted less than the resource takes (RFC 6750 §3.1)."""
+    """The token is valid, but lacks a scope that the resource requires (RFC 6750 §3.1)."""
 
 
 class IdentityUnavailableError(jwt.InvalidTokenError):
-    """Cloudflare Access did not tell the profile of a user whose token is good.
+    """Cloudflare Access did not return the profile of a user whose token is valid.
 
-    `retry_after` says in how many seconds another attempt makes sense (RFC 9110 §10.2.3).
+    `retry_after` says after how many seconds to try again (RFC 9110 §10.2.3).
     """
 
     def __init__(

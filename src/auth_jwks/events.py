@@ -1,4 +1,4 @@
-"""What the library tells about itself: one frozen value per event, one method per observer.
+"""The events that an observer gets, each a frozen value. All spans are in seconds.
 
 No event holds a token, a key or a URL's query. Every event also goes to the logger `auth_jwks`.
 """
@@ -32,8 +32,8 @@ DocumentFault = Literal["format", "keys", "seal", "source"]
 class KeysRefreshed:
     """A key set was adopted.
 
-    `origin` is where it came from, `skipped` has one reason for each JWK that was ignored, and
-    `age` is the seconds since its fetch at the provider began.
+    `origin` is where it came from. `skipped` has one reason for each JWK that was ignored. `age`
+    is the number of seconds since its fetch at the provider began.
     """
 
     source: str
@@ -45,9 +45,9 @@ class KeysRefreshed:
 
 @dataclass(frozen=True, slots=True)
 class RefreshFailed:
-    """The provider could not be asked, or its answer could not be used.
+    """The provider did not answer, or its answer could not be used.
 
-    `kind` is stable, fit to be counted by; `reason` is for people and may be reworded.
+    `kind` is stable, fit for a metric's label. `reason` is for people and may be reworded.
     """
 
     source: str
@@ -63,7 +63,7 @@ class RefreshFailed:
 
 @dataclass(frozen=True, slots=True)
 class StaleServed:
-    """A token was verified with keys beyond their lifetime; `first` since they were fresh."""
+    """A token was verified with stale keys. `first`: it is the first since they were fresh."""
 
     source: str
     age: float
@@ -72,9 +72,9 @@ class StaleServed:
 
 @dataclass(frozen=True, slots=True)
 class StoreFailed:
-    """The key store did not do what it was asked; the worker continues without it.
+    """A call of the key store failed. The worker continues without it.
 
-    `kind` is stable, fit to be counted by; `reason` is for people and may be reworded.
+    `kind` is stable, fit for a metric's label. `reason` is for people and may be reworded.
     """
 
     source: str
@@ -85,9 +85,9 @@ class StoreFailed:
 
 @dataclass(frozen=True, slots=True)
 class DocumentRejected:
-    """The document in the key store can't be used; a new one will be fetched.
+    """The document in the key store can't be used. A new one will be fetched.
 
-    `kind` is stable, fit to be counted by; `reason` is for people and may be reworded.
+    `kind` is stable, fit for a metric's label. `reason` is for people and may be reworded.
     """
 
     source: str
@@ -97,7 +97,7 @@ class DocumentRejected:
 
 @dataclass(frozen=True, slots=True)
 class UnknownKey:
-    """No key fits a token; `asked` tells whether a refresh was spent on it."""
+    """No key fits a token. `asked`: a refresh was made for it."""
 
     source: str
     asked: bool
@@ -107,8 +107,8 @@ Event = KeysRefreshed | RefreshFailed | StaleServed | StoreFailed | DocumentReje
 
 
 class Observer(Protocol):
-    """Anything that wants to know: called in the event loop, so it must be quick."""
+    """A callable that gets each event. It runs in the event loop, so it must be quick."""
 
     def __call__(self, event: Event, /) -> None:
-        """Take note of `event`."""
+        """Handle `event`. What this raises is logged and goes no further."""
         ...

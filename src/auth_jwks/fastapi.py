@@ -1,4 +1,4 @@
-"""Bearer tokens in FastAPI: a dependency with an OpenAPI security scheme."""
+"""Bearer tokens in FastAPI: a dependency that is an OpenAPI security scheme too."""
 
 import re
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from typing import Any, Generic, Literal, TypedDict, TypeVar, Unpack, overload
 import jwt
 
 from auth_jwks._settings import checked_flag, checked_parts, checked_text, checked_verifier
-from auth_jwks.asgi import DENIAL, POLICY_VIOLATION
+from auth_jwks.asgi import DENIAL_EXTENSION, POLICY_VIOLATION
 from auth_jwks.bearer import (
     Challenge,
     Refusal,
@@ -32,7 +32,7 @@ except ModuleNotFoundError as fault:
 
 __all__ = ["JWTBearer"]
 
-NAME = re.compile(r"[\w.-]+", re.ASCII)  # of a component (OpenAPI §4.8.7)
+COMPONENT_NAME = re.compile(r"[\w.-]+", re.ASCII)  # OpenAPI §4.8.7
 
 ClaimsT = TypeVar("ClaimsT")
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -97,13 +97,14 @@ class JWTBearer(SecurityBase, Generic[ClaimsT]):
         scheme_name: str | None = None,
         description: str | None = None,
     ) -> None:
-        """Give claims as a dict, or as a `model` that they must fit.
+        """Check the configuration. Claims are a dict, or a `model` that they must fit.
 
-        `auto_error=False` gives None where no credentials came and no scope is asked for.
-        `scopes_from` tells from the claims what is granted. `scheme_name` and `description` are
-        for OpenAPI, `realm` and `resource_metadata` for the challenge, as in `Challenge`.
+        With `auto_error=False` a request without credentials gets None if the route requires no
+        scope. `scopes_from` reads the granted scopes from the claims. `scheme_name` and
+        `description` are for OpenAPI, `realm` and `resource_metadata` for the challenge, as in
+        `Challenge`.
 
-        Raises `ValueError` or `TypeError`, which name the parameter.
+        Raises `ValueError` or `TypeError`, which name the parameter and what was expected.
         """
         self.model = HTTPBearer(bearerFormat="JWT", description=description)
         self.scheme_name = _checked_name(scheme_name) or type(self).__name__
@@ -114,10 +115,10 @@ class JWTBearer(SecurityBase, Generic[ClaimsT]):
         self._challenge = Challenge(realm=realm, resource_metadata=resource_metadata)
 
     async def __call__(self, connection: HTTPConnection, security: SecurityScopes) -> ClaimsT:
-        """Return the claims; FastAPI says which scopes the route asks for.
+        """Return the claims. FastAPI passes the scopes that the route requires.
 
-        Raises `HTTPException` with the status and headers of the refusal. An exception of the
-        verifier that blames no token passes.
+        Raises `HTTPException` with the status and headers of the refusal, or `WebSocketException`.
+        Any exception of the verifier but `jwt.InvalidTokenError` propagates.
         """
         authorization = connection.headers.getlist("authorization")
         try:
@@ -126,7 +127,7 @@ class JWTBearer(SecurityBase, Generic[ClaimsT]):
             refusal = self._challenge.naming(security.scopes).refusal(error)
         else:
             return claims
-        # Out of the `except`, so that the fault is no context of what others may log.
+        # Raised outside the handler, so that a log of it does not show the fault as its context.
         raise _exception(refusal, connection)
 
     async def _claims(self, authorization: Sequence[str], wanted: Sequence[str]) -> Any:
@@ -134,7 +135,7 @@ class JWTBearer(SecurityBase, Generic[ClaimsT]):
         if not (authorization or wanted or self._auto_error):
             return None
         claims = await verified(self._verifier, authorization)
-        # Before the model: a validator may change the claims that it is given.
+        # Read before the model is built: a validator may change the claims that it is given.
         is_enough = not wanted or granted(claims, self._scopes_from).issuperset(wanted)
         result = claims if self._claims_model is None else _fitted(self._claims_model, claims)
         if not is_enough:
@@ -143,7 +144,7 @@ class JWTBearer(SecurityBase, Generic[ClaimsT]):
 
 
 def _checked_name(name: str | None) -> str | None:
-    if checked_text("scheme_name", name) is not None and not NAME.fullmatch(name or ""):
+    if checked_text("scheme_name", name) is not None and not COMPONENT_NAME.fullmatch(name or ""):
         raise ValueError("scheme_name: expected letters, digits, dots, hyphens and underscores")
     return name
 
@@ -158,14 +159,14 @@ def _fitted(model: type[BaseModel], claims: dict[str, Any]) -> BaseModel:
     try:
         return model.model_validate(claims)
     except ValidationError as error:
-        # What is wrong with which claim, and nothing of its value.
+        # The claim's name and the kind of fault, but nothing of its value.
         faults = [(*each["loc"][:1], each["type"]) for each in error.errors(include_input=False)]
     raise jwt.InvalidTokenError(f"the claims don't fit the model: {faults[:8]}")
 
 
 def _exception(refusal: Refusal, connection: HTTPConnection) -> Exception:
-    """Return what FastAPI answers with; a server that can't deny a handshake only closes it."""
+    """Return the exception that makes FastAPI refuse. A handshake may only be closed."""
     extensions = connection.scope.get("extensions") or {}
-    if connection.scope["type"] == "websocket" and DENIAL not in extensions:
+    if connection.scope["type"] == "websocket" and DENIAL_EXTENSION not in extensions:
         return WebSocketException(POLICY_VIOLATION, refusal.detail)
     return HTTPException(refusal.status, refusal.detail, dict(refusal.headers))

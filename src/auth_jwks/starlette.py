@@ -32,13 +32,13 @@ except ModuleNotFoundError as fault:
 
 __all__ = ["JWTAuthBackend", "TokenRefusedError", "TokenUser"]
 
-# What every good token is granted, so that `@requires` can ask for no more than that.
+# The scope that every valid token is granted, for a `@requires` that needs no other.
 AUTHENTICATED = "authenticated"
-NAMES = ("name", "preferred_username", "email", "sub")
+DISPLAY_NAME_CLAIMS = ("name", "preferred_username", "email", "sub")
 
 
 class TokenRefusedError(AuthenticationError):
-    """The token of a request is refused; `refusal` is the answer, its text the fixed one."""
+    """The token of a request is refused. `refusal` is the answer; its text is fixed."""
 
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(refusal)
@@ -50,7 +50,7 @@ class TokenRefusedError(AuthenticationError):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class TokenUser(BaseUser):
-    """Whom a verified token speaks for; `claims` are all that it says."""
+    """The user that a verified token speaks for. `claims` are all its claims."""
 
     claims: Mapping[str, Any]
 
@@ -59,31 +59,31 @@ class TokenUser(BaseUser):
 
     @property
     def is_authenticated(self) -> bool:
-        """Always true: without a good token there is no such user."""
+        """Always True: only a valid token makes a `TokenUser`."""
         return True
 
     @property
     def identity(self) -> str:
-        """The `sub`, unique at its issuer and never reassigned; empty if there is none."""
-        return self._first("sub")
+        """The `sub` (RFC 7519 §4.1.2), unique at its issuer. Empty if there is none."""
+        return self._first_text("sub")
 
     @property
     def display_name(self) -> str:
-        """The first there is of `name`, `preferred_username`, `email` and `sub`; for show only."""
-        return self._first(*NAMES)
+        """The first claim present of `name`, `preferred_username`, `email`, `sub`. Only to show."""
+        return self._first_text(*DISPLAY_NAME_CLAIMS)
 
-    def _first(self, *names: str) -> str:
+    def _first_text(self, *names: str) -> str:
         values = (self.claims.get(name) for name in names)
         return next((value for value in values if isinstance(value, str) and value), "")
 
 
 class JWTAuthBackend(AuthenticationBackend):
-    """Verifies bearer tokens for `AuthenticationMiddleware`, which also takes its `on_error`.
+    """Verifies bearer tokens for `AuthenticationMiddleware`, which also needs its `on_error`.
 
-    `scopes_from` tells from the claims what is granted. `realm` and `resource_metadata` are for
-    the challenge, as in `Challenge`.
+    `scopes_from` reads the granted scopes from the claims. `realm` and `resource_metadata` are
+    for the challenge, as in `Challenge`.
 
-    Raises `ValueError` or `TypeError`, which name the parameter.
+    Raises `ValueError` or `TypeError`, which name the parameter and what was expected.
     """
 
     def __init__(
@@ -99,9 +99,10 @@ class JWTAuthBackend(AuthenticationBackend):
         self._challenge = Challenge(realm=realm, resource_metadata=resource_metadata)
 
     async def authenticate(self, conn: HTTPConnection) -> tuple[AuthCredentials, TokenUser] | None:
-        """Return what the token grants and whom it speaks for, or None without credentials.
+        """Return the token's scopes and its user, or None if there are no credentials.
 
-        Raises `TokenRefusedError`; an exception of the verifier that blames no token passes.
+        Raises `TokenRefusedError`. Any exception of the verifier but `jwt.InvalidTokenError`
+        propagates.
         """
         authorization = conn.headers.getlist("authorization")
         if not authorization:
@@ -113,11 +114,11 @@ class JWTAuthBackend(AuthenticationBackend):
         else:
             scopes = granted(claims, self._scopes_from) - {AUTHENTICATED}
             return AuthCredentials([AUTHENTICATED, *sorted(scopes)]), TokenUser(claims)
-        # Out of the `except`, so that the fault is no context of what others may log.
+        # Raised outside the handler, so that a log of it does not show the fault as its context.
         raise TokenRefusedError(refusal)
 
     def on_error(self, _conn: HTTPConnection, exc: AuthenticationError, /) -> Response:
-        """Return the answer to a request that was refused, in JSON."""
+        """Return the answer to a refused request, in JSON."""
         if isinstance(exc, TokenRefusedError):
             refusal = exc.refusal
         else:

@@ -1,4 +1,4 @@
-"""The same verifier for threads: Flask, Django, and gunicorn's sync and gthread workers."""
+"""The verifier for threads: Flask, Django, and gunicorn's sync and gthread workers."""
 
 from collections.abc import Collection, Iterable
 from contextlib import suppress
@@ -23,10 +23,10 @@ __all__ = ["SyncJWKS"]
 
 T = TypeVar("T")
 
-NUDGE_INTERVAL = 0.05
+NUDGE_INTERVAL = 0.05  # seconds
 
-# Imported here, so that the background thread never imports them: a fork amid an import leaves the
-# child with half a module.
+# Imported here, so that the background thread never imports them: a fork amid an import leaves
+# the child a half-initialised module.
 for _name in (
     "anyio._backends._asyncio",
     "certifi",
@@ -41,9 +41,9 @@ for _name in (
 class SyncJWKS:
     """Verifies tokens as `JWKS` does, in any thread and without an event loop.
 
-    Tokens are checked in the calling thread. Refreshes run on one event loop in the background,
-    the same for all of a process; it begins when it is first needed, so a fork is safe at any
-    moment. A call waits for it only where there are no usable keys.
+    Tokens are checked in the calling thread. Refreshes run on one background event loop, which
+    all verifiers of a process share. It is started when it is first needed, so a fork is safe at
+    any moment. A call waits for it only if it finds no usable keys, or none that fits its token.
     """
 
     def __init__(
@@ -69,14 +69,14 @@ class SyncJWKS:
     ) -> None:
         """Check the configuration, which is that of `JWKS`.
 
-        There is no `http_client` to hand in: one that is used in another event loop would fail.
-        The `observer` is called in the background thread, and in a caller's for an `UnknownKey`
-        that was not asked for.
+        `http_client` must be None, as a client fails in another event loop than its own. The
+        `observer` is called in the background thread; in the caller's thread it gets each
+        `UnknownKey` that no refresh was spent on.
 
         Raises `ValueError` or `TypeError`, which name the parameter and what was expected.
         """
         if http_client is not None:
-            raise TypeError("http_client: expected None, as it would belong to another event loop")
+            raise TypeError("http_client: expected None, as a client belongs to one event loop")
         rules = checked_rules(allowed_algorithms, aud, leeway, required_claims)
         seen = ThreadedTokenCache(token_cache_size)
         cache = assembled(
@@ -104,7 +104,7 @@ class SyncJWKS:
     def close(self) -> None:
         """Close everything this verifier opened; a second call does nothing.
 
-        Threads that wait for keys get a `RuntimeError`.
+        Threads that are waiting for keys get a `RuntimeError`.
         """
         run_at_once(self._verification.close())
 
@@ -120,7 +120,7 @@ class SyncJWKS:
 
 
 class _ThreadedKeys:
-    """A key cache that lives on the loop in the background, for threads elsewhere."""
+    """Gives other threads access to a key cache that runs on the background loop."""
 
     def __init__(self, cache: KeyCache, store: KeyStore | None, clock: Clock) -> None:
         self._cache = cache
@@ -132,7 +132,7 @@ class _ThreadedKeys:
     def ready(self) -> CurrentKeys | None:
         """Return the keys if this call need not wait for any.
 
-        If there is something to do about them, the loop is told, at most every `NUDGE_INTERVAL`.
+        If they are due for a refresh, the loop is nudged, at most once per `NUDGE_INTERVAL`.
         """
         now = self._clock.monotonic()
         current, is_due = self._cache.peek(now)
@@ -147,12 +147,12 @@ class _ThreadedKeys:
         return self._blocking(self._cache.ensure)
 
     async def find(self, kid: str | None, alg: str) -> tuple[CurrentKeys, tuple[Key, ...]]:
-        """Return the keys for a token that none of those at hand fit."""
+        """Return the keys for a token that none of the current ones fit."""
         self._cache.raise_if_hopeless(kid, alg, self._clock.monotonic())
         return self._blocking(lambda: self._find_again(kid, alg))
 
     async def refresh(self, *, force: bool) -> None:
-        """Make sure that the set is fresh."""
+        """Make sure that the keys are fresh."""
         self._blocking(lambda: self._cache.refresh(force=force))
 
     def status(self) -> Status:
@@ -160,11 +160,11 @@ class _ThreadedKeys:
         return self._cache.status()
 
     async def aclose(self) -> None:
-        """Cancel what is under way."""
+        """Cancel what is running."""
         self._portal.close(self._close_cache)
 
     async def _find_again(self, kid: str | None, alg: str) -> tuple[CurrentKeys, tuple[Key, ...]]:
-        """Search, unless a search that ended on the way to the loop has brought the key."""
+        """Search for a key, unless a search that has ended meanwhile found it."""
         current, _ = self._cache.peek(self._clock.monotonic())
         if current is not None and (keys := current.key_set.select(kid, alg)):
             return current, keys
@@ -173,7 +173,7 @@ class _ThreadedKeys:
     async def _close_cache(self) -> None:
         await self._cache.aclose()
         if isinstance(self._store, RedisKeyStore):
-            # It stays open, but nobody else can close its connections of this loop.
+            # The store stays open, but only this loop can close its connections of this loop.
             await self._store.aclose()
 
     def _blocking(self, work: Work[T]) -> T:

@@ -21,8 +21,8 @@ from auth_jwks._cache.freshness import (
     failure_cooldown,
     hopeless,
     lifetime,
-    noise_window,
     peek,
+    unscheduled_window,
 )
 
 POLICY = Policy(cache_ttl=900, max_stale=3600)
@@ -254,9 +254,9 @@ def test_senseless_retry_after_is_ignored(stated: float) -> None:
 
 
 @pytest.mark.parametrize(("ttl", "window"), [(900, 30), (60, 30), (59, 29.5), (10, 5), (0, 0)])
-def test_noise_window_is_half_a_short_life(ttl: float, window: float) -> None:
+def test_unscheduled_window_is_half_a_short_life(ttl: float, window: float) -> None:
     """Thirty seconds, or half of `cache_ttl` if that is less."""
-    assert noise_window(Policy(cache_ttl=ttl)) == window
+    assert unscheduled_window(Policy(cache_ttl=ttl)) == window
 
 
 moments = st.integers(-8, 8).map(lambda eighths: eighths / 8)

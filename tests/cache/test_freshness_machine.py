@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from math import inf
 
 import hypothesis.strategies as st
+import pytest
 from hypothesis import settings
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -273,6 +274,7 @@ class Worker(RuleBasedStateMachine):
         self.judge()
 
 
+@pytest.mark.hypothesis
 def test_worker_keeps_the_rules_on_age() -> None:
     """No age, order of events or fault breaks the table, prolongs a wait or repeats a fetch."""
     run_state_machine_as_test(Worker, settings=settings(max_examples=150))

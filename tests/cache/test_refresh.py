@@ -39,7 +39,7 @@ from auth_jwks import JWKS, MemoryKeyStore
 
 class Store(MemoryKeyStore):
     async def poll(self, key, *, known, lease):
-        print(lease.token, flush=True)
+        print(lease.holder, flush=True)
         self.polled.set()
         await asyncio.Event().wait()
 
@@ -162,14 +162,14 @@ async def test_what_is_fetched_is_shared(hire: Hire, issuer: FakeIssuer) -> None
 
 async def test_a_lease_request_says_why(hire: Hire) -> None:
     """The request names its cause, lasts three seconds and holds 128 random bits."""
-    store = ScriptedStore(Cooling(5.0, failed=False))
+    store = ScriptedStore(Cooling(5.0, "budget"))
     worker = hire(store)
     causes: list[Cause] = ["age", "unknown_kid", "forced"]
     for cause in causes:
         assert await worker.run(cause) == Deferred(5.0)
     assert [lease.cause for lease in store.leases] == causes
     assert {lease.ttl for lease in store.leases} == {3.0}
-    assert {len(bytes.fromhex(lease.token)) for lease in store.leases} == {16}
+    assert {len(bytes.fromhex(lease.holder)) for lease in store.leases} == {16}
 
 
 async def test_a_failure_is_shared(hire: Hire, issuer: FakeIssuer) -> None:
@@ -366,7 +366,7 @@ async def test_the_lease_is_renewed_while_the_fetch_runs(
     clock.advance(10)
     await spin()
     assert len(store.polls) == 5
-    assert len({lease.token for lease in store.leases}) == 1
+    assert len({lease.holder for lease in store.leases}) == 1
     assert clock.sleeping == 0
 
 
@@ -470,7 +470,7 @@ async def test_a_lease_token_outlives_a_cancellation(hire: Hire, issuer: FakeIss
     task.cancel()
     await asyncio.wait((task,))
     assert await worker.run() == Done()
-    assert [lease.token for lease in store.leases] == [store.leases[0].token] * 2
+    assert [lease.holder for lease in store.leases] == [store.leases[0].holder] * 2
 
 
 async def test_a_lease_token_is_used_for_one_lease(hire: Hire, issuer: FakeIssuer) -> None:
@@ -482,7 +482,7 @@ async def test_a_lease_token_is_used_for_one_lease(hire: Hire, issuer: FakeIssue
     await worker.run("forced")
     await worker.run("forced")
     assert (len(store.commits), len(store.fails)) == (2, 1)
-    assert len({lease.token for lease in store.leases}) == 3
+    assert len({lease.holder for lease in store.leases}) == 3
 
 
 def test_a_lease_token_is_not_shared_with_a_living_loop(
@@ -490,7 +490,7 @@ def test_a_lease_token_is_not_shared_with_a_living_loop(
 ) -> None:
     """A loop beside the one that holds the lease is another holder; a dead one leaves it."""
     client = httpx.AsyncClient(transport=issuer.transport())
-    store = ScriptedStore(Cooling(5.0, failed=False))
+    store = ScriptedStore(Cooling(5.0, "budget"))
     worker = Worker(issuer, client, clock, store)
     with asyncio.Runner() as one:
         one.run(worker.run())
@@ -499,7 +499,7 @@ def test_a_lease_token_is_not_shared_with_a_living_loop(
     with asyncio.Runner() as last:
         last.run(worker.run())
         last.run(client.aclose())
-    first, second, third = (lease.token for lease in store.leases)
+    first, second, third = (lease.holder for lease in store.leases)
     assert first != second == third
 
 
@@ -556,7 +556,7 @@ async def test_a_shared_failure_ends_the_wait_at_once(
     hire: Hire, clock: FakeClock, issuer: FakeIssuer
 ) -> None:
     """When the lease holder failed, those who wait for it fail too, and for the same time."""
-    task = asyncio.ensure_future(hire(ScriptedStore(Busy(3.0), Cooling(4.5, failed=True))).run())
+    task = asyncio.ensure_future(hire(ScriptedStore(Busy(3.0), Cooling(4.5, "failed"))).run())
     await spin()
     clock.advance(0.05)
     outcome = await task
@@ -567,7 +567,7 @@ async def test_a_shared_failure_ends_the_wait_at_once(
 
 async def test_another_workers_mismatch_is_no_outage(hire: Hire, issuer: FakeIssuer) -> None:
     """What one worker learned of the issuer the others need not find out by themselves."""
-    worker = hire(ScriptedStore(Cooling(4.5, failed=True, mismatch=True)), discovers=True)
+    worker = hire(ScriptedStore(Cooling(4.5, "mismatch")), discovers=True)
     outcome = await worker.run()
     assert isinstance(outcome, Failed)
     assert (outcome.mismatch, outcome.retry_after, outcome.here) == (True, 4.5, False)
@@ -582,10 +582,10 @@ async def test_a_stores_numbers_are_believed_within_reason(
     hire: Hire, stated: float, believed: float
 ) -> None:
     """No store can stop a worker for good, or make it ask without a pause."""
-    outcome = await hire(ScriptedStore(Cooling(stated, failed=True))).run()
+    outcome = await hire(ScriptedStore(Cooling(stated, "failed"))).run()
     assert isinstance(outcome, Failed)
     assert outcome.retry_after == believed
-    assert await hire(ScriptedStore(Cooling(stated, failed=False))).run() == Deferred(believed)
+    assert await hire(ScriptedStore(Cooling(stated, "budget"))).run() == Deferred(believed)
 
 
 async def test_a_document_from_the_future_counts_as_new(hire: Hire, issuer: FakeIssuer) -> None:
@@ -808,7 +808,7 @@ async def test_without_a_store_fetches_are_half_a_minute_apart(
     assert issuer.jwks_requests == 2
 
 
-async def test_without_a_store_noise_is_limited_all_the_same(
+async def test_without_a_store_unscheduled_refreshes_are_limited_all_the_same(
     hire: Hire, clock: FakeClock, issuer: FakeIssuer
 ) -> None:
     """A gate of the worker's own allows two searches a window, as the store does."""
@@ -921,6 +921,18 @@ async def test_a_document_that_its_store_does_not_vouch_for_is_rejected(
     ]
 
 
+@pytest.mark.parametrize(("over", "fetches"), [(0, 0), (1, 1)])
+async def test_a_document_has_at_most_2_mib(
+    hire: Hire, issuer: FakeIssuer, over: int, fetches: int
+) -> None:
+    """Room for the largest key set that is fetched, escaped; more is not even parsed."""
+    document = stored(issuer, SECOND).ljust(2 * 1024 * 1024 + over)
+    worker = hire(ScriptedStore(Newer(4, document, 1.0, 1000.0), granted(5), commits=(5,)))
+    assert await worker.run() == Done()
+    assert len(worker.told(DocumentRejected)) == fetches
+    assert worker.kids == ["first" if fetches else "second"]
+
+
 async def test_a_rejected_document_takes_no_keys_away(hire: Hire) -> None:
     """A worker with young keys rejects the document, and leases it over."""
     store = ScriptedStore(granted(1))
@@ -950,7 +962,7 @@ async def test_a_store_that_alternates_is_not_asked_without_end(hire: Hire) -> N
     """Two documents in turn, both of no use, would keep it busy for as long as it may wait."""
     polls = [Newer(version, b"junk", 1.0, 10.0) for version in (2, 1, 2)]
     store = ScriptedStore(*polls)
-    assert await hire(store).run() == Failed("the key store repeats itself", 1.0)
+    assert await hire(store).run() == Failed("the key store returned the same version twice", 1.0)
     assert len(store.polls) == 3
 
 
@@ -975,7 +987,7 @@ async def test_a_store_whose_clock_went_back_is_used_again(
 
 
 async def test_a_look_that_finds_junk_becomes_a_repair(hire: Hire, issuer: FakeIssuer) -> None:
-    """A worker whose keys are due leases the document over, within the budget for noise."""
+    """A worker whose keys are due leases the document over, within the unscheduled budget."""
     store = ScriptedStore(granted(1))
     worker = hire(store)
     await worker.run()

@@ -20,9 +20,9 @@ class Worker:
         self._store = FileKeyStore(directory)
         self._lease: Lease | None = None
 
-    def poll(self, token: str, ttl: str) -> list[object]:
+    def poll(self, holder: str, ttl: str) -> list[object]:
         """Ask for a lease; return the class of the answer, and the fence of one granted."""
-        request = LeaseRequest(token, float(ttl), "age")
+        request = LeaseRequest(holder, float(ttl), "age")
         answer = asyncio.run(self._store.poll(KEY, known=0, lease=request))
         if isinstance(answer, Granted):
             self._lease = answer.lease
@@ -32,7 +32,7 @@ class Worker:
     def commit(self, payload: str) -> int | None:
         """Commit under the lease held."""
         assert self._lease is not None
-        commit = self._store.commit(self._lease, payload.encode(), ttl=1000, cooldown=1)
+        commit = self._store.commit(self._lease, payload.encode(), ttl=1000, window=1)
         return asyncio.run(commit)
 
     def aclose(self) -> None:
@@ -41,17 +41,21 @@ class Worker:
 
     def fork(self) -> int:
         """Leave a child that does nothing, for ever."""
+        reader, writer = os.pipe()
         pid = os.fork()
         if pid == 0:
+            os.write(writer, b"born")
             signal.pause()
+        # What it does with its copies at first is done when it says so.
+        os.read(reader, 4)
         return pid
 
-    def fork_poll(self, token: str, ttl: str) -> list[object]:
+    def fork_poll(self, holder: str, ttl: str) -> list[object]:
         """Poll in a child, which then dies."""
         reader, writer = os.pipe()
         pid = os.fork()
         if pid == 0:
-            os.write(writer, json.dumps(self.poll(token, ttl)).encode())
+            os.write(writer, json.dumps(self.poll(holder, ttl)).encode())
             os._exit(0)
         os.waitpid(pid, 0)
         told: list[object] = json.loads(os.read(reader, 1000))
@@ -71,7 +75,7 @@ class Worker:
             answer = await self._store.poll(KEY, known=known, lease=request)
             if isinstance(answer, Granted):
                 payload = bytes([turn % 256]) * 100_000
-                await self._store.commit(answer.lease, payload, ttl=1000, cooldown=1)
+                await self._store.commit(answer.lease, payload, ttl=1000, window=1)
             elif isinstance(answer, Newer):
                 known = answer.version
 

@@ -14,10 +14,10 @@ def highest(_low: float, high: float) -> float:
 
 def broken(breaker: Breaker, *, slow: bool = False, now: float = NOW) -> Breaker:
     """Return the breaker after one more fault, with the longest rest that may be drawn."""
-    return breaker.broken(now, highest, slow=slow)
+    return breaker.after_fault(now, highest, slow=slow)
 
 
-PROVEN = Breaker().answered()
+PROVEN = Breaker().after_answer()
 DOUBTED = broken(PROVEN, slow=True)
 
 
@@ -25,23 +25,23 @@ def test_it_starts_closed() -> None:
     """Calls go out, and as many at a time as come."""
     breaker = Breaker()
     assert breaker.admits(NOW)
-    assert breaker.called().admits(NOW)
+    assert breaker.during_call().admits(NOW)
     assert breaker.left(NOW) == 0
 
 
 def test_two_timeouts_open_it() -> None:
     """After the first there is a second attempt at once, and one at a time."""
     assert DOUBTED.admits(NOW)
-    assert not DOUBTED.called().admits(NOW)
-    opened = broken(DOUBTED.called(), slow=True)
+    assert not DOUBTED.during_call().admits(NOW)
+    opened = broken(DOUBTED.during_call(), slow=True)
     assert not opened.admits(NOW)
     assert opened.left(NOW) == 2.0
-    assert DOUBTED.called().answered() == PROVEN
+    assert DOUBTED.during_call().after_answer() == PROVEN
 
 
 def test_any_fault_after_a_timeout_opens_it() -> None:
     """A connection that is refused, say; after an error, a timeout is the first."""
-    assert not broken(DOUBTED.called()).admits(NOW)
+    assert not broken(DOUBTED.during_call()).admits(NOW)
     assert broken(broken(PROVEN), slow=True).admits(NOW)
 
 
@@ -49,7 +49,7 @@ def test_three_errors_in_a_row_open_it() -> None:
     """Two do not, and an answer in between starts the count again."""
     twice = broken(broken(PROVEN))
     assert twice.admits(NOW)
-    assert broken(broken(twice.answered())).admits(NOW)
+    assert broken(broken(twice.after_answer())).admits(NOW)
     assert not broken(twice).admits(NOW)
 
 
@@ -58,15 +58,15 @@ def test_one_probe_at_a_time_after_the_rest() -> None:
     opened = broken(DOUBTED, slow=True)
     assert not opened.admits(NOW + 1.9)
     assert opened.admits(NOW + 2)
-    probing = opened.called()
+    probing = opened.during_call()
     assert not probing.admits(NOW + 2)
-    assert probing.answered() == PROVEN
+    assert probing.after_answer() == PROVEN
 
 
 def test_a_probe_that_was_given_up_is_none() -> None:
     """Its caller was cancelled, which proves nothing: the next call probes."""
-    probing = broken(DOUBTED, slow=True).called()
-    assert probing.given_up().admits(NOW + 2)
+    probing = broken(DOUBTED, slow=True).during_call()
+    assert probing.after_cancellation().admits(NOW + 2)
 
 
 @pytest.mark.parametrize("slow", [True, False])
@@ -75,10 +75,10 @@ def test_rests_double_to_half_a_minute(*, slow: bool) -> None:
     breaker = broken(DOUBTED, slow=True)
     lefts = [breaker.left(NOW)]
     for _ in range(5):
-        breaker = broken(breaker.called(), slow=slow)
+        breaker = broken(breaker.during_call(), slow=slow)
         lefts.append(breaker.left(NOW))
     assert lefts == [2, 4, 8, 16, 30, 30]
-    assert breaker.answered() == PROVEN
+    assert breaker.after_answer() == PROVEN
 
 
 def test_rests_are_jittered_in_full() -> None:
@@ -89,13 +89,13 @@ def test_rests_are_jittered_in_full() -> None:
         drawn.append((low, high))
         return low
 
-    assert DOUBTED.broken(NOW, draw, slow=True).admits(NOW)
+    assert DOUBTED.after_fault(NOW, draw, slow=True).admits(NOW)
     assert drawn == [(0.0, 2.0)]
 
 
 def test_a_refusal_rests_for_a_minute() -> None:
     """Only an operator mends a password or an ACL."""
-    denied = PROVEN.denied(NOW)
+    denied = PROVEN.after_denial(NOW)
     assert not denied.admits(NOW + 59)
     assert denied.admits(NOW + 60)
     assert denied.left(NOW) == 60

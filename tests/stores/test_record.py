@@ -6,25 +6,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from auth_jwks.stores.base import MAX_PAYLOAD
 from auth_jwks.stores.gate import EMPTY, Gate, Record
-from auth_jwks.stores.record import decode, encode
+from auth_jwks.stores.record import FORMAT, MAX_RECORD, decode, encode
 
-SECONDS = st.floats(allow_nan=False, allow_infinity=False)
 COUNT = st.integers(0, 2**63 - 1)
-GATES = st.builds(Gate, st.none() | st.text(), COUNT, SECONDS, SECONDS, st.booleans())
+GATES = st.builds(Gate, st.none() | st.text(), COUNT, COUNT, COUNT, st.booleans())
 RECORDS = st.builds(
     Record,
     version=COUNT,
     payload=st.binary(),
-    fetched=SECONDS,
-    expires=SECONDS,
+    fetched=COUNT,
+    expires=COUNT,
     issued=COUNT,
     failures=COUNT,
-    window=SECONDS,
-    noise=st.lists(SECONDS, max_size=2).map(tuple),
+    window=COUNT,
+    unscheduled=st.lists(COUNT, max_size=2).map(tuple),
     gate=st.none() | GATES,
 )
-RECORD = Record(1, b"keys\nand more", 2, 3, 4, 5, 6, (7, 8), Gate("token", 9, 10, 11))
+RECORD = Record(1, b"keys\nand more", 2, 3, 4, 5, 6, (7, 8), Gate("holder", 9, 10, 11))
 HEAD = json.loads(encode(RECORD, "boot").partition(b"\n")[0])
 
 
@@ -61,7 +61,7 @@ def test_record_without_a_member_is_absent(member: str) -> None:
 @pytest.mark.parametrize(
     "changed",
     [
-        {"format": 2},
+        {"format": 1},
         {"size": 1},
         {"version": True},
         {"version": -1},
@@ -71,13 +71,16 @@ def test_record_without_a_member_is_absent(member: str) -> None:
         {"failures": None},
         {"fetched": "now"},
         {"fetched": True},
+        {"fetched": 1.0},
+        {"expires": -1},
         {"expires": 10**400},
         {"window": None},
-        {"noise": None},
-        {"noise": ["then"]},
+        {"unscheduled": None},
+        {"unscheduled": ["then"]},
+        {"unscheduled": [7.5]},
         {"gate": "open"},
         {"gate": {}},
-        {"gate": HEAD["gate"] | {"token": 1}},
+        {"gate": HEAD["gate"] | {"holder": 1}},
         {"gate": HEAD["gate"] | {"mismatch": None}},
         {"gate": HEAD["gate"] | {"fence": None}},
         {"gate": HEAD["gate"] | {"ttl": "long"}},
@@ -94,3 +97,21 @@ def test_time_beyond_all_numbers_is_absent() -> None:
     """JSON can write what reads as infinity."""
     head = json.dumps(HEAD).replace('"expires": 3', '"expires": 1e999')
     assert decode(head.encode() + b"\n" + RECORD.payload, "boot") == EMPTY
+
+
+def test_stored_form_is_this() -> None:
+    """Other workers read it: whatever changes here needs another `FORMAT`."""
+    assert FORMAT == 2
+    assert encode(RECORD, "boot") == (
+        b'{"format": 2, "boot": "boot", "size": 13, "version": 1, "fetched": 2, "expires": 3, '
+        b'"issued": 4, "failures": 5, "window": 6, "unscheduled": [7, 8], "gate": {"holder": '
+        b'"holder", "fence": 9, "granted": 10, "ttl": 11, "mismatch": false}}\nkeys\nand more'
+    )
+
+
+def test_longest_head_has_room() -> None:
+    """So that what was written can be read."""
+    most = 2**63 - 1
+    gate = Gate("f" * 32, most, most, most)
+    record = Record(most, b"", most, most, most, most, most, (most, most), gate)
+    assert len(encode(record, "b" * 64)) < MAX_RECORD - MAX_PAYLOAD

@@ -10,7 +10,7 @@ from auth_jwks.events import Event, StoreFailed
 from auth_jwks.stores import Granted, LeaseRequest, Newer, StoreUnavailable, Unchanged
 from auth_jwks.testing import ChaosStore, FakeClock, FakeIssuer
 
-ASK = LeaseRequest("token", 3.0, "age")
+ASK = LeaseRequest("holder", 3.0, "age")
 OPERATIONS = ["poll", "commit", "fail"]
 
 
@@ -45,7 +45,7 @@ async def carry_out(store: ChaosStore, operation: str) -> None:
     answer = await store.poll("key", known=0, lease=ASK)
     assert isinstance(answer, Granted)
     if operation == "commit":
-        assert await store.commit(answer.lease, b"x", ttl=60, cooldown=30) == answer.lease.fence
+        assert await store.commit(answer.lease, b"x", ttl=60, window=30) == answer.lease.fence
     elif operation == "fail":
         await store.fail(answer.lease, retry_after=5)
 
@@ -125,7 +125,7 @@ def test_state_is_told(chaos: ChaosStore) -> None:
 
 def test_fault_on_an_unknown_operation_is_refused(chaos: ChaosStore) -> None:
     """The error names those that there are."""
-    with pytest.raises(ValueError, match="on='close': expected one of poll, commit, fail"):
+    with pytest.raises(ValueError, match="on: expected one of poll, commit, fail, got 'close'"):
         chaos.hang(on="close")  # type: ignore[arg-type]
 
 

@@ -123,10 +123,10 @@ class NullKeyStore:
         return Busy(1.0) if known else Unchanged()
 
     async def commit(
-        self, lease: Lease, payload: bytes, *, ttl: float, cooldown: float
+        self, lease: Lease, payload: bytes, *, ttl: float, window: float
     ) -> int | None:
         """Keep nothing."""
-        return lease.fence if payload and ttl > cooldown else None
+        return lease.fence if payload and ttl > window else None
 
     async def fail(self, lease: Lease, *, retry_after: float, mismatch: bool = False) -> None:
         """Remember nothing."""

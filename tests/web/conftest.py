@@ -1,11 +1,13 @@
-"""A provider, and servers that serve an application on a free port of the loopback."""
+"""A provider, a verifier of its tokens, and a client that goes straight to the loopback."""
 
 from collections.abc import AsyncIterator, Iterator
 
 import httpx
 import pytest
 
+from auth_jwks import JWKS
 from auth_jwks.testing import FakeIssuer
+from tests.web.status_table import verifying
 
 
 @pytest.fixture(autouse=True)
@@ -19,6 +21,13 @@ def issuer() -> Iterator[FakeIssuer]:
     """Return a provider that serves."""
     with FakeIssuer(algorithm="ES256") as issuer:
         yield issuer
+
+
+@pytest.fixture
+async def jwks(issuer: FakeIssuer) -> AsyncIterator[JWKS]:
+    """Return a verifier of the provider's tokens."""
+    async with verifying(issuer) as jwks:
+        yield jwks
 
 
 @pytest.fixture

@@ -6,7 +6,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
 import uvicorn
+
+LEGACY = [
+    pytest.mark.filterwarnings(f"ignore::{kind}")
+    for kind in ("DeprecationWarning", "uvicorn.config.UvicornDeprecationWarning")
+]
+SERVERS = [pytest.param("websockets", marks=LEGACY), "websockets-sansio", "wsproto"]
 
 
 @asynccontextmanager

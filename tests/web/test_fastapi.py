@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -42,13 +42,6 @@ from tests.web.status_table import (
     repeated,
     verifying,
 )
-
-
-@pytest.fixture
-async def jwks(issuer: FakeIssuer) -> AsyncIterator[JWKS]:
-    """Return a verifier of the provider's tokens."""
-    async with verifying(issuer) as jwks:
-        yield jwks
 
 
 class Claims(BaseModel):

@@ -2,7 +2,7 @@
 
 import pickle
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
@@ -36,13 +36,6 @@ from tests.web.status_table import (
     repeated,
     verifying,
 )
-
-
-@pytest.fixture
-async def jwks(issuer: FakeIssuer) -> AsyncIterator[JWKS]:
-    """Return a verifier of the provider's tokens."""
-    async with verifying(issuer) as jwks:
-        yield jwks
 
 
 async def whoami(request: Request) -> JSONResponse:

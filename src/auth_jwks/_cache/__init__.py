@@ -1,1 +1,1 @@
-"""The keys at hand and how they are renewed. It knows the provider and the stores, no framework."""
+"""The current keys and their renewal. It knows the provider and the stores, no web framework."""

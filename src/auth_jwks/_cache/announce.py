@@ -1,4 +1,4 @@
-"""Events on their way out: to the log, and to the observer."""
+"""Sends each event to the log and to the observer."""
 
 import logging
 from collections import Counter
@@ -20,7 +20,7 @@ logger = logging.getLogger("auth_jwks")
 
 
 def announce(event: Event, observer: Observer | None) -> None:
-    """Log the event and hand it to the observer, whose own faults are logged and go no further."""
+    """Log the event and call the observer with it. What the observer raises is only logged."""
     _log(event)
     if observer is None:
         return
@@ -34,23 +34,23 @@ def announce(event: Event, observer: Observer | None) -> None:
 
 def _log(event: Event) -> None:
     match event:
-        case UnknownKey():  # first, as strangers can cause as many as they like
+        case UnknownKey():  # first, as anyone can cause as many of these as they like
             logger.debug("%s", event)
         case KeysRefreshed(origin="provider"):
             skipped = dict(Counter(event.skipped))
-            logger.info("fetched %d keys of %s, skipped %s", event.keys, event.source, skipped)
+            logger.info("fetched %d keys from %s, skipped %s", event.keys, event.source, skipped)
         case RefreshFailed(kind="issuer_mismatch"):
-            logger.error("refused the keys of %s: %s", event.source, event.reason)
+            logger.error("refused the keys from %s: %s", event.source, event.reason)
         case RefreshFailed():
-            text = "could not refresh the keys of %s: %s; next attempt in %.0f s"
+            text = "could not refresh the keys from %s: %s; next attempt in %.0f s"
             logger.warning(text, event.source, event.reason, event.retry_after)
         case StaleServed(first=True):
-            text = "serving stale keys of %s, fetched %.0f s ago, until max_stale is over"
+            text = "serving stale keys from %s, fetched %.0f s ago, until max_stale has passed"
             logger.warning(text, event.source, event.age)
         case StoreFailed():
             text = "the key store failed to %s for %s: %s"
             logger.warning(text, event.operation, event.source, event.reason)
         case DocumentRejected():
-            logger.warning("rejected the stored keys of %s: %s", event.source, event.reason)
+            logger.warning("rejected the stored document for %s: %s", event.source, event.reason)
         case _:
             logger.debug("%s", event)

@@ -1,4 +1,4 @@
-"""The parts behind a verifier, put together in one place; each is given the parts that it uses."""
+"""Assembles the parts behind a verifier. Each part is given the parts that it uses."""
 
 import logging
 from inspect import iscoroutinefunction
@@ -43,7 +43,7 @@ def assembled(
     observer: Observer | None,
     clock: Clock,
 ) -> KeyCache:
-    """Check what `JWKS` was given for its keys, and return the cache that gets them."""
+    """Check the parameters of `JWKS` that are about keys, and return the cache of these keys."""
     checked_parts("clock", clock, "a Clock", "monotonic", "time", "sleep")
     _checked_observer(observer)
     if discovery_url is None and jwks_uri is None:
@@ -85,7 +85,7 @@ def _checked_observer(observer: Observer | None) -> None:
     if observer is None:
         return
     if iscoroutinefunction(observer):
-        raise TypeError("observer: expected a plain function, as nobody would await it")
+        raise TypeError("observer: expected a plain function, as a coroutine would not be awaited")
     checked_parts("observer", observer, "a callable that takes an event", "__call__")
 
 

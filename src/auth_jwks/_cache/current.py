@@ -1,4 +1,4 @@
-"""`CurrentKeys`: the key set of this worker, a value that is replaced as a whole. Pure."""
+"""`CurrentKeys`: the key set of this worker. The value is replaced as a whole. Pure."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ NO_KEYS = KeySet(())
 
 @dataclass(frozen=True, slots=True)
 class CurrentKeys:
-    """The keys that tokens are verified with now; the default is none, past all service.
+    """The keys that tokens are verified with now. The default has no keys and is expired.
 
     `issuer` is the one that tokens must name, None if unknown.
     """
@@ -24,5 +24,5 @@ class CurrentKeys:
     issuer: str | None = None
 
     def replaces(self, before: "CurrentKeys", *, since: float) -> bool:
-        """Tell whether this is another set than `before`, fetched at the time `since` or later."""
+        """Return whether this is another set than `before`, fetched at `since` or later."""
         return self is not before and self.life.fetched >= since

@@ -1,4 +1,4 @@
-"""When a key set is fresh, when it is refreshed, and who waits. Pure: all policy of the cache.
+"""All policy of the cache: when keys are fresh, when they are refreshed, which calls wait. Pure.
 
 Times are monotonic seconds, spans are seconds.
 """
@@ -6,7 +6,7 @@ Times are monotonic seconds, spans are seconds.
 from dataclasses import dataclass
 from math import inf
 
-from auth_jwks.stores.base import LEASE
+from auth_jwks.stores.base import LEASE, MAX_COOLDOWN, UNSCHEDULED_WINDOW
 
 __all__ = [
     "EXHAUSTED",
@@ -24,24 +24,23 @@ __all__ = [
     "failure_cooldown",
     "hopeless",
     "lifetime",
-    "noise_window",
     "peek",
+    "unscheduled_window",
 ]
 
 # The numbers of the rules, in seconds. `docs/design.md` names them.
-SHORTEST_MAX_AGE = 60.0  # a provider's `max-age` below it counts as this
+MIN_MAX_AGE = 60.0  # a provider's `max-age` below it counts as this
 FIRST_COOLDOWN = 5.0  # after one failure; it doubles with each further one
-LONGEST_COOLDOWN = 300.0
-FAILED_WORKER_DELAY = 1.0  # on top of it, for the worker that failed: others have the next turn
+FAILED_WORKER_DELAY = 1.0  # added for the worker that failed, so that another one tries next
 NO_FITTING_KEYS_COOLDOWN = 30.0  # of a worker whose `allowed_algorithms` fit no published key
 STORELESS_INTERVAL = 30.0  # between the fetches of one worker while the store is down
-GRACE = 1.0  # beyond lease and deadline, for a worker that waits for others
-MIN_RETRY_AFTER = 1.0  # what a refused caller is told at least
+GRACE = 1.0  # added to lease and deadline for a worker that waits for others
+MIN_RETRY_AFTER = 1.0  # the least that a refused caller is told
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The constants of freshness."""
+    """The durations that the rules depend on, in seconds."""
 
     cache_ttl: float = 900.0
     max_stale: float = 86_400.0
@@ -53,9 +52,10 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Lifetime:
-    """The ages of one key set, counted from when its fetch at the provider began.
+    """When one key set was fetched, is due for a refresh, expires, and is unusable even if stale.
 
-    The default is that of no set at all: past all service at any time.
+    `fetched` is when its fetch at the provider began. The default is for no key set: `-inf`
+    throughout, so it is expired and beyond stale use.
     """
 
     fetched: float = -inf
@@ -69,9 +69,9 @@ NO_LIFE = Lifetime()
 
 @dataclass(frozen=True, slots=True)
 class Attempts:
-    """What is known of refreshes: when the one under way began, and how the last one ended.
+    """The state of refreshes: when the running one began, and how the last one ended.
 
-    `mismatch`: it found that the provider names another issuer, which is a failure as well.
+    `mismatch`: it found that the provider names another issuer, which is a failure too.
     """
 
     began: float | None = None
@@ -92,14 +92,14 @@ class Serve:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Wait for a refresh, and start it unless one is under way; `seconds` None: to its end."""
+    """Wait for a refresh, and start one unless one is running. `seconds` None: until it ends."""
 
     seconds: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """No usable keys, and no attempt to get any for that long."""
+    """There are no usable keys, and no attempt is made to get any for `retry_after` seconds."""
 
     retry_after: float
 
@@ -109,7 +109,7 @@ Decision = Serve | Wait | Refuse
 
 @dataclass(frozen=True, slots=True)
 class Exhausted:
-    """So many searches were made that none is made now: the key counts as unknown."""
+    """The bucket is empty, so no search is made now, and the key counts as unknown."""
 
 
 EXHAUSTED = Exhausted()
@@ -118,10 +118,10 @@ EXHAUSTED = Exhausted()
 def lifetime(
     policy: Policy, *, fetched: float, max_age: float | None, refresh_ahead: float
 ) -> Lifetime:
-    """Return the ages of a set; `refresh_ahead` is the share of its life after which to refresh."""
+    """Return the times of a set. It is refreshed after the share `refresh_ahead` of its life."""
     ttl = policy.cache_ttl
     if max_age is not None:
-        ttl = min(ttl, max(SHORTEST_MAX_AGE, max_age))
+        ttl = min(ttl, max(MIN_MAX_AGE, max_age))
     expires = fetched + ttl
     return Lifetime(fetched, fetched + ttl * refresh_ahead, expires, expires + policy.max_stale)
 
@@ -129,7 +129,8 @@ def lifetime(
 def decide(life: Lifetime, attempts: Attempts, now: float, policy: Policy) -> Decision:
     """Return what a request that came at `now` gets.
 
-    A provider that names another issuer has answered: `mismatch` leaves no stale service.
+    A provider that names another issuer is not down, so after a `mismatch` no stale keys are
+    served.
     """
     if now < life.expires:
         idle = attempts.began is None
@@ -154,10 +155,10 @@ def _join(began: float, now: float, policy: Policy, *, may_be_stale: bool) -> De
 
 
 def peek(life: Lifetime, attempts: Attempts, now: float) -> Serve | None:
-    """Return what `decide` serves whether a refresh is under way or not; None if that matters.
+    """Return what `decide` serves whether or not a refresh is running; None if that matters.
 
-    For threads, which do not see what the event loop does: `attempts.began` is not looked at.
-    The background work may be under way already.
+    This is for threads, which can't see what the event loop is doing: `attempts.began` is
+    ignored. The background work in the answer may be running already.
     """
     if now < life.expires:
         return Serve(refresh=now >= life.refresh_at, poll=now >= attempts.poll_at)
@@ -168,10 +169,10 @@ def peek(life: Lifetime, attempts: Attempts, now: float) -> Serve | None:
 def hopeless(
     bucket: "Bucket", attempts: Attempts, now: float, *, searching: bool
 ) -> "Refuse | Exhausted | None":
-    """Return why a token whose key is unknown is refused at once; None if a search is made for it.
+    """Return why a token whose key is unknown is refused at once; None if a search may be made.
 
-    `searching`: one is under way, which may be joined. A thread, which does not see for what
-    something is under way, says True whenever anything is.
+    `searching`: a search is running that may be joined. A thread can't see the purpose of what
+    is running, so it passes True whenever anything is.
     """
     if attempts.failed and now < attempts.not_before:
         return Refuse(attempts.not_before - now)
@@ -179,22 +180,22 @@ def hopeless(
 
 
 def failure_cooldown(failures: int, stated: float | None, jitter: float) -> float:
-    """Return for how long nobody asks again after one more failure.
+    """Return the cool-down after one more failure.
 
-    `failures` came before it, `stated` is the provider's `Retry-After`, `jitter` is in [0, 1].
+    `failures` is the number before it, `stated` the provider's `Retry-After`, `jitter` in [0, 1].
     """
     doubled = FIRST_COOLDOWN * 2.0 ** min(failures, 10) * (1 + jitter / 4)
-    return min(LONGEST_COOLDOWN, max(doubled, stated or 0.0))
+    return min(MAX_COOLDOWN, max(doubled, stated or 0.0))
 
 
-def noise_window(policy: Policy) -> float:
-    """Return the window in which at most two refreshes answer to unknown keys."""
-    return min(30.0, policy.cache_ttl / 2)
+def unscheduled_window(policy: Policy) -> float:
+    """Return the window, in seconds, in which at most two refreshes have a cause other than age."""
+    return min(UNSCHEDULED_WINDOW, policy.cache_ttl / 2)
 
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """A token bucket: how often an unknown `kid` may ask the store (one a second, burst of two)."""
+    """A token bucket that limits searches for an unknown `kid`: one a second, bursts of two."""
 
     tokens: float = 2.0
     filled: float = -inf

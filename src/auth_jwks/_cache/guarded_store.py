@@ -1,4 +1,7 @@
-"""The store as one worker sees it: calls are bounded in time and never raise; a gate stands in."""
+"""The store as one worker sees it: its calls are limited in time and never raise.
+
+While the store is down, a gate in this worker's memory takes its place.
+"""
 
 import asyncio
 import os
@@ -22,6 +25,7 @@ from auth_jwks.stores.base import (
     LeaseRequest,
     StoreUnavailable,
 )
+from auth_jwks.stores.gate import microseconds
 from auth_jwks.stores.memory import MemoryKeyStore
 
 __all__ = ["GuardedStore"]
@@ -32,8 +36,8 @@ T = TypeVar("T")
 class GuardedStore:
     """One key of a store, as one worker sees it.
 
-    Stores bound their own calls; the policy's `store_patience`, in real seconds, is for one that
-    does not.
+    Stores limit their own calls. The policy's `store_patience`, in real seconds, is for a store
+    that does not.
     """
 
     def __init__(
@@ -48,13 +52,13 @@ class GuardedStore:
     ) -> None:
         self._known = 0
         self._store = store
-        self._alone = MemoryKeyStore(timer=clock.monotonic)
+        self._stand_in = MemoryKeyStore(timer=clock.monotonic)
         self._key = key
         self._name = name
         self._policy = policy
         self._clock = clock
         self._observer = observer
-        self._alone_until = -inf
+        self._storeless_until = -inf
         self._holder: tuple[int, asyncio.AbstractEventLoop, str] | None = None
 
     def __repr__(self) -> str:
@@ -66,13 +70,13 @@ class GuardedStore:
         return self._known
 
     def see(self, version: int) -> None:
-        """Take note of a version that the store holds."""
+        """Record a version that the store holds."""
         self._known = version
 
     async def ask(self, cause: Cause | None, *, attempts: int) -> tuple[KeyStore, Answer]:
-        """Poll, for a lease unless `cause` is None, and tell which store answered.
+        """Poll, for a lease unless `cause` is None, and return the store that answered.
 
-        While the store is down a gate of this worker's own stands in for it.
+        While the store is down, this worker's own gate answers in its place.
         """
         request = None
         if cause is not None:
@@ -82,9 +86,10 @@ class GuardedStore:
             if answer is not None:
                 return self._store, answer
         now = self._clock.monotonic()
-        if cause == "age" and now < self._alone_until:
-            return self._alone, Cooling(self._alone_until - now, failed=False)
-        return self._alone, await self._alone.poll(self._key, known=round(now * 1e6), lease=request)
+        if cause == "age" and now < self._storeless_until:
+            return self._stand_in, Cooling(self._storeless_until - now, "budget")
+        known = microseconds(now)
+        return self._stand_in, await self._stand_in.poll(self._key, known=known, lease=request)
 
     async def look(self) -> Answer | None:
         """Ask for a newer document only."""
@@ -92,23 +97,23 @@ class GuardedStore:
 
     @asynccontextmanager
     async def renewing(self, store: KeyStore, lease: Lease) -> AsyncIterator[None]:
-        """Keep the lease alive while a fetch runs, which has a deadline of its own."""
-        over = asyncio.Event()
-        renewal = asyncio.ensure_future(self._renew(store, lease, over))
+        """Keep the lease alive while a fetch runs. The fetch has a deadline of its own."""
+        done = asyncio.Event()
+        renewal = asyncio.ensure_future(self._renew(store, lease, done))
         try:
             yield
         finally:
-            # A store may lose the cancellation: before Python 3.12 `asyncio.wait_for` does.
-            over.set()
+            # A store may swallow the cancellation: `asyncio.wait_for` before Python 3.12 does.
+            done.set()
             renewal.cancel()
             await asyncio.wait((renewal,))
 
     async def commit(
-        self, store: KeyStore, lease: Lease, payload: bytes, *, ttl: float, cooldown: float
+        self, store: KeyStore, lease: Lease, payload: bytes, *, ttl: float, window: float
     ) -> bool:
-        """Share a document; False if another lease superseded this one."""
+        """Share a document. Return False if another lease superseded this one."""
         version: int | None = await self._guarded(
-            "commit", lambda: store.commit(lease, payload, ttl=ttl, cooldown=cooldown), 0
+            "commit", lambda: store.commit(lease, payload, ttl=ttl, window=window), 0
         )
         self._holder = None
         if store is self._store:
@@ -116,7 +121,7 @@ class GuardedStore:
         else:
             # While the store is down each worker fetches for itself, but no more often than this,
             # however short-lived the keys; half their total life at most.
-            self._alone_until = self._clock.monotonic() + min(STORELESS_INTERVAL, ttl / 2)
+            self._storeless_until = self._clock.monotonic() + min(STORELESS_INTERVAL, ttl / 2)
         return version is not None
 
     async def fail(
@@ -129,9 +134,9 @@ class GuardedStore:
         self._holder = None
 
     def _lease_holder(self) -> str:
-        """Return the same name until the lease is used up, so that a lost reply loses nothing.
+        """Return the same name until the lease is used up: a lost reply must not lose the lease.
 
-        Another process, or a loop beside a living one, is another holder.
+        Another process is another holder, and so is a second open loop of this process.
         """
         here = asyncio.get_running_loop()
         if self._holder is not None:
@@ -142,10 +147,10 @@ class GuardedStore:
         self._holder = os.getpid(), here, name
         return name
 
-    async def _renew(self, store: KeyStore, lease: Lease, over: asyncio.Event) -> None:
-        request = LeaseRequest(lease.token, lease.ttl, "age")
+    async def _renew(self, store: KeyStore, lease: Lease, done: asyncio.Event) -> None:
+        request = LeaseRequest(lease.holder, lease.ttl, "age")
         answer: Answer | None = Granted(lease)
-        while not over.is_set() and (answer is None or isinstance(answer, Granted)):
+        while not done.is_set() and (answer is None or isinstance(answer, Granted)):
             await self._clock.sleep(lease.ttl / 3)
             answer = await self._poll(store, request)
 
@@ -161,7 +166,7 @@ class GuardedStore:
         call: Callable[[], Coroutine[Any, Any, T]],
         default: T,
     ) -> T:
-        """Return the store's answer; a store that breaks down, or its contract, is unavailable."""
+        """Return the store's answer, or `default` if it fails or breaks its contract."""
         kind: StoreFault
         try:
             async with patience(self._policy.store_patience):
@@ -174,7 +179,7 @@ class GuardedStore:
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
-            # Nobody cancelled this task: the store cancelled its own work.
+            # This task was not cancelled: the store cancelled its own work.
             kind, reason = "cancelled", "CancelledError"
         except Exception as fault:  # noqa: BLE001 - stores are written by others
             kind, reason = "unexpected", type(fault).__name__

@@ -1,4 +1,4 @@
-"""`KeyAccess`: how a verification gets its keys. `KeyCache` is one way, threads have another."""
+"""`KeyAccess`: how a verification gets its keys. `KeyCache` implements it, and so do threads."""
 
 from typing import Protocol
 
@@ -10,7 +10,7 @@ __all__ = ["KeyAccess"]
 
 
 class KeyAccess(Protocol):
-    """What a verification asks for."""
+    """The keys that a verification uses."""
 
     def ready(self) -> CurrentKeys | None:
         """Return the keys if this call need not wait for any."""
@@ -25,7 +25,7 @@ class KeyAccess(Protocol):
         ...
 
     async def refresh(self, *, force: bool) -> None:
-        """Make sure that the set is fresh."""
+        """Make sure that the keys are fresh; with `force`, fetched after this call."""
         ...
 
     def status(self) -> Status:
@@ -33,5 +33,5 @@ class KeyAccess(Protocol):
         ...
 
     async def aclose(self) -> None:
-        """Cancel what is under way."""
+        """Cancel what is running."""
         ...

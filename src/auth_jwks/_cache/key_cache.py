@@ -1,4 +1,4 @@
-"""Who gets which keys, and who waits: carries out what `freshness` decides."""
+"""The cache that gives each call its keys, or lets it wait: it carries out `freshness`' rules."""
 
 import random
 from collections.abc import Callable
@@ -66,11 +66,11 @@ class KeyCache:
 
     @property
     def current(self) -> CurrentKeys:
-        """The keys at hand, whatever their age."""
+        """The current keys, whatever their age."""
         return self._refresher.current
 
     def ready(self) -> CurrentKeys | None:
-        """Return the keys if this call need not wait for any; may start a background refresh."""
+        """Return the keys if this call need not wait. May start a background refresh."""
         now = self._clock.monotonic()
         current = self._refresher.current
         if now < current.life.refresh_at and now < self._attempts.poll_at:
@@ -79,9 +79,9 @@ class KeyCache:
         return self._serve(decision, now) if isinstance(decision, Serve) else None
 
     def peek(self, now: float) -> tuple[CurrentKeys | None, bool]:
-        """Return the keys if `ready` would too, and whether it has more to do than that.
+        """Return the keys if `ready` would, and whether `ready` would do more than that.
 
-        From any thread: it changes nothing.
+        It may be called in any thread, as it changes nothing.
         """
         current = self._refresher.current
         served = peek(current.life, self._attempts, now)
@@ -109,7 +109,7 @@ class KeyCache:
     async def find(self, kid: str | None, alg: str) -> tuple[CurrentKeys, tuple[Key, ...]]:
         """Return the keys for a token that none of the current ones fit.
 
-        Asks the store, then the provider, as often as the limiters allow. Raises
+        It asks the store, then the provider, as often as the limits allow. Raises
         `UnknownKeyError`, or `KeysUnavailableError` if they could not be asked.
         """
         now = came = self._clock.monotonic()
@@ -136,9 +136,9 @@ class KeyCache:
         raise UnknownKeyError(UNKNOWN)
 
     def raise_if_hopeless(self, kid: str | None, alg: str, now: float) -> None:
-        """Raise what `find` would raise at once, if it would. From any thread."""
-        # Read in this order, the bucket before the attempts: whoever took the last token from it
-        # is seen under way before the result is.
+        """Raise what `find` would raise at once, if it would. It may be called in any thread."""
+        # Read the bucket before the attempts: whoever took its last token is visible as running
+        # before the result is.
         bucket, searching = self._bucket, self._flights.busy
         refusal = hopeless(bucket, self._attempts, now, searching=searching)
         if refusal is None or self.current.key_set.select(kid, alg):
@@ -149,17 +149,18 @@ class KeyCache:
         raise UnknownKeyError(UNKNOWN)
 
     async def refresh(self, *, force: bool) -> None:
-        """Make sure that the set is fresh, or with `force` that it was fetched after this call."""
+        """Make sure that the keys are fresh; with `force`, fetched after this call."""
         asked = self._clock.monotonic()
         if force:
             purpose = Replace(self.current, asked)
-            await self._succeed(self._flights.start("forced", lambda: self._fly(purpose)))
+            flight = self._flights.start("forced", lambda: self._carry_out(purpose))
+            await self._require_success(flight)
             return
         while (now := self._clock.monotonic()) >= self.current.life.expires:
             if now < self._attempts.not_before and self._flights.under_way("upkeep") is None:
                 raise self._unavailable()
             flight = self._upkeep(Renew())
-            await self._succeed(flight)
+            await self._require_success(flight)
             if self.current.life.fetched >= flight.began:
                 return
 
@@ -184,7 +185,7 @@ class KeyCache:
         )
 
     async def aclose(self) -> None:
-        """Cancel what is under way; later refreshes raise `RuntimeError`."""
+        """Cancel what is running. Later refreshes raise `RuntimeError`."""
         await self._flights.aclose()
 
     def _decide(self, now: float) -> Decision:
@@ -207,19 +208,19 @@ class KeyCache:
         return current
 
     def _upkeep(self, purpose: Renew | Look) -> Flight[Outcome]:
-        """Join the refresh (or the look into the store) under way, or start one."""
+        """Join the running upkeep, a refresh or a look into the store, or start one."""
         flight = self._flights.under_way("upkeep")
-        return flight or self._flights.start("upkeep", lambda: self._fly(purpose))
+        return flight or self._flights.start("upkeep", lambda: self._carry_out(purpose))
 
     def _begin_search(self, kid: str | None, alg: str, now: float) -> Flight[Outcome]:
         purpose = FindKey(kid, alg, self.current, now)
-        flight = self._flights.start("search", lambda: self._fly(purpose))
-        # Not before the search is under way, as `raise_if_hopeless` reads them in that order.
+        flight = self._flights.start("search", lambda: self._carry_out(purpose))
+        # Only after the search has started, as `raise_if_hopeless` reads them in that order.
         self._bucket = self._bucket.taken(now) or self._bucket
         return flight
 
-    async def _fly(self, purpose: Purpose) -> Outcome:
-        """Refresh, unless that has been done, or has failed, while waiting for the lock."""
+    async def _carry_out(self, purpose: Purpose) -> Outcome:
+        """Refresh, unless another flight did so, or failed, while this one waited for the lock."""
         now = self._clock.monotonic()
         if not isinstance(purpose, Look) and purpose.is_met(self.current, now):
             return Done()
@@ -228,11 +229,11 @@ class KeyCache:
             return failure
         before = self.current
         outcome = await self._refresher.run(purpose)
-        self._note(outcome, purpose, renewed=self.current is not before)
+        self._record(outcome, purpose, renewed=self.current is not before)
         return outcome
 
-    def _note(self, outcome: Outcome, purpose: Purpose, *, renewed: bool) -> None:
-        """Draw the consequences for the attempts to come."""
+    def _record(self, outcome: Outcome, purpose: Purpose, *, renewed: bool) -> None:
+        """Record the outcome, and when the next attempt may be made."""
         now = self._clock.monotonic()
         poll_at = now + self._policy.poll_interval * self._uniform(0.75, 1.25)
         attempts = replace(self._attempts, poll_at=poll_at)
@@ -241,7 +242,7 @@ class KeyCache:
                 self._failure, self._stale_announced = None, False
                 attempts = Attempts(poll_at=poll_at)
             case Deferred(retry_after) if isinstance(purpose, Renew):
-                # Keys that expire meanwhile are no reason to leave it to others any longer.
+                # Once the keys expire, this worker stops leaving the refresh to others.
                 expires = self.current.life.expires
                 not_before = min(now + retry_after, expires if now < expires else inf)
                 attempts = replace(attempts, not_before=not_before)
@@ -256,7 +257,7 @@ class KeyCache:
         # from another host.
         half = FAILED_WORKER_DELAY / 2
         delay = FAILED_WORKER_DELAY if outcome.here else self._uniform(0.0, half)
-        # Only a good answer takes back the answer that the issuer is another one.
+        # Only a good answer overrides the answer that the issuer is another one.
         if self._failure is None or not self._failure.mismatch:
             self._failure = outcome
         return replace(
@@ -280,10 +281,10 @@ class KeyCache:
         if outcome is None or isinstance(outcome, Failed):
             raise self._unavailable()
 
-    async def _succeed(self, flight: Flight[Outcome]) -> None:
+    async def _require_success(self, flight: Flight[Outcome]) -> None:
         outcome = await self._wait(flight, None)
         if isinstance(outcome, Deferred):
-            message = "enough refreshes were made for now"
+            message = "too many refreshes were made recently"
             raise KeysUnavailableError(message, retry_after=outcome.retry_after)
         if isinstance(outcome, Failed):
             raise self._unavailable()

@@ -1,6 +1,6 @@
-"""Why a refresh is made, and when its purpose is met. Pure.
+"""The purposes of a refresh, and when each is met. Pure.
 
-Each purpose knows the cause that the store is told; `Look` has none, as it asks for no lease.
+Each purpose has the cause that is passed to the store. `Look` has none, as it asks for no lease.
 """
 
 from dataclasses import dataclass
@@ -20,13 +20,13 @@ class Renew:
     heeds_cooldown: ClassVar[bool] = True
 
     def is_met(self, current: CurrentKeys, now: float) -> bool:
-        """Whether the keys are not due any more."""
+        """Return whether the keys are no longer due."""
         return now < current.life.refresh_at
 
 
 @dataclass(frozen=True, slots=True)
 class FindKey:
-    """A token needs a key that is not in the set `before`, as it was at the time `since`."""
+    """A token needs a key that the set `before`, current at the time `since`, does not have."""
 
     cause: ClassVar[Cause | None] = "unknown_kid"
     heeds_cooldown: ClassVar[bool] = True
@@ -37,14 +37,14 @@ class FindKey:
     since: float
 
     def is_met(self, current: CurrentKeys, now: float) -> bool:  # noqa: ARG002 - as the others
-        """Whether the key is there, or a set that was fetched since and lacks it."""
+        """Return whether the key is there, or a set without it was fetched since."""
         is_found = bool(current.key_set.select(self.kid, self.alg))
         return is_found or current.replaces(self.before, since=self.since)
 
 
 @dataclass(frozen=True, slots=True)
 class Replace:
-    """Somebody wants a set that is fetched after the time `since`, whatever the age of this one."""
+    """A caller forces a fetch: the set must be fetched at the time `since` or later."""
 
     cause: ClassVar[Cause | None] = "forced"
     heeds_cooldown: ClassVar[bool] = False
@@ -53,19 +53,19 @@ class Replace:
     since: float
 
     def is_met(self, current: CurrentKeys, now: float) -> bool:  # noqa: ARG002 - as the others
-        """Whether such a set is there."""
+        """Return whether such a set is there."""
         return current.replaces(self.before, since=self.since)
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """Another worker may have stored newer keys; nothing is fetched for it."""
+    """Another worker may have stored newer keys. Nothing is fetched from the provider."""
 
     cause: ClassVar[Cause | None] = None
     heeds_cooldown: ClassVar[bool] = False
 
     def is_met(self, current: CurrentKeys, now: float) -> bool:  # noqa: ARG002 - as the others
-        """Whether one look was enough: it is, whatever was found."""
+        """Return True: one look is enough, whatever it finds."""
         return True
 
 

@@ -1,6 +1,6 @@
-"""One refresh, carried out: ask the store, fetch under a lease, tell the fleet.
+"""One refresh: ask the store, fetch under a lease, and share the result with the fleet.
 
-`freshness` says when, `key_cache` who waits; this module holds the key set and replaces it.
+`freshness` decides when, `key_cache` which calls wait. This module holds and replaces the keys.
 """
 
 import random
@@ -13,13 +13,12 @@ from auth_jwks._cache.current import CurrentKeys
 from auth_jwks._cache.freshness import (
     FIRST_COOLDOWN,
     GRACE,
-    LONGEST_COOLDOWN,
     NO_FITTING_KEYS_COOLDOWN,
     NO_LIFE,
     Policy,
     failure_cooldown,
     lifetime,
-    noise_window,
+    unscheduled_window,
 )
 from auth_jwks._cache.guarded_store import GuardedStore
 from auth_jwks._cache.purpose import Purpose
@@ -38,6 +37,8 @@ from auth_jwks.events import (
     RefreshFault,
 )
 from auth_jwks.stores.base import (
+    MAX_COOLDOWN,
+    MAX_STORED,
     Busy,
     Cause,
     Cooling,
@@ -61,14 +62,14 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Deferred:
-    """Another worker is refreshing, or enough refreshes were made: ask again later."""
+    """Another worker is refreshing, or too many refreshes were made. Ask again later."""
 
     retry_after: float
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """No refresh for that long; `here` if it was this worker that tried."""
+    """The refresh failed; none is made for `retry_after` seconds. `here`: this worker tried."""
 
     reason: str
     retry_after: float
@@ -80,7 +81,7 @@ Outcome = Done | Deferred | Failed
 
 
 class Refresher:
-    """The current key set and the ways to replace it. One `run` at a time."""
+    """Holds the current key set and replaces it. Only one `run` may be active at a time."""
 
     def __init__(
         self,
@@ -112,14 +113,14 @@ class Refresher:
         return self._store.known
 
     async def run(self, purpose: Purpose) -> Outcome:
-        """Refresh until the purpose is met, or say why it is not."""
+        """Refresh until the purpose is met, or return why it is not."""
         try:
             return await self._run(purpose)
-        except Exception as fault:  # noqa: BLE001 - whatever broke, not every request may retry it
+        except Exception as fault:  # noqa: BLE001 - a cool-down must follow any fault
             return self._failed("unexpected", f"unexpected {type(fault).__name__}", FIRST_COOLDOWN)
 
     async def _run(self, purpose: Purpose) -> Outcome:
-        give_up = self._clock.monotonic() + self._policy.lease + self.source.deadline + GRACE
+        ends_at = self._clock.monotonic() + self._policy.lease + self.source.deadline + GRACE
         pause = FIRST_POLL_PAUSE
         cause = purpose.cause
         seen = {self.known}
@@ -131,7 +132,7 @@ class Refresher:
             store, answer = await self._store.ask(None if unfit else cause, attempts=attempts)
             match answer:
                 case Newer() if answer.version in seen:
-                    return Failed("the key store repeats itself", GRACE)
+                    return Failed("the key store returned the same version twice", GRACE)
                 case Newer():
                     seen.add(answer.version)
                     if not self._adopt(answer, sent):
@@ -143,47 +144,47 @@ class Refresher:
                 case Unchanged() if unfit:
                     return self._no_fitting_keys()
                 case Busy() if cause != "age" or not self._is_fresh():
-                    left = give_up - sent
+                    left = ends_at - sent
                     await self._clock.sleep(min(left, self._uniform(pause / 2, pause)))
                     pause = min(self._max_pause(cause), pause * 2)
                 case _:
                     return _outcome_of(answer, looking=cause is None)
-            if sent >= give_up:
-                return Failed("no worker brought the keys in time", GRACE)
+            if sent >= ends_at:
+                return Failed("no worker fetched the keys in time", GRACE)
 
     def _max_pause(self, cause: Cause | None) -> float:
-        """While stale keys serve, nobody waits for long, and the store is asked less often."""
-        serves = cause == "age" and self._clock.monotonic() < self.current.life.dies
-        return self._policy.lease if serves else MAX_POLL_PAUSE
+        """While stale keys are usable, no call waits for long, so the store is asked less often."""
+        usable = cause == "age" and self._clock.monotonic() < self.current.life.dies
+        return self._policy.lease if usable else MAX_POLL_PAUSE
 
     def _is_fresh(self) -> bool:
         return self._clock.monotonic() < self.current.life.expires
 
     def _adopt(self, stored: Newer, sent: float) -> bool:
-        """Adopt what another worker fetched, unless ours is younger; tell if it is usable."""
+        """Adopt the stored set unless ours is younger. Return False if it is unusable."""
         self._store.see(stored.version)
         fetched = sent - max(0.0, stored.age)
         if fetched <= self.current.life.fetched:
             return True
         if stored.fault is not None:
             return self._rejected("seal", stored.fault)
-        document = decode(stored.payload)
+        document = decode(stored.payload) if len(stored.payload) <= MAX_STORED else None
         if document is None:
-            return self._rejected("format", "it is not in our format")
+            return self._rejected("format", "it is not in this library's format")
         if (fault := self.source.fault_in(document)) is not None:
             return self._rejected("source", fault)
         try:
             keys = parse_key_set(document.jwks, self._allowed)
         except UnusableKeySetError as unusable:
             return self._rejected("keys", str(unusable))
-        self._take(document, keys, fetched, "store")
+        self._replace(document, keys, fetched, "store")
         return True
 
     def _rejected(self, kind: DocumentFault, reason: str) -> bool:
         announce(DocumentRejected(self.source.name, kind, reason), self._observer)
         return False
 
-    def _take(
+    def _replace(
         self, document: Document, keys: KeySet, fetched: float, origin: Literal["provider", "store"]
     ) -> None:
         """Replace the current set, unless it was fetched later, or this one has no key for us."""
@@ -214,7 +215,7 @@ class Refresher:
         except IssuerMismatchError as fault:
             kind, reason = "issuer_mismatch", str(fault)
         else:
-            self._take(document, keys, began, "provider")
+            self._replace(document, keys, began, "provider")
             await self._commit(store, lease, document)
             return Done() if keys.keys else self._no_fitting_keys()
         cooldown = failure_cooldown(lease.failures, stated, self._uniform(0.0, 1.0))
@@ -223,11 +224,11 @@ class Refresher:
         return self._failed(kind, reason, cooldown)
 
     async def _commit(self, store: KeyStore, lease: Lease, document: Document) -> None:
-        """Share the set; if another lease superseded ours, look at what it brought."""
+        """Share the set. If another lease superseded ours, adopt the set stored under it."""
         ttl = self._policy.cache_ttl + self._policy.max_stale
-        window = noise_window(self._policy)
+        window = unscheduled_window(self._policy)
         payload = encode(document)
-        if not await self._store.commit(store, lease, payload, ttl=ttl, cooldown=window):
+        if not await self._store.commit(store, lease, payload, ttl=ttl, window=window):
             sent = self._clock.monotonic()
             answer = await self._store.look()
             if isinstance(answer, Newer):
@@ -239,7 +240,7 @@ class Refresher:
         Only this worker backs off; the set is good for the rest of the fleet, so no cool-down
         is shared.
         """
-        reason = "allowed_algorithms fit none of the published keys"
+        reason = "no published key fits allowed_algorithms"
         return self._failed("no_fitting_keys", reason, NO_FITTING_KEYS_COOLDOWN)
 
     def _failed(self, kind: RefreshFault, reason: str, cooldown: float) -> Failed:
@@ -252,11 +253,11 @@ def _outcome_of(answer: Unchanged | Busy | Cooling, *, looking: bool) -> Outcome
         case Unchanged() if looking:
             return Done()
         case Unchanged():
-            return Failed("the key store gave neither keys nor a lease", GRACE)
-        case Cooling(failed=True, mismatch=True):
-            reason = "issuer: another worker found that the discovery document names another"
+            return Failed("the key store returned neither keys nor a lease", GRACE)
+        case Cooling(reason="mismatch"):
+            reason = "issuer: another worker found a different one in the discovery document"
             return Failed(reason, _clamped(answer.retry_after), mismatch=True)
-        case Cooling(failed=True):
+        case Cooling(reason="failed"):
             return Failed("the last refresh failed", _clamped(answer.retry_after))
         case Busy() | Cooling():
             return Deferred(_clamped(answer.retry_after))
@@ -266,4 +267,4 @@ def _outcome_of(answer: Unchanged | Busy | Cooling, *, looking: bool) -> Outcome
 
 def _clamped(seconds: float) -> float:
     """Return a store's number, but no less than `GRACE`, as for NaN, and no more than 5 minutes."""
-    return min(LONGEST_COOLDOWN, max(GRACE, seconds))
+    return min(MAX_COOLDOWN, max(GRACE, seconds))

@@ -1,4 +1,4 @@
-"""Single flight: each refresh runs in a task of its own, one at a time, whoever waits for it."""
+"""Single flight: each refresh runs in a task of its own, one at a time, for all its waiters."""
 
 import asyncio
 import os
@@ -16,12 +16,12 @@ Slot = Literal["upkeep", "search", "forced"]
 
 
 class FlightCancelledError(Exception):
-    """The task of a flight was cancelled, and not by a caller, so it has no result."""
+    """The task of a flight was cancelled, but not by `aclose`, so it has no result."""
 
 
 @dataclass(eq=False, slots=True)
 class Flight(Generic[T]):
-    """One refresh; a caller that stops waiting cancels it for nobody."""
+    """One refresh. It runs on when a caller stops waiting."""
 
     task: asyncio.Task[T]
     began: float
@@ -29,8 +29,8 @@ class Flight(Generic[T]):
 
 
 @dataclass(eq=False, slots=True)
-class _Home(Generic[T]):
-    """What belongs to one process and one event loop."""
+class _LoopState(Generic[T]):
+    """The state of one process and one event loop."""
 
     loop: asyncio.AbstractEventLoop
     pid: int = field(default_factory=os.getpid)
@@ -40,11 +40,11 @@ class _Home(Generic[T]):
 
 
 class SingleFlight(Generic[T]):
-    """The flights of this process and loop; those of another are dropped, not awaited."""
+    """The flights of this process and loop. Those of another process are dropped, not awaited."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._homes: dict[asyncio.AbstractEventLoop, _Home[T]] = {}
+        self._states: dict[asyncio.AbstractEventLoop, _LoopState[T]] = {}
         self._closed = False
 
     def __repr__(self) -> str:
@@ -52,18 +52,18 @@ class SingleFlight(Generic[T]):
 
     @property
     def busy(self) -> bool:
-        """Whether anything is under way, as far as this process knows."""
-        return any(home.pid == os.getpid() and home.tasks for home in self._homes.values())
+        """Whether any flight of this process is running."""
+        return any(state.pid == os.getpid() and state.tasks for state in self._states.values())
 
     def under_way(self, slot: Slot) -> Flight[T] | None:
-        """Return the flight that may be joined, if there is one."""
-        if not self._homes:  # the common case costs no look at the process and loop
+        """Return the running flight, which may be joined, if there is one."""
+        if not self._states:  # the common case skips the look-up of process and loop
             return None
         flight = self._here().latest.get(slot)
         return None if flight is None or flight.task.done() else flight
 
     def start(self, slot: Slot, work: Callable[[], Coroutine[Any, Any, T]]) -> Flight[T]:
-        """Begin `work` in its own task, behind the lock that all flights of this process take."""
+        """Start `work` in its own task. All flights of this process and loop take one lock."""
         here = self._here()
         task = here.loop.create_task(_locked(here.lock, work))
         here.tasks.add(task)
@@ -87,24 +87,24 @@ class SingleFlight(Generic[T]):
         raise FlightCancelledError("the refresh was cancelled")
 
     async def aclose(self) -> None:
-        """Cancel what is under way in this loop; to begin anything now raises `RuntimeError`."""
-        idle = self._closed or not self._homes
+        """Cancel the flights of this loop. Any later `start` raises `RuntimeError`."""
+        idle = self._closed or not self._states
         tasks = () if idle else tuple(self._here().tasks)
         self._closed = True
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _here(self) -> _Home[T]:
+    def _here(self) -> _LoopState[T]:
         if self._closed:
             raise RuntimeError("the verifier is closed")
         loop = asyncio.get_running_loop()
-        home = self._homes.get(loop)
-        if home is None or home.pid != os.getpid():
-            home = _Home(loop)
-            living = {one: its for one, its in self._homes.items() if not one.is_closed()}
-            self._homes = {**living, loop: home}
-        return home
+        state = self._states.get(loop)
+        if state is None or state.pid != os.getpid():
+            state = _LoopState(loop)
+            living = {one: its for one, its in self._states.items() if not one.is_closed()}
+            self._states = {**living, loop: state}
+        return state
 
 
 async def _locked(lock: asyncio.Lock, work: Callable[[], Coroutine[Any, Any, T]]) -> T:

@@ -1,4 +1,4 @@
-"""`Status`: what a verifier tells operators."""
+"""`Status`: the state of a verifier, for operators."""
 
 from dataclasses import dataclass
 
@@ -7,11 +7,11 @@ __all__ = ["Status"]
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The state of a verifier's keys; spans in seconds, None where there are no keys.
+    """The state of a verifier's keys. Spans are in seconds, None where there are no keys.
 
-    `expires_in` is until the keys are stale, `usable_for` until they are refused even then.
-    `version` is that of the store, 0 before the first; `failure` says how the last refresh
-    failed, None if it did not; `retry_after` is until the next attempt may be made.
+    `expires_in` is the time until the keys are stale, `usable_for` until not even stale keys are
+    used. `version` is the store's, 0 before the first. `failure` says how the last refresh
+    failed, None if it did not. `retry_after` is the time until the next attempt may be made.
     """
 
     source: str

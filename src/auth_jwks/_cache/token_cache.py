@@ -1,4 +1,4 @@
-"""Tokens seen before: the same token again needs no second signature check."""
+"""A cache of verified tokens: a token that was seen before needs no second signature check."""
 
 import marshal
 import os
@@ -19,13 +19,13 @@ from auth_jwks._settings import checked_count
 
 __all__ = ["SeenToken", "ThreadedTokenCache", "TokenCache", "cache_key"]
 
-OVERHEAD = 512
+ENTRY_OVERHEAD = 512
 BYTES_PER_ENTRY = 4096
 
 
 @dataclass(slots=True)
 class SeenToken:
-    """What was found when a token was verified: by whom it was signed, and what it claims.
+    """The result of a verification: the key that signed the token, and its payload.
 
     `confirmed_by` is the key set that confirmed its key last. `begins`, `ends` and `packed` are
     computed on the first hit, not on insertion, as many tokens are never seen again.
@@ -40,7 +40,7 @@ class SeenToken:
     packed: bytes = field(default=b"", repr=False)
 
     def claims(self, current: CurrentKeys, now: float, leeway: float) -> dict[str, Any] | None:
-        """Return the claims, None if the token must be verified anew to tell."""
+        """Return the claims, or None if the token must be verified anew."""
         if self.confirmed_by is not current and not self._is_confirmed_by(current):
             return None
         if not self.packed:
@@ -56,7 +56,7 @@ class SeenToken:
         self.packed = marshal.dumps(found)
 
     def _is_confirmed_by(self, current: CurrentKeys) -> bool:
-        """Tell whether the key would still be tried, and the same issuer be asked for."""
+        """Return whether these keys still include the key, and name the same issuer."""
         candidates = current.key_set.select(self.kid, self.key.alg)
         is_there = any(self.key.thumbprint == candidate.thumbprint for candidate in candidates)
         if is_there and self.confirmed_by.issuer == current.issuer:
@@ -68,7 +68,7 @@ class SeenToken:
 def cache_key(token: object, *options: Hashable) -> Hashable:
     """Return the cache key of a token and of the options it is checked with.
 
-    None if it can't be cached: it is no token, or too long to be one.
+    Return None if it can't be cached: it is not a string, or too long for a token.
     """
     if type(token) is not str or len(token) > MAX_TOKEN:
         return None
@@ -76,9 +76,9 @@ def cache_key(token: object, *options: Hashable) -> Hashable:
 
 
 class TokenCache:
-    """The least recently used leave first; bounded in entries and in bytes. Size 0 is off.
+    """An LRU cache, limited in entries and in bytes. Size 0 turns it off.
 
-    `cachetools.LRUCache` has one bound of the two, and takes half as long again for a hit.
+    `cachetools.LRUCache` has only one of the two limits, and a hit takes half as long again.
     """
 
     def __init__(self, size: int) -> None:
@@ -94,14 +94,14 @@ class TokenCache:
         return f"TokenCache(size={self._size}, used={len(self)})"
 
     def get(self, key: Hashable) -> SeenToken | None:
-        """Return what is known of the token, None if nothing is."""
+        """Return the entry of the token, or None."""
         seen = self._seen.pop(key, None)
         if seen is not None:
             self._seen[key] = seen
         return seen
 
     def put(self, key: Hashable, token: SeenToken) -> None:
-        """Remember the token, if it fits at all."""
+        """Store the token, unless it is larger than the whole cache."""
         if key is None or (cost := _cost(token)) > self._limit:
             return
         if key in self._seen:
@@ -112,13 +112,13 @@ class TokenCache:
             self._bytes -= _cost(self._seen.popitem(last=False)[1])
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Remove all entries."""
         self._seen.clear()
         self._bytes = 0
 
 
 class ThreadedTokenCache(TokenCache):
-    """A token cache for threads, behind a lock that no child process inherits as held."""
+    """A token cache for threads. After a fork its lock is free in the child."""
 
     def __init__(self, size: int) -> None:
         super().__init__(size)
@@ -126,24 +126,24 @@ class ThreadedTokenCache(TokenCache):
         _THREADED.add(self)
 
     def get(self, key: Hashable) -> SeenToken | None:
-        """Return what is known of the token, None if nothing is."""
+        """Return the entry of the token, or None."""
         with self._lock:
-            # Not taken out and put back: a signal handler may raise between the two.
+            # Not popped and put back, as above: a signal handler may raise between the two.
             seen = self._seen.get(key)
             if seen is not None:
                 self._seen.move_to_end(key)
             return seen
 
     def put(self, key: Hashable, token: SeenToken) -> None:
-        """Remember the token, if it fits at all."""
+        """Store the token, unless it is larger than the whole cache."""
         with self._lock:
             super().put(key, token)
 
     def forked(self) -> None:
-        """Begin anew in a child, if another thread was amid a change when it was forked."""
+        """Clear the cache in a child if another thread was changing it during the fork."""
         if self._lock.locked():
             self.clear()
-        # In any case: a thread that has just got the lock, and not run since, doesn't show.
+        # In any case: a thread that got the lock but has not run since doesn't show in `locked`.
         self._lock = threading.Lock()
 
 
@@ -155,9 +155,9 @@ def _forked() -> None:
         cache.forked()
 
 
-with suppress(AttributeError):  # Windows knows no fork
+with suppress(AttributeError):  # Windows has no fork
     os.register_at_fork(after_in_child=_forked)
 
 
 def _cost(token: SeenToken) -> int:
-    return 2 * len(token.payload) + OVERHEAD  # packed as well
+    return 2 * len(token.payload) + ENTRY_OVERHEAD  # once more when packed

@@ -1,1 +1,1 @@
-"""What tokens and key sets say: bytes in, claims and keys out. Pure; it knows no other room."""
+"""Parses tokens and key sets: bytes in, claims and keys out. Pure; it knows no other room."""

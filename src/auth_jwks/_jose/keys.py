@@ -1,4 +1,4 @@
-"""A JWK Set (RFC 7517) turned into the keys that may verify a token. Pure."""
+"""Parses a JWK Set (RFC 7517) into the keys that may verify a token. Pure."""
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -38,7 +38,7 @@ MAX_CANDIDATES = 4
 RSA_BITS = range(2048, 8193)
 NOT_ALLOWED = "its algorithm is not allowed"
 
-# RFC 7518 §3.1, RFC 8037, RFC 8812, RFC 9864: the key type and curves that fit an algorithm.
+# For each algorithm its key type and curves (RFC 7518 §3.1, RFC 8037, RFC 8812, RFC 9864).
 _FITTING: Mapping[str, tuple[str, frozenset[str | None]]] = MappingProxyType(
     {name: ("RSA", frozenset((None,))) for family in ("RS", "PS") for name in
      (f"{family}256", f"{family}384", f"{family}512")}
@@ -54,7 +54,7 @@ _FITTING: Mapping[str, tuple[str, frozenset[str | None]]] = MappingProxyType(
 ALGORITHMS = frozenset(_FITTING)
 _KEY_TYPES = frozenset(kty for kty, _ in _FITTING.values())
 
-# PyJWT has no name for RFC 9864's `Ed25519`: the same check as EdDSA, held to that curve.
+# PyJWT does not know RFC 9864's `Ed25519`: it is checked as EdDSA, with that curve only.
 _IMPLEMENTATIONS: Mapping[str, Algorithm] = MappingProxyType(
     {**get_default_algorithms(), "Ed25519": OKPAlgorithm()}
 )
@@ -62,11 +62,11 @@ _PRIVATE_MEMBERS = frozenset(("d", "p", "q", "dp", "dq", "qi", "oth", "k"))
 
 
 class UnusableKeySetError(Exception):
-    """The document is no JWK Set, or holds no key that may verify a token."""
+    """The document is not a JWK Set, or has no key that may verify a token."""
 
 
 class _SkipError(Exception):
-    """One member of the set can't be used; the reason is its argument."""
+    """One JWK of the set can't be used. The argument is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +78,14 @@ class Key:
     thumbprint: bytes
     public: Any
     verify: Callable[[bytes, bytes], bool]
-    """Tells whether a signature, the second argument, is this key's for a message, the first."""
+    """Takes a message and a signature; returns whether the signature is valid."""
 
     def __repr__(self) -> str:
         return f"Key(kid={self.kid!r}, alg={self.alg!r})"
 
 
 class KeySet:
-    """The usable keys of one JWK Set, and why the other members were left out."""
+    """The usable keys of one JWK Set, and one reason for each JWK that was skipped."""
 
     def __init__(self, keys: Iterable[Key], skipped: Iterable[str] = ()) -> None:
         self.keys = tuple(keys)
@@ -100,7 +100,7 @@ class KeySet:
     def select(self, kid: str | None, alg: str) -> tuple[Key, ...]:
         """Return the keys to try for a token, at most four.
 
-        Without a `kid` only if a single key fits: guessing among several is left to attackers.
+        Without a `kid` the algorithm must fit exactly one key: a key is never guessed.
         """
         if kid is None:
             fitting = self._fitting.get(alg, ())
@@ -112,7 +112,7 @@ class KeySet:
 
 
 def checked_algorithms(names: Collection[str]) -> frozenset[str]:
-    """Return the allow-list; `ValueError` unless every name is an asymmetric algorithm."""
+    """Return the allow-list. Raises `ValueError` unless all names are asymmetric algorithms."""
     allowed = frozenset(names)
     if not allowed or not allowed <= ALGORITHMS:
         message = f"allowed_algorithms: expected one or more of {', '.join(sorted(ALGORITHMS))}"
@@ -122,16 +122,17 @@ def checked_algorithms(names: Collection[str]) -> frozenset[str]:
 
 
 def parse_key_set(document: bytes, allowed: frozenset[str]) -> KeySet:
-    """Return the usable keys of a JWK Set (RFC 7517 §5); one bad member never spoils the set.
+    """Return the usable keys of a JWK Set (RFC 7517 §5). A bad JWK is skipped.
 
-    There may be none if others than those allowed could use it. Raises `UnusableKeySetError`.
+    The result may be empty if a key is valid, but only for algorithms that are not allowed.
+    Raises `UnusableKeySetError`.
     """
     content = strict_object(document)
     members = content.get("keys") if content is not None else None
     if not isinstance(members, list):
-        raise UnusableKeySetError("not a JWK Set")
+        raise UnusableKeySetError("the document is not a JWK Set")
     if len(members) > MAX_KEYS:
-        raise UnusableKeySetError(f"more than {MAX_KEYS} keys")
+        raise UnusableKeySetError(f"the JWK Set has more than {MAX_KEYS} keys")
     keys: list[Key] = []
     skipped: list[str] = []
     for member in members:
@@ -140,7 +141,7 @@ def parse_key_set(document: bytes, allowed: frozenset[str]) -> KeySet:
         except _SkipError as skip:
             skipped.append(str(skip))
     if not keys and NOT_ALLOWED not in skipped:
-        raise UnusableKeySetError("no usable key in the set")
+        raise UnusableKeySetError("the JWK Set has no usable key")
     return KeySet(keys, skipped)
 
 
@@ -148,19 +149,19 @@ def _parse_key(member: object, allowed: frozenset[str]) -> list[Key]:
     if not isinstance(member, dict):
         raise _SkipError("not an object")
     fitting = _fitting_algorithms(member)
-    _check_purpose(member)
+    _check_use(member)
     if not fitting:
-        raise _SkipError("its algorithm does not fit it")
+        raise _SkipError("its alg or crv does not fit its kty")
     names = sorted(fitting & allowed)
     if not names:
         raise _SkipError(NOT_ALLOWED)
     public = _public_key(member, names[0])
     kid, thumbprint = _checked_kid(member), _thumbprint(member)
-    return [Key(kid, name, thumbprint, public, _check(name, public)) for name in names]
+    return [Key(kid, name, thumbprint, public, _signature_check(name, public)) for name in names]
 
 
 def _fitting_algorithms(member: dict[str, Any]) -> frozenset[str]:
-    """Return what the key could verify: its own `alg`, or all that fits it (RFC 7517 §4.4)."""
+    """Return the algorithms of the key: its own `alg`, or all that fit it (RFC 7517 §4.4)."""
     kty, alg = member.get("kty"), member.get("alg")
     curve = None if kty == "RSA" else member.get("crv")
     if not isinstance(kty, str) or kty not in _KEY_TYPES:
@@ -175,9 +176,9 @@ def _fitting_algorithms(member: dict[str, Any]) -> frozenset[str]:
     return fitting & {alg} if isinstance(alg, str) else frozenset()
 
 
-def _check_purpose(member: dict[str, Any]) -> None:
+def _check_use(member: dict[str, Any]) -> None:
     if not _PRIVATE_MEMBERS.isdisjoint(member):
-        raise _SkipError("it holds private members")
+        raise _SkipError("it contains private members")
     if member.get("use", "sig") != "sig":
         raise _SkipError("its use is not sig")
     operations = member.get("key_ops", ["verify"])
@@ -188,7 +189,7 @@ def _check_purpose(member: dict[str, Any]) -> None:
 def _checked_kid(member: dict[str, Any]) -> str | None:
     kid = member.get("kid")
     if kid is not None and (not isinstance(kid, str) or len(kid) > MAX_KID):
-        raise _SkipError("its kid is not a string of reasonable length")
+        raise _SkipError(f"its kid is not a string of at most {MAX_KID} characters")
     return kid
 
 
@@ -202,11 +203,11 @@ def _public_key(member: dict[str, Any], alg: str) -> object:
     return public
 
 
-def _check(alg: str, public: Any) -> Callable[[bytes, bytes], bool]:
-    """Return PyJWT's check of a signature by that key.
+def _signature_check(alg: str, public: Any) -> Callable[[bytes, bytes], bool]:
+    """Return PyJWT's signature check with that key.
 
-    For RSA it is the same one, less the objects that PyJWT makes anew for each signature. OpenSSL
-    takes a PSS signature without its leading zero, which RFC 8017 §8.1.2 does not.
+    For RSA it is the same check without the objects that PyJWT creates for each signature.
+    OpenSSL accepts a PSS signature without its leading zero; RFC 8017 §8.1.2 does not.
     """
     implementation = _IMPLEMENTATIONS[alg]
     if not isinstance(implementation, RSAAlgorithm):

@@ -1,4 +1,4 @@
-"""Strict JSON (RFC 8259) from untrusted bytes: an object, or nothing."""
+"""Parses a JSON object strictly (RFC 8259) from untrusted bytes."""
 
 import json
 import re
@@ -9,18 +9,18 @@ __all__ = ["MAX_DEPTH", "strict_object"]
 
 MAX_DEPTH = 64
 
-# Strings run to their end or to the end of the text, so that the scan is linear on any input.
-_NO_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[^][{}"]+', re.DOTALL)
+# An unclosed string extends to the end of the text, so that the scan is linear on any input.
+_ALL_BUT_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[^][{}"]+', re.DOTALL)
 _STEPS = {"{": 1, "[": 1, "}": -1, "]": -1}
 
 
 def strict_object(raw: bytes, *, unique_members: bool = False) -> dict[str, Any] | None:
-    """Return the JSON object in `raw`, or None when it holds anything else.
+    """Return the JSON object in `raw`, or None for anything else.
 
     Refused: other encodings than UTF-8, a byte order mark, `NaN` and `Infinity`, integers
     beyond Python's digit limit, more than `MAX_DEPTH` levels and, with `unique_members`, duplicate
-    members and more than `MAX_DEPTH` arrays and objects: to refuse it must cost nothing.
-    None instead of an exception: those of `json` carry the text they failed on.
+    members and more than `MAX_DEPTH` arrays and objects: a refusal must be cheap.
+    It returns None instead of raising, because `json`'s exceptions carry the text.
     """
     decoder = _UNIQUE if unique_members else _LENIENT
     try:
@@ -35,7 +35,7 @@ def strict_object(raw: bytes, *, unique_members: bool = False) -> dict[str, Any]
 
 
 def _depth(text: str) -> int:
-    brackets = _NO_BRACKETS.sub("", text)
+    brackets = _ALL_BUT_BRACKETS.sub("", text)
     return max(accumulate(map(_STEPS.__getitem__, brackets), initial=0))
 
 

@@ -1,7 +1,7 @@
-"""A JWT (RFC 7519) taken apart and judged. Pure: keys and the time come as arguments.
+"""Parses and checks a JWT (RFC 7519). Pure: keys and the time are arguments.
 
-PyJWT defines right and wrong: its algorithm classes check signatures, its exceptions are
-raised, in its order. What is refused beyond PyJWT is listed in `docs/tokens.md`.
+PyJWT is the reference: its algorithm classes check signatures, and its exceptions are raised in
+its order. `docs/tokens.md` lists what is refused although PyJWT accepts it.
 """
 
 import binascii
@@ -29,14 +29,15 @@ __all__ = [
 ]
 
 MAX_TOKEN = 16 * 1024
-USUAL_HEADER = 1024
+MAX_CACHED_HEADER = 1024  # characters, as encoded
 
 Claims = dict[str, Any]
 
-# base64url to base64 (RFC 4648 §5); what belongs to the other alphabet only becomes invalid.
+# base64url to base64 (RFC 4648 §5). Characters of base64 alone become invalid ones.
 _TO_BASE64 = bytes.maketrans(b"-_+/=", b"+/!!!")
-# By the length of a segment modulo 4: what may end it, as unused bits are zero, and its padding.
-_ENDS: tuple[frozenset[int], ...] = (
+# By the length of a segment modulo 4: the allowed last characters, whose unused bits are zero, and
+# the padding.
+_LAST_CHARACTERS: tuple[frozenset[int], ...] = (
     frozenset(),
     frozenset(),
     frozenset(b"AQgw"),
@@ -47,7 +48,7 @@ _PADDING = (b"", b"", b"==", b"=")
 
 @dataclass(slots=True)
 class Token:
-    """A compact JWS (RFC 7515 §7.1) taken apart; nothing in it is verified yet."""
+    """A parsed compact JWS (RFC 7515 §7.1). Nothing in it is verified yet."""
 
     alg: str
     kid: str | None
@@ -61,7 +62,7 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A JOSE header (RFC 7515 §4); a plain one has nothing that must be refused."""
+    """A JOSE header (RFC 7515 §4). A plain one has no member that must be refused."""
 
     members: Mapping[str, Any]
     alg: str | None
@@ -71,7 +72,7 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What a token's claims are held to; `issuer` or `audience` None leaves that claim alone."""
+    """The requirements on claims. If `issuer` or `audience` is None, that claim is not checked."""
 
     leeway: float
     required: tuple[str, ...]
@@ -82,7 +83,8 @@ class Expected:
 def compact(token: object) -> str:
     """Return a token that may be a compact JWS, without the `Bearer ` of RFC 6750 §2.1.
 
-    Everything that can be refused by a look from the outside is, before any decoding.
+    Type, length, characters and the number of segments are checked before any decoding. Raises
+    `jwt.DecodeError`.
     """
     if type(token) is not str:
         raise jwt.DecodeError("the token must be a string")
@@ -96,7 +98,7 @@ def compact(token: object) -> str:
 
 
 def parse_token(token: str, allowed: frozenset[str]) -> Token:
-    """Take a compact JWS apart; refuse what no key could make acceptable."""
+    """Parse a compact JWS. Raises `jwt.InvalidTokenError` if no key could make it valid."""
     signing_input, _, signature_segment = token.encode().rpartition(b".")
     header_segment, _, payload_segment = signing_input.partition(b".")
     header = _header(header_segment)
@@ -112,7 +114,7 @@ def parse_token(token: str, allowed: frozenset[str]) -> Token:
 
 
 def signer(token: Token, keys: Collection[Key]) -> Key:
-    """Return the one of `keys` that signed the token."""
+    """Return the one of `keys` that signed the token, or raise `jwt.InvalidSignatureError`."""
     for key in keys:
         if key.verify(token.signing_input, token.signature):
             return key
@@ -120,7 +122,10 @@ def signer(token: Token, keys: Collection[Key]) -> Key:
 
 
 def read_claims(payload: bytes, expected: Expected, now: float) -> Claims:
-    """Return the claims of a signed payload if they meet `expected` at Unix time `now`."""
+    """Return the claims of a signed payload if they meet `expected` at Unix time `now`.
+
+    Raises `jwt.InvalidTokenError`.
+    """
     claims = strict_object(payload)
     if claims is None:
         raise jwt.DecodeError("the payload is not a JSON object")
@@ -129,12 +134,12 @@ def read_claims(payload: bytes, expected: Expected, now: float) -> Claims:
 
 
 def validity(claims: Claims) -> tuple[int, int]:
-    """Return the whole seconds between which claims that passed are valid, leeway aside."""
+    """Return the whole Unix seconds between which checked claims are valid, without leeway."""
     return max(int(claims.get("iat", 0)), int(claims.get("nbf", 0))), int(claims["exp"])
 
 
 def _check_claims(claims: Claims, expected: Expected, now: float) -> None:
-    """Hold the claims to what is expected, in PyJWT's order (RFC 7519 §4.1)."""
+    """Check the claims in PyJWT's order (RFC 7519 §4.1)."""
     for name in expected.required:
         if claims.get(name) is None:
             raise jwt.MissingRequiredClaimError(name)
@@ -150,11 +155,11 @@ def _check_claims(claims: Claims, expected: Expected, now: float) -> None:
 
 
 def _header(segment: bytes) -> Header:
-    """Parse each distinct header once: a provider has a few, and sends them with every token.
+    """Parse each distinct header once: a provider has few, and sends one with every token.
 
-    Only those of usual length, lest a stranger fill the memory with others.
+    Only short headers are cached, so that an attacker can't fill the memory.
     """
-    return _known_header(segment) if len(segment) <= USUAL_HEADER else _parsed_header(segment)
+    return _cached_header(segment) if len(segment) <= MAX_CACHED_HEADER else _parsed_header(segment)
 
 
 def _parsed_header(segment: bytes) -> Header:
@@ -166,13 +171,13 @@ def _parsed_header(segment: bytes) -> Header:
     return Header(members, alg if isinstance(alg, str) else None, kid, is_plain)
 
 
-_known_header = lru_cache(maxsize=256)(_parsed_header)
+_cached_header = lru_cache(maxsize=256)(_parsed_header)
 
 
 def _decoded(segment: bytes, name: str) -> bytes:
-    """Decode base64url without padding, in its one canonical form (RFC 7515 §2)."""
+    """Decode base64url without padding (RFC 7515 §2). Only the canonical form is accepted."""
     excess = len(segment) % 4
-    if not excess or segment[-1] in _ENDS[excess]:
+    if not excess or segment[-1] in _LAST_CHARACTERS[excess]:
         padded = segment.translate(_TO_BASE64) + _PADDING[excess]
         try:
             return binascii.a2b_base64(padded, strict_mode=True)
@@ -187,9 +192,9 @@ def _is_good_kid(header: Mapping[str, Any]) -> bool:
 
 
 def _raise_unsupported(header: Mapping[str, Any]) -> NoReturn:
-    """Say what is wrong with a header that is not plain.
+    """Raise for what is wrong with a header that is not plain.
 
-    No extension is understood (RFC 7515 §4.1.11); PyJWT knows `b64`, hence the two classes.
+    No extension is supported (RFC 7515 §4.1.11). PyJWT supports `b64`, hence the two classes.
     """
     if not _is_good_kid(header):
         message = f"the kid must be a string of at most {MAX_KID} characters"
@@ -202,7 +207,7 @@ def _raise_unsupported(header: Mapping[str, Any]) -> NoReturn:
 
 
 def _check_times(claims: Claims, leeway: float, now: float) -> None:
-    """Whole seconds are compared, as PyJWT does."""
+    """Check the times in whole seconds, as PyJWT does."""
     if "iat" in claims and _seconds(claims, "iat", jwt.InvalidIssuedAtError) > now + leeway:
         raise jwt.ImmatureSignatureError("the token is not yet valid (iat)")
     if "nbf" in claims and _seconds(claims, "nbf", jwt.DecodeError) > now + leeway:
@@ -212,7 +217,7 @@ def _check_times(claims: Claims, leeway: float, now: float) -> None:
 
 
 def _seconds(claims: Claims, name: str, fault: type[jwt.InvalidTokenError]) -> int:
-    """Return a JSON number, no bool, which Python counts among them, and no overflow."""
+    """Return a claim in whole seconds. A bool or a number that is not finite is refused."""
     value = claims[name]
     if type(value) is int:
         return value

@@ -1,1 +1,1 @@
-"""What the provider publishes, fetched over HTTP. It knows no cache, no store and no verifier."""
+"""Fetches what the provider publishes, over HTTP. It knows no cache, no store and no verifier."""

@@ -1,4 +1,4 @@
-"""GETs within strict limits, by a client of the user's or one of our own: the httpx importer."""
+"""GETs within strict limits, with the user's client or one of our own. It alone imports httpx."""
 
 import asyncio
 import os
@@ -27,35 +27,35 @@ NOT_MODIFIED = httpx.codes.NOT_MODIFIED
 
 
 class HTTPResponse(Protocol):
-    """The part that is used of `httpx.Response`, or of httpx2's."""
+    """The part of `httpx.Response` that is used; httpx2's fits too."""
 
     @property
     def status_code(self) -> int:
-        """The status."""
+        """The status code."""
         ...
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """The headers, by name in any case."""
+        """The headers; the names are case-insensitive."""
         ...
 
     @property
     def is_stream_consumed(self) -> bool:
-        """Whether the body was read already: by a mock transport, or an event hook."""
+        """Whether the body was read already, as by a mock transport or an event hook."""
         ...
 
     @property
     def content(self) -> bytes:
-        """The body that was read, decompressed."""
+        """The body if it was read, decompressed."""
         ...
 
     def aiter_raw(self) -> AsyncIterator[bytes]:
-        """Read the body as it comes, still compressed."""
+        """Read the body in chunks, still compressed."""
         ...
 
 
 class HTTPClient(Protocol):
-    """The part that is used of `httpx.AsyncClient`, or of httpx2's."""
+    """The part of `httpx.AsyncClient` that is used; httpx2's fits too."""
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -71,14 +71,14 @@ class HTTPClient(Protocol):
         timeout: float,
         follow_redirects: bool,
     ) -> AbstractAsyncContextManager[HTTPResponse]:
-        """Send a request; the response's body is read within the context."""
+        """Send a request. The body of the response is read within the context."""
         ...
 
 
 class FetchError(Exception):
     """A document could not be fetched, or could not be used.
 
-    `status` is that of an answer which refuses it; `transient`: another attempt may help.
+    `status` is the status of the answer, if that refused it. `transient`: a retry may help.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class FetchError(Exception):
 
     @property
     def reason(self) -> str:
-        """Why."""
+        """The reason, for people; it may be reworded."""
         return str(self)
 
     def at(self, document: str) -> "FetchError":
@@ -111,7 +111,7 @@ class FetchError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer: 200 with its body, or 304 without."""
+    """An answer: 200 with a body, or 304 without."""
 
     status: int
     headers: Mapping[str, str]
@@ -119,7 +119,7 @@ class Reply:
 
 
 class HTTP:
-    """One attempt at a time, by a client that was handed in or by one of our own per use."""
+    """Makes single attempts, with the user's client or with a new one of our own for each use."""
 
     def __init__(self, client: HTTPClient | None, *, timeout: float, clock: Clock) -> None:
         self._client = client
@@ -129,7 +129,7 @@ class HTTP:
 
     @asynccontextmanager
     async def client(self) -> AsyncIterator[HTTPClient]:
-        """Give a client for one use: no socket of our own outlives it, or passes to another loop.
+        """Yield a client for one use: none of our sockets outlives it, or moves to another loop.
 
         Raises `FetchError`.
         """
@@ -149,22 +149,22 @@ class HTTP:
             return httpx.AsyncClient(verify=self._tls)
         except (OSError, ValueError, ImportError, httpx.InvalidURL) as fault:
             failure = type(fault).__name__
-        raise FetchError("environment", f"the {part} of the environment can't be used: {failure}")
+        raise FetchError("environment", f"the {part} from the environment can't be used: {failure}")
 
     async def get(
         self, client: HTTPClient, url: str, headers: Mapping[str, str] | None = None
     ) -> Reply:
-        """GET once, with these headers too; raises `FetchError` for all but 200 and an asked 304.
+        """GET once. Raises `FetchError` for all but 200, and 304 if `headers` ask for it.
 
-        Nothing of the request is in the error, or in what led to it.
+        Neither the error nor its context holds anything of the request.
         """
         try:
             return await self._exchange(client, url, headers or {})
         except FetchError:
             raise
-        except Exception as fault:  # noqa: BLE001 - a handed-in client may raise anything
+        except Exception as fault:  # noqa: BLE001 - the user's client may raise anything
             # Raised below, outside the handler: httpx's exceptions carry the request's headers.
-            failure = _described(fault)
+            failure = _description(fault)
         raise FetchError("connection", f"the request failed: {failure}", transient=True)
 
     async def _exchange(self, client: HTTPClient, url: str, headers: Mapping[str, str]) -> Reply:
@@ -179,10 +179,10 @@ class HTTP:
             if "if-none-match" in sent and status == NOT_MODIFIED:
                 return Reply(status, response.headers, b"")
             if status != httpx.codes.OK:
-                raise self._refused(status, response.headers)
+                raise self._status_error(status, response.headers)
             return Reply(status, response.headers, await _body(response))
 
-    def _refused(self, status: int, headers: Mapping[str, str]) -> FetchError:
+    def _status_error(self, status: int, headers: Mapping[str, str]) -> FetchError:
         wait = retry_after(headers.get("retry-after", ""), self._clock.time())
         transient = status == httpx.codes.TOO_MANY_REQUESTS or httpx.codes.is_server_error(status)
         reason = f"HTTP status {status}"
@@ -190,33 +190,35 @@ class HTTP:
 
 
 # Held across forks: if another thread is inside OpenSSL, its locks would stay locked in the child.
-_making = threading.Lock()
-with suppress(AttributeError):  # Windows knows no fork
+_tls_lock = threading.Lock()
+with suppress(AttributeError):  # Windows has no fork
     os.register_at_fork(
-        before=_making.acquire, after_in_parent=_making.release, after_in_child=_making.release
+        before=_tls_lock.acquire,
+        after_in_parent=_tls_lock.release,
+        after_in_child=_tls_lock.release,
     )
 
 
 def _tls_context() -> ssl.SSLContext:
-    with _making:
+    with _tls_lock:
         return httpx.create_ssl_context()
 
 
-def _described(fault: Exception) -> str:
-    """Return the kind of fault, and what lies below it if that is a usual cause, in fixed words."""
+def _description(fault: Exception) -> str:
+    """Return the fault's class, and its cause in fixed words if it is a common one."""
     name, cause = type(fault).__name__, _cause(fault)
     return name if cause is None else f"{name} ({cause})"
 
 
 def _cause(fault: BaseException | None) -> str | None:
-    for _ in range(MAX_CAUSES):  # a client of the user's may raise what leads back to itself
+    for _ in range(MAX_CAUSES):  # a user's client may raise a cycle of causes
         match fault:
             case ssl.SSLCertVerificationError(verify_message=str(reason)):
                 return f"the certificate is not trusted: {reason}"
             case ssl.SSLError():
                 return "TLS failed"
             case socket.gaierror():
-                return "the host's name can't be resolved"
+                return "the host name can't be resolved"
             case ConnectionRefusedError():
                 return "connection refused"
             case BaseExceptionGroup():  # one for each address of the host
@@ -229,9 +231,9 @@ def _cause(fault: BaseException | None) -> str | None:
 
 
 async def _body(response: HTTPResponse) -> bytes:
-    """Return the body, decompressed by a decoder that stops at the limit (no zip bombs)."""
+    """Return the body, decompressed. The decoder stops at the limit (no zip bombs)."""
     if response.is_stream_consumed:
-        _refuse_oversize(len(response.content))
+        _raise_if_too_large(len(response.content))
         return response.content
     encoding = response.headers.get("content-encoding", "identity").lower()
     if encoding not in {"identity", "gzip", "x-gzip", "deflate"}:
@@ -241,11 +243,11 @@ async def _body(response: HTTPResponse) -> bytes:
     async for chunk in response.aiter_raw():
         sent += len(chunk)
         body += chunk if inflate is None else inflate.decompress(chunk, MAX_BODY + 1)
-        # What was sent counts too: a decoder may swallow, and keep, bytes without end.
-        _refuse_oversize(max(sent, len(body)))
+        # The bytes sent count too: a decoder may buffer any number of them.
+        _raise_if_too_large(max(sent, len(body)))
     return bytes(body)
 
 
-def _refuse_oversize(size: int) -> None:
+def _raise_if_too_large(size: int) -> None:
     if size > MAX_BODY:
         raise FetchError("content", f"the response is larger than {MAX_BODY} bytes")

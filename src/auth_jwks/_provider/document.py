@@ -1,4 +1,4 @@
-"""A fetched JWK Set as it travels through a store: with its origin, as versioned JSON."""
+"""The stored form of a fetched JWK Set: versioned JSON, with its origin."""
 
 import json
 from dataclasses import dataclass
@@ -10,15 +10,14 @@ from auth_jwks._provider.headers import entity_tag
 __all__ = ["Document", "decode", "encode", "store_key"]
 
 FORMAT = 1
-MAX_PAYLOAD = 2 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
     """One answer of the provider.
 
-    `issuer` is the one that tokens are held to, None if unknown; `uri` is where `jwks` came
-    from; `max_age` is how many seconds the provider called it fresh, None if it didn't say.
+    `issuer` is the one that tokens must name, None if unknown. `uri` is the URL of `jwks`.
+    `max_age` is for how many seconds the provider calls it fresh, None if it doesn't say.
     """
 
     uri: str
@@ -29,7 +28,7 @@ class Document:
 
 
 def store_key(*, mode: str, url: str, issuer: str | None, fix_local_url: bool) -> str:
-    """Return the name under which verifiers with the same source share a document."""
+    """Return the store's key under which verifiers with the same source share a document."""
     parts = (mode, url, issuer or "", str(fix_local_url))
     digest = sha256(b"".join(b"%d:%s" % (len(part.encode()), part.encode()) for part in parts))
     return f"v{FORMAT}:{digest.hexdigest()}"
@@ -52,7 +51,7 @@ def encode(document: Document) -> bytes:
 
 def decode(payload: bytes) -> Document | None:
     """Return what `encode` stored; None for anything else, as a store's content is untrusted."""
-    match strict_object(payload) if len(payload) <= MAX_PAYLOAD else None:
+    match strict_object(payload):
         case {
             "format": 1,
             "uri": str() as uri,

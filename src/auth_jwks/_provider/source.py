@@ -1,4 +1,4 @@
-"""The provider: discovery and the JWK Set, within one deadline."""
+"""Fetches a provider's key set, after its discovery document if need be, within one deadline."""
 
 import random
 from collections.abc import Callable
@@ -20,7 +20,10 @@ MAX_BACKOFF = 1.0
 
 
 class Source:
-    """Where one key set comes from: a discovery URL, or a `jwks_uri` with or without an issuer."""
+    """The source of one key set: a discovery URL, or a `jwks_uri` with or without an issuer.
+
+    `deadline` is in seconds, `key` is the key in the store, `name` is the URL for logs.
+    """
 
     def __init__(
         self,
@@ -53,52 +56,52 @@ class Source:
     def __repr__(self) -> str:
         return f"Source({self.name!r})"
 
-    async def fetch(self, held: Document | None) -> Document:
-        """Return what the provider publishes now; `held` spares the transfer if it still does.
+    async def fetch(self, current: Document | None) -> Document:
+        """Return what the provider publishes now. If it is still `current`, a 304 is enough.
 
         Raises `FetchError` or `IssuerMismatchError`, within `deadline` seconds.
         """
         try:
-            return await within(self._clock, self.deadline, self._fetch(held))
+            return await within(self._clock, self.deadline, self._fetch(current))
         except TimeoutError:
             pass
         raise FetchError("timeout", f"no answer within {self.deadline:g} s")
 
     def fault_in(self, document: Document) -> str | None:
-        """Say why a document from a store can't be this source's; None if it can."""
+        """Return why a document from a store can't be from this source; None if it can."""
         if self.discovers and not _is_issuer(document.issuer):
             return "it names no issuer"
         if document.issuer != self.issuer and not (self.discovers and self.issuer is None):
-            return "it is of another issuer"
+            return "it is from another issuer"
         if not self.discovers and document.uri != self.url:
             return "it is from another jwks_uri"
         return self._fault_in_jwks_uri(document.uri)
 
-    async def _fetch(self, held: Document | None) -> Document:
-        give_up = self._clock.monotonic() + self.deadline
+    async def _fetch(self, current: Document | None) -> Document:
+        ends_at = self._clock.monotonic() + self.deadline
         async with self._http.client() as client:
-            return await self._documents(client, held, give_up)
+            return await self._documents(client, current, ends_at)
 
     async def _documents(
-        self, client: HTTPClient, held: Document | None, give_up: float
+        self, client: HTTPClient, current: Document | None, ends_at: float
     ) -> Document:
         issuer, uri = self.issuer, self.url
         if self.discovers:
-            issuer, uri = self._discovered(await self._get(client, self.url, None, give_up))
-        known = held if held is not None and held.uri == uri else None
+            issuer, uri = self._discovered(await self._get(client, self.url, None, ends_at))
+        known = current if current is not None and current.uri == uri else None
         etag = known.etag if known is not None else None
-        reply = await self._get(client, uri, etag, give_up)
+        reply = await self._get(client, uri, etag, ends_at)
         headers = reply.headers
         fresh_for = max_age(headers.get("cache-control", ""), headers.get("age", ""))
         if known is not None and reply.status == NOT_MODIFIED:
-            # What a 304 doesn't say stays as it was (RFC 9111 §4.3.4).
+            # A header that the 304 lacks keeps its value (RFC 9111 §4.3.4).
             fresh_for = fresh_for if "cache-control" in headers else known.max_age
             return replace(known, issuer=issuer, max_age=fresh_for)
         tag = entity_tag(headers.get("etag", ""))
         return Document(uri, issuer, reply.body, tag, fresh_for)
 
     def _discovered(self, reply: Reply) -> tuple[str, str]:
-        """Return the issuer and where its keys are (OpenID Discovery §4.3)."""
+        """Return the issuer and the `jwks_uri` (OpenID Discovery §4.3)."""
         document = strict_object(reply.body)
         if document is None:
             raise FetchError("content", "the discovery document is not a JSON object")
@@ -120,14 +123,14 @@ class Source:
 
     def _fault_in_jwks_uri(self, uri: str) -> str | None:
         if _is_https(self.url) and not _is_https(uri):
-            return "the scheme must be https, as that of the discovery document"
+            return "the scheme must be https, as in the discovery URL"
         return fault_in(uri)
 
     def _document_at(self, url: str) -> str:
         return "discovery document" if url == self.url else f"jwks_uri {redacted(url)[:200]}"
 
-    async def _get(self, client: HTTPClient, url: str, etag: str | None, give_up: float) -> Reply:
-        """GET with jittered back-off between attempts, as long as one may still help."""
+    async def _get(self, client: HTTPClient, url: str, etag: str | None, ends_at: float) -> Reply:
+        """GET, and retry with jittered back-off while a retry may help and there is time."""
         backoff, left = FIRST_BACKOFF, self._retries
         headers = None if etag is None else {"if-none-match": etag}
         while True:
@@ -135,7 +138,7 @@ class Source:
                 return await self._http.get(client, url, headers)
             except FetchError as fault:
                 pause = fault.retry_after or backoff * self._uniform(0.5, 1.0)
-                late = self._clock.monotonic() + pause >= give_up
+                late = self._clock.monotonic() + pause >= ends_at
                 if not fault.transient or not left or late:
                     raise fault.at(self._document_at(url)) if self.discovers else fault from None
             backoff, left = min(MAX_BACKOFF, backoff * 2), left - 1
@@ -143,7 +146,7 @@ class Source:
 
 
 def _is_issuer(value: object) -> TypeGuard[str]:
-    """Tell whether a provider names itself by more than blanks."""
+    """Return whether the value is a string that is not blank."""
     return isinstance(value, str) and bool(value.strip())
 
 

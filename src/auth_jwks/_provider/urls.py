@@ -1,4 +1,4 @@
-"""Where keys may be fetched from: checks on URLs, and the repair of local set-ups."""
+"""Checks of URLs that keys may be fetched from, and the repair of local ones."""
 
 import ipaddress
 from urllib.parse import SplitResult, urlsplit, urlunsplit
@@ -10,7 +10,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def fault_in(url: str) -> str | None:
-    """Say what keeps `url` from being fetched, in words that don't repeat it; None if nothing."""
+    """Return why `url` can't be fetched, without repeating it; None if it can."""
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -19,14 +19,14 @@ def fault_in(url: str) -> str | None:
     if parts.scheme not in _DEFAULT_PORTS:
         return "the scheme must be http or https"
     if parts.username is not None or parts.password is not None:
-        return "it must not hold credentials"
+        return "it must not contain credentials"
     if not parts.hostname or port == 0 or not url.isprintable() or set(" \\") & set(url):
         return "not a valid URL"
     return None
 
 
 def redacted(url: str) -> str:
-    """Return the URL without credentials, query and fragment: fit for a log."""
+    """Return the URL without credentials, query and fragment, so that it may be logged."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -37,8 +37,8 @@ def redacted(url: str) -> str:
 def repaired(jwks_uri: str, discovery_url: str) -> str:
     """Return `jwks_uri` at the origin of `discovery_url` if one of the two hosts is local.
 
-    Behind Docker or a tunnel a provider advertises the origin that it knows itself by, which
-    need not be reachable from here. Two public hosts are left alone.
+    Behind Docker or a tunnel, a provider advertises its own view of its origin, which may not be
+    reachable from here. If both hosts are public, nothing is changed.
     """
     advertised, reached = urlsplit(jwks_uri), urlsplit(discovery_url)
     if _origin(advertised) == _origin(reached):
@@ -49,14 +49,14 @@ def repaired(jwks_uri: str, discovery_url: str) -> str:
 
 
 def is_local(host: str) -> bool:
-    """Tell whether `host` means something on this machine or network only."""
+    """Return whether `host` is a name or address of this machine or a private network."""
     name = host.rstrip(".").lower()
     try:
         address = ipaddress.ip_address(name)
     except ValueError:
         return "." not in name or name.endswith(_LOCAL_SUFFIXES)
     mapped = getattr(address, "ipv4_mapped", None) or address
-    return bool(mapped.is_private)  # loopback and link-local are
+    return bool(mapped.is_private)  # true of loopback and link-local too
 
 
 def _origin(parts: SplitResult) -> tuple[str, str, int | None]:

@@ -1,4 +1,4 @@
-"""Cloudflare Access: its tokens, the people and machines behind them, and a middleware."""
+"""Cloudflare Access: a verifier of its tokens, the identities in them, and a middleware."""
 
 from auth_jwks.cloudflare._access import CloudFlareTokenValidation, ServiceToken, User
 from auth_jwks.cloudflare._identity import Identity

@@ -1,4 +1,4 @@
-"""Who stands behind a token of Cloudflare Access: a person, or a machine with a service token."""
+"""Verifies tokens of Cloudflare Access, which speak for a person or for a service token."""
 
 import re
 from collections.abc import Collection, Iterable, Mapping
@@ -19,15 +19,15 @@ from auth_jwks.stores.base import KeyStore
 
 __all__ = ["CloudFlareTokenValidation", "ServiceToken", "User"]
 
-# A DNS label (RFC 1123 §2.1), so that nothing in it can lead to another host.
-TEAM = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII | re.IGNORECASE)
+# A DNS label (RFC 1123 §2.1), so that no team name can lead to another host.
+TEAM_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII | re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A person. Its repr holds no more than `sub`, lest the rest end up in a log.
+    """A person. The repr shows only `sub`, so that the rest does not end up in a log.
 
-    `exists_identity` says that Cloudflare keeps a profile, which `get_identity` fetches.
+    `exists_identity`: Cloudflare keeps a profile, which `get_identity` fetches.
     """
 
     sub: str
@@ -38,7 +38,7 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class ServiceToken:
-    """A machine; `common_name` is the client id of its service token."""
+    """A machine. `common_name` is the client id of its service token."""
 
     common_name: str
 
@@ -46,7 +46,7 @@ class ServiceToken:
 class CloudFlareTokenValidation:
     """Verifies the application tokens of one Cloudflare Access team.
 
-    `https://<team>.cloudflareaccess.com` is their issuer, and publishes the keys.
+    Their issuer is `https://<team>.cloudflareaccess.com`, which publishes the keys.
     """
 
     def __init__(
@@ -66,11 +66,11 @@ class CloudFlareTokenValidation:
         observer: Observer | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        """Check the configuration; nothing is fetched before it is needed.
+        """Check the configuration. Nothing is fetched before it is needed.
 
-        `aud` is the audience tag of the application, or several: without one, a token for any
-        application of the team would do. `timeout` bounds a refresh of the keys, and a call of
-        `get_identity`. The rest is as in `JWKS`.
+        `aud` is the audience tag of the application, or several of them. It is required, because
+        a token for any application of the team would be accepted otherwise. `timeout` limits a
+        refresh of the keys and a call of `get_identity`, in seconds. The rest is as in `JWKS`.
 
         Raises `ValueError` or `TypeError`, which name the parameter and what was expected.
         """
@@ -100,33 +100,34 @@ class CloudFlareTokenValidation:
 
     @property
     def issuer(self) -> str:
-        """What the `iss` of tokens must be: the team's domain."""
+        """The required `iss` of tokens: the team's domain as a URL."""
         return self._issuer
 
     @property
     def cert_url(self) -> str:
-        """Where the keys are."""
+        """The URL of the keys."""
         return f"{self._issuer}/cdn-cgi/access/certs"
 
     @property
     def identity_url(self) -> str:
-        """Where `get_identity` asks."""
+        """The URL that `get_identity` fetches."""
         return f"{self._issuer}/cdn-cgi/access/get-identity"
 
     async def verify_token(self, token: str) -> dict[str, Any]:
-        """Return the claims of a valid token, be it of a person or of a machine.
+        """Return the claims of a valid token, of a person or of a machine.
 
-        Raises `jwt.InvalidTokenError`, and `KeysUnavailableError` if the keys can't be had.
+        Raises as `JWKS.verify_token`: `jwt.InvalidTokenError`, among them `KeysUnavailableError`
+        if there are no keys to verify it with.
         """
         return await self._jwks.verify_token(token)
 
     async def verify_user(self, token: str) -> User:
-        """Return the person whom a valid token speaks for.
+        """Return the person that a valid token speaks for.
 
-        Raises as `verify_token`; a machine's token raises `jwt.MissingRequiredClaimError`.
+        Raises as `verify_token`. A machine's token raises `jwt.MissingRequiredClaimError`.
         """
         claims = await self._jwks.verify_token(token)
-        email, sub = _text(claims, "email"), _text(claims, "sub")
+        email, sub = _required_text(claims, "email"), _required_text(claims, "sub")
         country = claims.get("country")
         return User(
             sub,
@@ -142,25 +143,25 @@ class CloudFlareTokenValidation:
     async def verify_service_token(self, token: str) -> ServiceToken:
         """Return the machine that a valid token speaks for.
 
-        Raises as `verify_token`; a person's token raises `jwt.MissingRequiredClaimError`.
+        Raises as `verify_token`. A person's token raises `jwt.MissingRequiredClaimError`.
         """
         claims = await self._jwks.verify_token(token)
-        # Only a machine's has an empty `sub`; a person may have a `common_name`, by certificate.
+        # Only a machine has an empty `sub`; a person with a certificate has a `common_name` too.
         if claims["sub"] or "email" in claims:
             raise jwt.MissingRequiredClaimError("common_name")
-        return ServiceToken(_text(claims, "common_name"))
+        return ServiceToken(_required_text(claims, "common_name"))
 
     async def get_identity(self, token: str) -> Identity:
-        """Return Cloudflare's profile of the user; asked only with a token that is valid here.
+        """Return Cloudflare's profile of the user. The token is verified before it is sent.
 
-        Raises as `verify_token`, `jwt.InvalidTokenError` also if Cloudflare has ended the session;
-        `IdentityUnavailableError` if it does not tell.
+        Raises as `verify_token`; also `jwt.InvalidTokenError` if Cloudflare has ended the session,
+        and `IdentityUnavailableError` if it returned no profile.
         """
         await self._jwks.verify_token(token)
         return await self._identities.identity(compact(token))
 
     async def refresh(self, *, force: bool = False) -> None:
-        """Make sure that the keys are fresh: a warm-up; with `force`, fetched after this call.
+        """Make sure that the keys are fresh, as a warm-up; `force` fetches them after this call.
 
         Raises `KeysUnavailableError`.
         """
@@ -187,7 +188,7 @@ class CloudFlareTokenValidation:
 def _checked_team(team: object) -> str:
     if not isinstance(team, str):
         raise TypeError(f"team: expected a string, got {type(team).__name__}")
-    if not TEAM.fullmatch(team):
+    if not TEAM_NAME.fullmatch(team):
         raise ValueError("team: expected a name of ASCII letters, digits and inner hyphens")
     return team
 
@@ -201,7 +202,7 @@ def _checked_aud(aud: object) -> tuple[str, ...]:
     return tags
 
 
-def _text(claims: Mapping[str, Any], name: str) -> str:
+def _required_text(claims: Mapping[str, Any], name: str) -> str:
     value = claims.get(name)
     if not isinstance(value, str) or not value:
         raise jwt.MissingRequiredClaimError(name)

@@ -1,4 +1,4 @@
-"""The profile that Cloudflare keeps of a user, too large for a token."""
+"""The profile that Cloudflare keeps of a user. It is too large for a token."""
 
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, fields
@@ -13,15 +13,15 @@ from auth_jwks.errors import IdentityUnavailableError
 
 __all__ = ["Identity", "IdentitySource"]
 
-# Of a verified token these say that Cloudflare knows its session no more.
+# For a verified token these statuses mean that Cloudflare has ended its session.
 NO_SESSION = frozenset((400, 401, 403))
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Identity:
-    """What Cloudflare knows of a user; None for what it does not say, or says in another type.
+    """Cloudflare's profile of a user. A member that is missing or of another type is None.
 
-    `iat` is Unix time; `device_sessions` and `device_posture` are by id.
+    `iat` is Unix time in seconds. The keys of `device_sessions` and `device_posture` are ids.
     """
 
     email: str | None = None
@@ -44,16 +44,16 @@ class Identity:
     device_posture: dict[str, Any] | None = None
 
     def __repr__(self) -> str:
-        # The rest is personal, and a log is no place for it.
+        # The rest is personal data, which does not belong in a log.
         return f"Identity(user_uuid={self.user_uuid!r})"
 
 
-# The members that may hold a field, where they are not called like it; the first one wins.
+# For fields named unlike their members: the possible members. The first one present wins.
 MEMBERS = {"common_name": ("cn", "common_name"), "device_posture": ("devicePosture",)}
 
 
 class IdentitySource:
-    """Where one team's profiles come from: one URL, asked once, within `timeout` seconds."""
+    """The source of one team's profiles: one URL, with one attempt of `timeout` seconds."""
 
     def __init__(
         self, url: str, *, timeout: float, http_client: HTTPClient | None, clock: Clock
@@ -64,26 +64,26 @@ class IdentitySource:
         self._http = HTTP(http_client, timeout=timeout, clock=clock)
 
     async def identity(self, token: str) -> Identity:
-        """Return the profile that belongs to a verified token, which is fit for a header as such.
+        """Return the profile that belongs to a verified token, which is safe in a header.
 
         Raises `IdentityUnavailableError`, and `jwt.InvalidTokenError` if its session has ended.
         """
         status, wait = None, None
         try:
-            told = _profile(await within(self._clock, self._timeout, self._ask(token)))
-            reason = "the answer is no profile"
+            profile = _profile(await within(self._clock, self._timeout, self._ask(token)))
+            reason = "the answer is not a profile"
         except TimeoutError:
-            told, reason = None, f"no answer within {self._timeout:g} s"
+            profile, reason = None, f"no answer within {self._timeout:g} s"
         except FetchError as fault:
-            told, reason, status, wait = None, fault.reason, fault.status, fault.retry_after
-        # Raised here, outside the handlers, so that nothing of the request is in their context.
+            profile, reason, status, wait = None, fault.reason, fault.status, fault.retry_after
+        # Raised outside the handlers, so that no exception carries the request in its context.
         if status in NO_SESSION:
             raise jwt.InvalidTokenError("Cloudflare has ended the session of this token")
-        if told is None:
+        if profile is None:
             message = f"the identity is unavailable: {reason}"
             stated = {} if wait is None else {"retry_after": wait}
             raise IdentityUnavailableError(message, **stated)
-        return Identity(**{field.name: _value(field, told) for field in fields(Identity)})
+        return Identity(**{field.name: _value(field, profile) for field in fields(Identity)})
 
     async def _ask(self, token: str) -> bytes:
         headers = {"accept": "application/json", "cookie": f"CF_Authorization={token}"}
@@ -92,11 +92,11 @@ class IdentitySource:
 
 
 def _profile(body: bytes) -> Mapping[str, Any] | None:
-    """Return the members of a JSON object that says anything of a user."""
-    told = strict_object(body) or {}
+    """Return the JSON object if it has a member of a profile, else None."""
+    profile = strict_object(body) or {}
     return (
-        told
-        if any(name in told for field in fields(Identity) for name in _members(field))
+        profile
+        if any(name in profile for field in fields(Identity) for name in _members(field))
         else None
     )
 
@@ -105,9 +105,9 @@ def _members(field: Field[Any]) -> tuple[str, ...]:
     return MEMBERS.get(field.name, (field.name,))
 
 
-def _value(field: Field[Any], told: Mapping[str, Any]) -> Any:
-    """Return the member for a field, if it is of the type which that declares."""
-    value = next((told[name] for name in _members(field) if name in told), None)
+def _value(field: Field[Any], profile: Mapping[str, Any]) -> Any:
+    """Return the member for a field, or None if it isn't of the field's type."""
+    value = next((profile[name] for name in _members(field) if name in profile), None)
     declared, _ = get_args(field.type)
-    # Exactly that type: to Python a bool is an int as well.
+    # Exactly that type: in Python a bool is an int too.
     return value if type(value) is (get_origin(declared) or declared) else None

@@ -8,30 +8,29 @@ import jwt
 
 from auth_jwks._settings import checked_parts
 from auth_jwks.asgi import ASGIApp, Receive, Scope, Send, send_refusal
-from auth_jwks.bearer import Challenge, Refusal
+from auth_jwks.bearer import UNAVAILABLE, Challenge, Refusal
 from auth_jwks.errors import MissingTokenError
 
 __all__ = ["CfaAuthMiddleware"]
 
 logger = logging.getLogger("auth_jwks")
 
-UNAVAILABLE = 503
-# A 401 needs one (RFC 9110 §15.5.2). This is what Cloudflare sends; browsers don't prompt for it.
-CHALLENGE = {"WWW-Authenticate": "Cloudflare-Access"}
-NO_TOKEN = Refusal(401, "Invalid CFA Token", CHALLENGE)
-BAD_TOKEN = Refusal(401, "CFA token verification failed", CHALLENGE)
-BEARER = Challenge()
+# A 401 must have one (RFC 9110 §15.5.2). Cloudflare sends this one; browsers don't prompt for it.
+CHALLENGE_HEADER = {"WWW-Authenticate": "Cloudflare-Access"}
+NO_TOKEN = Refusal(401, "Invalid CFA Token", CHALLENGE_HEADER)
+BAD_TOKEN = Refusal(401, "CFA token verification failed", CHALLENGE_HEADER)
+DEFAULT_CHALLENGE = Challenge()
 HEADER, COOKIE = "Cf-Access-Jwt-Assertion", "CF_Authorization"
-# A token (RFC 9110 §5.6.2), which names of headers and of cookies are.
-NAME = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)
+# Both names are tokens in the sense of RFC 9110 §5.6.2.
+HEADER_OR_COOKIE_NAME = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)
 
 Headers = Iterable[tuple[bytes, bytes]]
 
 
 class CfaAuthMiddleware:
-    """Lets a request through to `app` if it brings a good token of Cloudflare Access.
+    """Passes a request on to `app` if it carries a valid token of Cloudflare Access.
 
-    What `verify_token` returned is in `scope["state"]["user"]`, Starlette's `request.state.user`.
+    The result of `verify_token` is in `scope["state"]["user"]`, Starlette's `request.state.user`.
     """
 
     def __init__(
@@ -45,20 +44,20 @@ class CfaAuthMiddleware:
     ) -> None:
         """Check the configuration.
 
-        `verify_token` takes a token and returns whom it speaks for, or raises
-        `jwt.InvalidTokenError`. The token is in the header, or in the cookie if there is no such
-        header. With `dev_user` nothing is verified, and every request is that user's.
+        `verify_token` takes a token and returns a user, or raises `jwt.InvalidTokenError`. The
+        token is read from the header, or from the cookie if there is no such header. With
+        `dev_user` nothing is verified, and every request gets that user.
 
         Raises `ValueError` or `TypeError`, which name the parameter and what was expected.
         """
         if verify_token is None and not dev_user:
-            raise ValueError("verify_token, dev_user: expected one of them")
+            raise ValueError("verify_token, dev_user: expected at least one of them")
         if verify_token is not None:
             checked_parts("verify_token", verify_token, "an async function", "__call__")
         if dev_user:
             logger.warning(
-                "CfaAuthMiddleware: dev_user is given, so authentication is bypassed: whoever "
-                "reaches this application is let in"
+                "CfaAuthMiddleware: dev_user is given, so authentication is bypassed: anyone who "
+                "can reach this application is let in"
             )
         self.app = app
         self._verify_token = verify_token
@@ -67,7 +66,7 @@ class CfaAuthMiddleware:
         self._cookie = _checked_name("cookie_name", cookie_name, COOKIE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, with its user, or send_refusal it."""
+        """Pass a request on with its user, or refuse it."""
         kind = scope["type"]
         if kind == "lifespan":
             await self.app(scope, receive, send)
@@ -93,7 +92,7 @@ class CfaAuthMiddleware:
         return user
 
     def _token(self, headers: Headers) -> str:
-        """Return the token of a request; a header that is there is the only one that counts."""
+        """Return the token of a request. If the header is there, the cookie is not read."""
         found = [value for name, value in headers if name == self._header]
         if len(found) > 1:
             raise jwt.DecodeError("more than one token")
@@ -103,7 +102,7 @@ class CfaAuthMiddleware:
         return token.decode("latin-1")
 
     def _in_cookies(self, headers: Headers) -> bytes:
-        """Return the first cookie of the name: that of the longest path (RFC 6265 §5.4)."""
+        """Return the first cookie of that name, which has the longest path (RFC 6265 §5.4)."""
         for field, value in headers:
             if field == b"cookie":  # several in HTTP/2 (RFC 9113 §8.2.3)
                 for pair in value.split(b";"):
@@ -114,8 +113,8 @@ class CfaAuthMiddleware:
 
 
 def _refusal(error: jwt.InvalidTokenError) -> Refusal:
-    """Return the answer: 503 for whoever runs this to mend, 401 for all else."""
-    refusal = BEARER.refusal(error)
+    """Return the answer: 503 if the service is at fault, 401 for all else."""
+    refusal = DEFAULT_CHALLENGE.refusal(error)
     if refusal.status == UNAVAILABLE:
         return refusal
     return NO_TOKEN if isinstance(error, MissingTokenError) else BAD_TOKEN
@@ -124,6 +123,6 @@ def _refusal(error: jwt.InvalidTokenError) -> Refusal:
 def _checked_name(parameter: str, name: object, example: str) -> bytes:
     if not isinstance(name, str):
         raise TypeError(f"{parameter}: expected a string, got {type(name).__name__}")
-    if not NAME.fullmatch(name):
+    if not HEADER_OR_COOKIE_NAME.fullmatch(name):
         raise ValueError(f'{parameter}: expected a name such as "{example}"')
     return name.encode()

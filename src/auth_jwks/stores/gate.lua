@@ -1,19 +1,24 @@
--- The rules of stores/gate.py, carried out by Redis: each call is one atomic step.
+-- The rules of stores/gate.py, run by Redis: each call is one atomic step.
 --
--- KEYS[1]  hash: version, payload, fetched, expires, issued, failures, window, noise1, noise2
--- KEYS[2]  string with a time to live: kind:fence:granted:ttl:token, where kind is L for a
+-- KEYS[1]  hash: version, payload, fetched, expires, issued, failures, window, unscheduled1,
+--          unscheduled2 (when the last two leases for a cause other than age began)
+-- KEYS[2]  string with a time to live: kind:fence:granted:ttl:holder, where kind is L for a
 --          lease, F for a cool-down after a failure and M after an issuer mismatch
--- ARGV     poll, known, token (empty: no lease wanted), ttl, 1 if an age called for it
---          commit, token, fence, took, ttl, cooldown, payload
---          fail, token, retry_after, 1 for a mismatch
+-- ARGV     poll, known, holder (empty: no lease requested), ttl, 1 if the cause is age
+--          commit, holder, fence, took, ttl, window, payload
+--          fail, holder, retry_after, 1 for a mismatch
 --
 -- Times are microseconds of the server's clock, as whole numbers below 2^53; anything else that
--- is stored counts as absent. What a script writes is formatted by text(), as Lua's own way
--- loses digits.
+-- is stored counts as absent. Numbers are written with text(), as Lua's own formatting loses
+-- digits. The limits equal those of stores/base.py; a test checks that.
 
 local RECORD, GATE = KEYS[1], KEYS[2]
-local DAY, EXACT, LARGEST = 86400000000, 9007199254740992, 2097152
-local LONGEST_COOLDOWN, WINDOW = 300000000, 30000000
+local EXACT = 9007199254740992
+local DAY = 86400000000
+local MAX_COOLDOWN = 300000000
+local MAX_STORED = 2097152
+local UNSCHEDULED_LIMIT = 2
+local UNSCHEDULED_WINDOW = 30000000
 
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
@@ -34,25 +39,26 @@ local function plausible(version)
     return version <= now + DAY and version or 0
 end
 
--- A command on a key of another type would end the script.
+-- A command on a key of another type would abort the script.
 local kind = redis.call('TYPE', RECORD).ok
 local fields = {}
 if kind == 'hash' then
     fields = redis.call('HMGET', RECORD, 'version', 'fetched', 'expires', 'issued', 'failures',
-        'window', 'noise1', 'noise2')
+        'window', 'unscheduled1', 'unscheduled2')
 end
 
 local fetched, expires = number(fields[2]), number(fields[3])
 local issued, failures = plausible(number(fields[4])), number(fields[5])
 local window = number(fields[6])
-if window == 0 then
-    window = WINDOW
+-- 0 is a valid window; anything but a number is not.
+if window == 0 and fields[6] ~= '0' then
+    window = UNSCHEDULED_WINDOW
 end
 local version = 0
 if expires > now then
     local size = redis.call('HSTRLEN', RECORD, 'payload')
-    -- An empty payload is one, a missing field is not.
-    if size <= LARGEST and (size > 0 or redis.call('HGET', RECORD, 'payload')) then
+    -- An empty payload is valid, a missing field is not.
+    if size <= MAX_STORED and (size > 0 or redis.call('HGET', RECORD, 'payload')) then
         version = plausible(number(fields[1]))
     end
 end
@@ -62,23 +68,23 @@ local function write(left, ...)
         redis.call('DEL', RECORD)
     end
     redis.call('HSET', RECORD, ...)
-    -- The record outlives its document: failures and fences are remembered.
+    -- The record outlives its document, for the failures and fences in it.
     redis.call('PEXPIRE', RECORD, text(math.ceil(math.max(left, DAY) / 1000)))
 end
 
-local function close(letter, fence, ttl, token)
-    local value = table.concat({letter, text(fence), text(now), text(ttl), token}, ':')
+local function close(letter, fence, ttl, holder)
+    local value = table.concat({letter, text(fence), text(now), text(ttl), holder}, ':')
     redis.call('SET', GATE, value, 'PX', text(math.max(1, math.ceil(ttl / 1000))))
 end
 
--- nil when nobody holds it. One granted in the future, or with more time left than it states,
--- is void: the clock was set back.
+-- nil if there is no live lease or cool-down. One granted in the future, or with more time left
+-- than its ttl, is void: the clock was set back.
 local function live()
     if redis.call('TYPE', GATE).ok ~= 'string' then
         return nil
     end
     local pattern = '^([LFM]):(%d+):(%d+):(%d+):(.*)$'
-    local letter, fence, granted, ttl, token = (redis.call('GET', GATE) or ''):match(pattern)
+    local letter, fence, granted, ttl, holder = (redis.call('GET', GATE) or ''):match(pattern)
     if not letter or number(granted) > now then
         return nil
     end
@@ -86,7 +92,7 @@ local function live()
     if left < 0 or left > number(ttl) + 1000 then
         return nil
     end
-    return {letter = letter, fence = number(fence), token = token, left = left}
+    return {letter = letter, fence = number(fence), holder = holder, left = left}
 end
 
 local function granted(fence)
@@ -97,7 +103,7 @@ local function closed(gate)
     if gate.letter == 'L' then
         return {'busy', text(gate.left)}
     end
-    return {'cooling', text(gate.left), '1', gate.letter == 'M' and '1' or '0'}
+    return {'cooling', text(gate.left), gate.letter == 'M' and 'mismatch' or 'failed'}
 end
 
 local function recent()
@@ -111,42 +117,42 @@ local function recent()
     return times
 end
 
-local function poll(known, token, ttl, by_age)
+local function poll(known, holder, ttl, by_age)
     known = plausible(known)
     if version > known then
         local age, left = math.max(0, now - fetched), expires - now
         return {'newer', text(version), text(age), text(left), redis.call('HGET', RECORD, 'payload')}
     end
-    if token == '' then
+    if holder == '' then
         return {'unchanged'}
     end
     local gate = live()
-    if gate and gate.letter == 'L' and gate.token == token then
-        close('L', gate.fence, ttl, token)
+    if gate and gate.letter == 'L' and gate.holder == holder then
+        close('L', gate.fence, ttl, holder)
         return granted(gate.fence)
     end
     if gate then
         return closed(gate)
     end
-    local noise = recent()
-    if not by_age and #noise == 2 then
-        return {'cooling', text(noise[1] + window - now), '0', '0'}
+    local unscheduled = recent()
+    if not by_age and #unscheduled == UNSCHEDULED_LIMIT then
+        return {'cooling', text(unscheduled[1] + window - now), 'budget'}
     end
     local fence = math.max(now, issued + 1, known + 1)
     if by_age then
         write(expires - now, 'issued', text(fence))
     else
-        noise[#noise + 1] = now
-        write(expires - now, 'issued', text(fence), 'noise1', text(noise[1]),
-            'noise2', text(noise[2] or 0))
+        unscheduled[#unscheduled + 1] = now
+        write(expires - now, 'issued', text(fence), 'unscheduled1', text(unscheduled[1]),
+            'unscheduled2', text(unscheduled[2] or 0))
     end
-    close('L', fence, ttl, token)
+    close('L', fence, ttl, holder)
     return granted(fence)
 end
 
-local function commit(token, fence, took, ttl, cooldown, payload)
+local function commit(holder, fence, took, ttl, span, payload)
     local gate = live()
-    local mine = gate and gate.letter == 'L' and gate.token == token
+    local mine = gate and gate.letter == 'L' and gate.holder == holder
     local lapsed = not gate and fence <= now
     if fence <= version or not (mine or lapsed) then
         return {'superseded'}
@@ -154,16 +160,16 @@ local function commit(token, fence, took, ttl, cooldown, payload)
     local began = math.max(0, now - took)
     write(began + ttl - now, 'version', text(fence), 'payload', payload, 'fetched', text(began),
         'expires', text(began + ttl), 'issued', text(math.max(issued, fence)), 'failures', '0',
-        'window', text(cooldown))
+        'window', text(span))
     redis.call('DEL', GATE)
     return {'stored', text(fence)}
 end
 
-local function fail(token, retry_after, mismatch)
+local function fail(holder, retry_after, mismatch)
     local gate = live()
-    if gate and gate.letter == 'L' and gate.token == token then
+    if gate and gate.letter == 'L' and gate.holder == holder then
         write(expires - now, 'failures', text(failures + 1))
-        close(mismatch and 'M' or 'F', gate.fence, math.min(retry_after, LONGEST_COOLDOWN), '')
+        close(mismatch and 'M' or 'F', gate.fence, math.min(retry_after, MAX_COOLDOWN), '')
     end
     return {'noted'}
 end
@@ -182,8 +188,8 @@ local done, reply = pcall(answer)
 if done then
     return reply
 end
--- Each release words the refusal of a command in a script in its own way; 6.2 raises it as a
--- string, and buries the code of any error in it.
+-- Each release has its own wording for a command that a script may not run. 6.2 raises a string,
+-- with the code of the error inside it.
 local words = type(reply) == 'table' and reply.err or reply
 if words:find("can't run this command") or words:find('ACL failure') then
     return redis.error_reply('NOPERM the script lacks a right')

@@ -1,13 +1,22 @@
 """The rules of the gate, as pure functions from one record to the next.
 
-`now` is the store's own time in seconds. A record holds one document and the gate before it.
-A store that can read, change and write a record in one atomic step keeps the contract with them;
-so do `MemoryKeyStore` and `FileKeyStore`, and Redis carries the same rules out in Lua.
+`now` is the store's own time in whole microseconds, and so are all times in a record. Fences are
+such times: a store that rounds differently would turn one moment into two. Durations, in arguments
+and answers, are seconds.
+
+A record holds one document and the gate before it. A store that can read, change and write a
+record in one atomic step keeps the contract by calling these functions. `MemoryKeyStore` and
+`FileKeyStore` do. Redis runs the same rules in Lua.
 """
 
 from dataclasses import dataclass, replace
+from math import modf
 
 from auth_jwks.stores.base import (
+    DAY,
+    MAX_COOLDOWN,
+    UNSCHEDULED_LIMIT,
+    UNSCHEDULED_WINDOW,
     Answer,
     Busy,
     Cooling,
@@ -19,48 +28,60 @@ from auth_jwks.stores.base import (
 )
 
 __all__ = [
-    "DAY",
     "EMPTY",
     "Gate",
     "Record",
     "committed",
     "failed",
+    "microseconds",
     "orphaned",
     "polled",
 ]
 
-DAY = 86_400.0
-LONGEST_COOLDOWN = 300.0
-NOISE_LIMIT = 2
+MICRO = 1_000_000
+# Lua represents a sum of two of them exactly.
+MAX_SECONDS = 2.0**52 / MICRO
+
+
+def microseconds(seconds: float) -> int:
+    """Return the nearest whole number of microseconds, from 0 up to 2**52: 142 years.
+
+    NaN is 0. Whole microseconds divided by 1e6 convert back exactly.
+    """
+    fraction, whole = modf(min(MAX_SECONDS, max(0.0, seconds)))
+    return int(whole) * MICRO + round(fraction * MICRO)
+
+
+DAY_MICROS = microseconds(DAY)
 
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """A live lease (`token` set) or a cool-down after a failure, from `granted` for `ttl`."""
+    """A live lease (`holder` set) or a cool-down after a failure, from `granted` for `ttl`."""
 
-    token: str | None
+    holder: str | None
     fence: int
-    granted: float
-    ttl: float
+    granted: int
+    ttl: int
     mismatch: bool = False
 
-    def left(self, now: float) -> float:
-        """Return the seconds left; none if it was granted in the future: the clock went back."""
-        return self.granted + self.ttl - now if self.granted <= now else 0.0
+    def left(self, now: int) -> int:
+        """Return the time left; 0 if it was granted in the future, as the clock was set back."""
+        return self.granted + self.ttl - now if self.granted <= now else 0
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What a store keeps under one key; `noise` are the times of leases that no age called for."""
+    """The state of one key. `unscheduled`: start of the last leases for a cause other than age."""
 
     version: int = 0
     payload: bytes = b""
-    fetched: float = 0.0
-    expires: float = 0.0
+    fetched: int = 0
+    expires: int = 0
     issued: int = 0
     failures: int = 0
-    window: float = 30.0
-    noise: tuple[float, ...] = ()
+    window: int = microseconds(UNSCHEDULED_WINDOW)
+    unscheduled: tuple[int, ...] = ()
     gate: Gate | None = None
 
 
@@ -68,100 +89,106 @@ EMPTY = Record()
 
 
 def polled(
-    record: Record, now: float, key: str, known: int, lease: LeaseRequest | None
+    record: Record, now: int, key: str, known: int, lease: LeaseRequest | None, *, started: float
 ) -> tuple[Record, Answer]:
-    """Answer a poll. `Lease.started` is left at 0: it is in the caller's time, not the store's."""
+    """Answer a poll. `started`, the caller's own time before it, becomes a field of the lease."""
     known = _plausible(known, now)
     stored = _version(record, now)
     if stored > known:
-        left = record.expires - now
-        age = max(0.0, now - record.fetched)
-        return record, Newer(stored, record.payload, age, left)
+        age, left = max(0, now - record.fetched), record.expires - now
+        return record, Newer(stored, record.payload, age / MICRO, left / MICRO)
     if lease is None:
         return record, Unchanged()
     gate = _live(record, now)
-    if gate is not None and gate.token == lease.token:
-        renewed = replace(gate, granted=now, ttl=lease.ttl)
-        return replace(record, gate=renewed), _granted(record, key, renewed, lease.token)
+    if gate is not None and gate.holder == lease.holder:
+        renewed = replace(record, gate=replace(gate, granted=now, ttl=microseconds(lease.ttl)))
+        return renewed, _granted(record, gate.fence, key, lease, started)
     closed = _closed(record, gate, now, lease)
-    return (record, closed) if closed is not None else _grant(record, now, key, known, lease)
+    if closed is not None:
+        return record, closed
+    fence = max(now, _plausible(record.issued, now) + 1, known + 1)
+    return _leased(record, now, fence, lease), _granted(record, fence, key, lease, started)
 
 
 def committed(
-    record: Record, now: float, lease: Lease, payload: bytes, *, took: float, ttl: float,
-    cooldown: float,
+    record: Record, now: int, lease: Lease, payload: bytes, *, took: float, ttl: float,
+    window: float,
 ) -> tuple[Record, int | None]:  # fmt: skip
-    """Store the result of a lease that was asked for `took` seconds ago, unless superseded."""
+    """Store the result of a lease requested `took` seconds ago, unless it was superseded."""
     gate = _live(record, now)
-    mine = gate is not None and gate.token == lease.token
-    lapsed = gate is None and lease.fence <= now * 1e6
+    mine = gate is not None and gate.holder == lease.holder
+    lapsed = gate is None and lease.fence <= now
     if lease.fence <= _version(record, now) or not (mine or lapsed):
         return record, None
+    fetched = max(0, now - microseconds(took))
     stored = replace(
-        record, version=lease.fence, payload=payload, fetched=now - took, expires=now - took + ttl,
-        issued=max(record.issued, lease.fence), failures=0, window=cooldown, gate=None,
+        record, version=lease.fence, payload=payload, fetched=fetched,
+        expires=fetched + microseconds(ttl), issued=max(record.issued, lease.fence), failures=0,
+        window=microseconds(window), gate=None,
     )  # fmt: skip
     return stored, lease.fence
 
 
 def failed(
-    record: Record, now: float, lease: Lease, retry_after: float, *, mismatch: bool = False
+    record: Record, now: int, lease: Lease, retry_after: float, *, mismatch: bool = False
 ) -> Record:
-    """Turn the lease into a cool-down if it is still live."""
+    """Turn the lease into a cool-down, if it is still live."""
     gate = _live(record, now)
-    if gate is None or gate.token != lease.token:
+    if gate is None or gate.holder != lease.holder:
         return record
-    cooldown = Gate(None, gate.fence, now, min(retry_after, LONGEST_COOLDOWN), mismatch)
+    ttl = microseconds(min(retry_after, MAX_COOLDOWN))
+    cooldown = Gate(None, gate.fence, now, ttl, mismatch)
     return replace(record, gate=cooldown, failures=record.failures + 1)
 
 
 def orphaned(record: Record) -> Record:
-    """Drop the lease, if there is one: its holder is gone. A cool-down stays."""
-    leased = record.gate is not None and record.gate.token is not None
+    """Drop a lease whose holder is gone. A cool-down stays."""
+    leased = record.gate is not None and record.gate.holder is not None
     return replace(record, gate=None) if leased else record
 
 
-def _plausible(version: int, now: float) -> int:
-    """Return the version, 0 for one too far ahead: forged, or from before the clock went back."""
-    return version if 0 < version <= int((now + DAY) * 1e6) else 0
+def _plausible(version: int, now: int) -> int:
+    """Return the version; 0 if it is too far ahead: forged, or the clock was set back."""
+    return version if 0 < version <= now + DAY_MICROS else 0
 
 
-def _version(record: Record, now: float) -> int:
-    """Return the stored version, 0 for none, an expired one or one too far ahead."""
+def _version(record: Record, now: int) -> int:
+    """Return the stored version; 0 if there is none, it has expired or it is too far ahead."""
     return _plausible(record.version, now) if record.expires > now else 0
 
 
-def _live(record: Record, now: float) -> Gate | None:
+def _live(record: Record, now: int) -> Gate | None:
     return record.gate if record.gate is not None and record.gate.left(now) > 0 else None
 
 
 def _closed(
-    record: Record, gate: Gate | None, now: float, lease: LeaseRequest
+    record: Record, gate: Gate | None, now: int, lease: LeaseRequest
 ) -> Busy | Cooling | None:
     if gate is not None:
-        left = gate.left(now)
-        if gate.token is not None:
+        left = gate.left(now) / MICRO
+        if gate.holder is not None:
             return Busy(left)
-        return Cooling(left, failed=True, mismatch=gate.mismatch)
+        return Cooling(left, "mismatch" if gate.mismatch else "failed")
     recent = _recent(record, now)
-    if lease.cause == "age" or len(recent) < NOISE_LIMIT:
+    if lease.cause == "age" or len(recent) < UNSCHEDULED_LIMIT:
         return None
-    return Cooling(recent[0] + record.window - now, failed=False)
+    return Cooling((recent[0] + record.window - now) / MICRO, "budget")
 
 
-def _recent(record: Record, now: float) -> tuple[float, ...]:
-    return tuple(at for at in record.noise if 0 <= now - at < record.window)[-NOISE_LIMIT:]
+def _recent(record: Record, now: int) -> tuple[int, ...]:
+    recent = (at for at in record.unscheduled if 0 <= now - at < record.window)
+    return tuple(recent)[-UNSCHEDULED_LIMIT:]
 
 
-def _grant(
-    record: Record, now: float, key: str, known: int, lease: LeaseRequest
-) -> tuple[Record, Granted]:
-    fence = max(int(now * 1e6), _plausible(record.issued, now) + 1, known + 1)
-    gate = Gate(lease.token, fence, now, lease.ttl)
-    noise = record.noise if lease.cause == "age" else (*_recent(record, now), now)
-    granted = replace(record, issued=fence, gate=gate, noise=noise)
-    return granted, _granted(record, key, gate, lease.token)
+def _leased(record: Record, now: int, fence: int, lease: LeaseRequest) -> Record:
+    gate = Gate(lease.holder, fence, now, microseconds(lease.ttl))
+    if lease.cause == "age":
+        return replace(record, issued=fence, gate=gate)
+    unscheduled = (*_recent(record, now), now)
+    return replace(record, issued=fence, gate=gate, unscheduled=unscheduled)
 
 
-def _granted(record: Record, key: str, gate: Gate, token: str) -> Granted:
-    return Granted(Lease(key, token, gate.fence, gate.ttl, 0.0, record.failures))
+def _granted(
+    record: Record, fence: int, key: str, lease: LeaseRequest, started: float
+) -> Granted:  # fmt: skip
+    return Granted(Lease(key, lease.holder, fence, lease.ttl, started, record.failures))

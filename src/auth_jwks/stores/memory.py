@@ -3,13 +3,21 @@
 import os
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Self
 
 from cachetools import TLRUCache
 
-from auth_jwks.stores.base import Answer, Granted, Lease, LeaseRequest
-from auth_jwks.stores.gate import DAY, EMPTY, Record, committed, failed, orphaned, polled
+from auth_jwks.stores.base import DAY, Answer, Lease, LeaseRequest
+from auth_jwks.stores.gate import (
+    EMPTY,
+    MICRO,
+    Record,
+    committed,
+    failed,
+    microseconds,
+    orphaned,
+    polled,
+)
 
 __all__ = ["MemoryKeyStore"]
 
@@ -28,32 +36,29 @@ class MemoryKeyStore:
     async def poll(self, key: str, *, known: int, lease: LeaseRequest | None) -> Answer:
         """Return the document if newer than `known`, else a lease, else why there is none."""
         started = self._timer()
-        record, answer = polled(self._record(key), started, key, known, lease)
-        self._records[key] = record
-        if isinstance(answer, Granted):
-            return Granted(replace(answer.lease, started=started))
+        now, record = microseconds(started), self._record(key)
+        self._records[key], answer = polled(record, now, key, known, lease, started=started)
         return answer
 
     async def commit(
-        self, lease: Lease, payload: bytes, *, ttl: float, cooldown: float
+        self, lease: Lease, payload: bytes, *, ttl: float, window: float
     ) -> int | None:
-        """Store the document unless superseded; return its version or None."""
+        """Store the document and return its version, or None if the lease was superseded."""
         now = self._timer()
         record, version = committed(
-            self._record(lease.key), now, lease, payload,
-            took=now - lease.started, ttl=ttl, cooldown=cooldown,
+            self._record(lease.key), microseconds(now), lease, payload,
+            took=now - lease.started, ttl=ttl, window=window,
         )  # fmt: skip
         self._records[lease.key] = record
         return version
 
     async def fail(self, lease: Lease, *, retry_after: float, mismatch: bool = False) -> None:
-        """Turn the lease, if it is still live, into a cool-down."""
-        record = self._record(lease.key)
-        record = failed(record, self._timer(), lease, retry_after, mismatch=mismatch)
-        self._records[lease.key] = record
+        """Turn the lease into a cool-down, if it is still live."""
+        now, record = microseconds(self._timer()), self._record(lease.key)
+        self._records[lease.key] = failed(record, now, lease, retry_after, mismatch=mismatch)
 
     async def aclose(self) -> None:
-        """Forget everything."""
+        """Drop all records."""
         self._records.clear()
 
     async def __aenter__(self) -> Self:
@@ -67,7 +72,7 @@ class MemoryKeyStore:
 
     def _record(self, key: str) -> Record:
         if self._pid != os.getpid():
-            # After a fork the holders of the leases live in the parent, which has its own copy.
+            # After a fork the lease holders live in the parent, which has its own records.
             self._pid = os.getpid()
             for other, record in list(self._records.items()):
                 self._records[other] = orphaned(record)
@@ -75,5 +80,5 @@ class MemoryKeyStore:
 
 
 def _kept_until(_key: str, record: Record, now: float) -> float:
-    """Keep a record longer than its document: the gate remembers."""
-    return max(record.expires, now + DAY)
+    """Keep a record longer than its document, for the failures and fences in it."""
+    return max(record.expires / MICRO, now + DAY)

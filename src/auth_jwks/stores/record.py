@@ -1,22 +1,22 @@
 """A record as bytes: one line of JSON, then the payload as it is."""
 
 import json
-import math
 from dataclasses import asdict
 from typing import Any
 
 from auth_jwks._jose.strict_json import strict_object
+from auth_jwks.stores.base import MAX_PAYLOAD
 from auth_jwks.stores.gate import EMPTY, Gate, Record
 
-__all__ = ["LONGEST_PAYLOAD", "LONGEST_RECORD", "decode", "encode"]
+__all__ = ["MAX_RECORD", "decode", "encode"]
 
-LONGEST_PAYLOAD = 1024 * 1024
-LONGEST_RECORD = LONGEST_PAYLOAD + 4096
-FORMAT = 1
+# A reader knows one format only: any change to the line of JSON needs another number.
+FORMAT = 2
+MAX_RECORD = MAX_PAYLOAD + 4096
 
 
 def encode(record: Record, boot: str = "") -> bytes:
-    """Write a record; `boot` names where its times count from, if that can change."""
+    """Return the record as bytes. `boot` names the boot from which its times count, if any."""
     head = asdict(record)
     size = len(head.pop("payload"))
     line = json.dumps({"format": FORMAT, "boot": boot, "size": size, **head})
@@ -24,9 +24,9 @@ def encode(record: Record, boot: str = "") -> bytes:
 
 
 def decode(raw: bytes, boot: str = "") -> Record:
-    """Read a record; the empty one for whatever else it is, or of another boot.
+    """Return the record in `raw`; the empty one if it is malformed or of another boot.
 
-    Another boot's times can't be compared with ours, and nobody lives who knows its versions.
+    Times of another boot can't be compared with ours, and no process remembers its versions.
     """
     line, _, payload = raw.partition(b"\n")
     head = strict_object(line) or {}
@@ -36,35 +36,29 @@ def decode(raw: bytes, boot: str = "") -> Record:
         return Record(
             version=_count(head["version"]),
             payload=payload,
-            fetched=_seconds(head["fetched"]),
-            expires=_seconds(head["expires"]),
+            fetched=_count(head["fetched"]),
+            expires=_count(head["expires"]),
             issued=_count(head["issued"]),
             failures=_count(head["failures"]),
-            window=_seconds(head["window"]),
-            noise=tuple(map(_seconds, head["noise"])),
+            window=_count(head["window"]),
+            unscheduled=tuple(map(_count, head["unscheduled"])),
             gate=_gate(head["gate"]),
         )
-    except (KeyError, TypeError, ValueError, OverflowError):
+    except (KeyError, TypeError, ValueError):
         return EMPTY
 
 
-def _gate(told: Any) -> Gate | None:
-    if told is None:
+def _gate(fields: Any) -> Gate | None:
+    if fields is None:
         return None
-    token, mismatch = told["token"], told["mismatch"]
-    if not (token is None or isinstance(token, str)) or not isinstance(mismatch, bool):
+    holder, mismatch = fields["holder"], fields["mismatch"]
+    if not (holder is None or isinstance(holder, str)) or not isinstance(mismatch, bool):
         raise TypeError
-    fence, granted, ttl = told["fence"], told["granted"], told["ttl"]
-    return Gate(token, _count(fence), _seconds(granted), _seconds(ttl), mismatch)
+    fence, granted, ttl = map(_count, (fields["fence"], fields["granted"], fields["ttl"]))
+    return Gate(holder, fence, granted, ttl, mismatch)
 
 
 def _count(value: Any) -> int:
     if type(value) is not int or not 0 <= value < 1 << 63:
         raise ValueError
     return value
-
-
-def _seconds(value: Any) -> float:
-    if type(value) not in {int, float} or not math.isfinite(value):
-        raise ValueError
-    return float(value)

@@ -5,16 +5,16 @@ import os
 import random
 from collections.abc import Callable, Sequence
 from importlib.resources import files
-from math import ceil
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 from urllib.parse import quote, urlsplit
 
 from auth_jwks._clock import SYSTEM_CLOCK, Clock
 from auth_jwks._provider.urls import redacted
 from auth_jwks._settings import checked_number, checked_parts, checked_text
 from auth_jwks.stores._breaker import Breaker, CallFailedError
+from auth_jwks.stores._sealed import BrokenSealError, Sealer, checked_keys
 from auth_jwks.stores.base import (
-    LONGEST_CALL,
+    MAX_CALL,
     Answer,
     Busy,
     Cooling,
@@ -25,7 +25,7 @@ from auth_jwks.stores.base import (
     StoreUnavailable,
     Unchanged,
 )
-from auth_jwks.stores.sealed import BrokenSealError, Sealer, checked_keys
+from auth_jwks.stores.gate import MICRO, microseconds
 
 if TYPE_CHECKING:
     from auth_jwks.stores._driver import Client, Driver
@@ -34,9 +34,13 @@ __all__ = ["RedisKeyStore"]
 
 logger = logging.getLogger("auth_jwks")
 
-MICRO = 1_000_000
-LONGEST_CONNECT = 1.5  # less than a worker's patience with a store
+# Format of the script's hash and string. Workers with another format use keys of their own.
+FORMAT = 2
+MAX_CONNECT = 1.5  # less than a worker waits for a store
 CENTURY = 36_525 * 86_400.0
+REASONS: dict[bytes, Literal["budget", "failed", "mismatch"]] = {
+    b"budget": "budget", b"failed": "failed", b"mismatch": "mismatch"
+}  # fmt: skip
 NO_LEASE = LeaseRequest("", 0.0, "age")
 SCRIPT = files("auth_jwks.stores").joinpath("gate.lua").read_text("utf-8")
 
@@ -45,9 +49,9 @@ class RedisKeyStore:
     """Key sets in Redis ≥ 6.2 or Valkey, standalone or behind Sentinel or Cluster.
 
     `redis` is a URL (`redis://`, `rediss://`, `unix://`) or a client of redis-py's asyncio API,
-    which stays open on close. `integrity_key`, one or several of at least 32 bytes, seals what
-    is stored: the first seals, all of them open. `timeout` bounds a call, `connect_timeout` one
-    that has to connect; both in seconds.
+    which stays open when the store is closed. `integrity_key`, one or several of at least 32
+    bytes, seals the stored documents: the first key seals, any of them opens. `timeout` limits a
+    call, `connect_timeout` a call that has to connect. Both are in seconds.
 
     Raises `ValueError` or `TypeError`, which name the parameter, and `ImportError` without the
     extra `auth-jwks[redis]`.
@@ -75,11 +79,11 @@ class RedisKeyStore:
         self._denied = False
         self._name, self._driver = _connected(
             redis,
-            timeout=checked_number("timeout", timeout, above=0, most=LONGEST_CALL),
+            timeout=checked_number("timeout", timeout, above=0, most=MAX_CALL),
             connect_timeout=_checked_connect_timeout(connect_timeout, timeout),
         )
         if self._sealer is None:
-            text = "integrity_key: not given, so who can write to %s can forge what is accepted"
+            text = "integrity_key not given: anyone who can write to %s can forge accepted keys"
             logger.warning(text, self._name)
 
     async def poll(self, key: str, *, known: int, lease: LeaseRequest | None) -> Answer:
@@ -87,16 +91,16 @@ class RedisKeyStore:
         started = self._clock.monotonic()
         asked = lease or NO_LEASE
         by_age = "1" if asked.cause == "age" else "0"
-        reply = await self._run(key, "poll", str(known), asked.token, _micro(asked.ttl), by_age)
+        reply = await self._run(key, "poll", str(known), asked.holder, _micro(asked.ttl), by_age)
         try:
             return self._answer(key, reply, asked, started)
         except (TypeError, ValueError):
             raise StoreUnavailable("unexpected reply") from None
 
     async def commit(
-        self, lease: Lease, payload: bytes, *, ttl: float, cooldown: float
+        self, lease: Lease, payload: bytes, *, ttl: float, window: float
     ) -> int | None:
-        """Store the document unless superseded; return its version or None."""
+        """Store the document and return its version, or None if the lease was superseded."""
         took, ttl = self._clock.monotonic() - lease.started, min(CENTURY, ttl)
         if self._sealer is not None:
             began = self._clock.time() - took
@@ -105,17 +109,17 @@ class RedisKeyStore:
                 fetched_at=began, expires_at=began + ttl,
             )  # fmt: skip
         reply = await self._run(
-            lease.key, "commit", lease.token, str(lease.fence),
-            _micro(took), _micro(ttl), _micro(cooldown), payload,
+            lease.key, "commit", lease.holder, str(lease.fence),
+            _micro(took), _micro(ttl), _micro(window), payload,
         )  # fmt: skip
         return lease.fence if reply[:1] == [b"stored"] else None
 
     async def fail(self, lease: Lease, *, retry_after: float, mismatch: bool = False) -> None:
-        """Turn the lease, if it is still live, into a cool-down."""
-        await self._run(lease.key, "fail", lease.token, _micro(retry_after), f"{mismatch:d}")
+        """Turn the lease into a cool-down, if it is still live."""
+        await self._run(lease.key, "fail", lease.holder, _micro(retry_after), f"{mismatch:d}")
 
     async def aclose(self) -> None:
-        """Close the connections of this event loop, if they are the store's own."""
+        """Close the store's own connections of this event loop; a client handed in stays open."""
         await self._driver.aclose()
 
     async def __aenter__(self) -> Self:
@@ -135,12 +139,12 @@ class RedisKeyStore:
             case [b"unchanged"]:
                 return Unchanged()
             case [b"granted", fence, failures] if asked is not NO_LEASE:
-                lease = Lease(key, asked.token, int(fence), asked.ttl, started, int(failures))
+                lease = Lease(key, asked.holder, int(fence), asked.ttl, started, int(failures))
                 return Granted(lease)
             case [b"busy", left]:
                 return Busy(int(left) / MICRO)
-            case [b"cooling", left, failed, mismatch]:
-                return Cooling(int(left) / MICRO, failed == b"1", mismatch == b"1")
+            case [b"cooling", left, reason] if reason in REASONS:
+                return Cooling(int(left) / MICRO, REASONS[reason])
             case _:
                 raise ValueError(reply[:1])
 
@@ -153,72 +157,72 @@ class RedisKeyStore:
             opened = self._sealer.opened(payload, name=key, version=version, now=now)
         except BrokenSealError as fault:
             return Newer(version, b"", seconds, ttl_left, fault=str(fault))
-        # The age that Redis states is not sealed: it may not make a document younger than it is.
+        # The age from Redis is not sealed, so it must not make a document younger than it is.
         return Newer(version, opened.document, max(seconds, opened.age), ttl_left)
 
     async def _run(self, key: str, *args: str | bytes) -> list[Any]:
         """Run the script within the breaker's limits."""
-        name = f"{self._prefix}:{{{quote(key, safe=':')}}}"
+        name = f"{self._prefix}:{FORMAT}:{{{quote(key, safe=':')}}}"
         self._check_breaker()
         async with self._driver.turn() as run:
-            # Those who waited behind a call that failed must not try in its wake.
+            # The call ahead may have failed during the wait, and this one must not try again.
             self._check_breaker()
-            self._breaker = before = self._breaker.called()
+            self._breaker = before = self._breaker.during_call()
             try:
                 reply = await run(name, f"{name}:gate", *args)
             except CallFailedError as fault:
-                raise self._noted(fault, before) from None
+                raise self._after_fault(fault, before) from None
             except BaseException:
                 if before.probing:
-                    self._breaker = self._breaker.given_up()
+                    self._breaker = self._breaker.after_cancellation()
                 raise
-        self._breaker, self._denied = self._breaker.answered(), False
+        self._breaker, self._denied = self._breaker.after_answer(), False
         return reply
 
     def _check_breaker(self) -> None:
         now = self._clock.monotonic()
         if self._pid != os.getpid():
-            # The call that a parent process has out is no probe of this one.
-            self._pid, self._breaker = os.getpid(), self._breaker.given_up()
+            # A call under way in the parent process is not this process's probe.
+            self._pid, self._breaker = os.getpid(), self._breaker.after_cancellation()
         if not self._breaker.admits(now):
-            raise StoreUnavailable(f"left alone for {self._breaker.left(now):.1f} s after faults")
+            left = self._breaker.left(now)
+            raise StoreUnavailable(f"circuit breaker open, next attempt in {left:.1f} s")
 
-    def _noted(self, fault: CallFailedError, before: Breaker) -> StoreUnavailable:
-        """Draw the consequences of a fault; one that only forbids writes is none for the reads."""
+    def _after_fault(self, fault: CallFailedError, before: Breaker) -> StoreUnavailable:
+        """Update the breaker after a fault. A refused write does not count: reads still work."""
         now = self._clock.monotonic()
         if self._breaker != before:
-            # Another of the calls that were out together has drawn them.
+            # A concurrent call has updated the breaker already.
             return StoreUnavailable(fault.reason)
         match fault.kind:
             case "unwritable":
-                self._breaker = self._breaker.answered()
+                self._breaker = self._breaker.after_answer()
             case "denied":
                 if not self._denied:
                     logger.error("%s: %s; check user, password and ACL", self._name, fault.reason)
                 self._denied = True
-                self._breaker = self._breaker.denied(now)
+                self._breaker = self._breaker.after_denial(now)
             case _:
                 slow = fault.kind == "slow"
-                self._breaker = self._breaker.broken(now, self._uniform, slow=slow)
+                self._breaker = self._breaker.after_fault(now, self._uniform, slow=slow)
         return StoreUnavailable(fault.reason)
 
 
 def _micro(seconds: float) -> str:
-    """Return microseconds as the script takes them: whole, exact, and no more than a century."""
-    return str(ceil(min(CENTURY, max(0.0, seconds)) * MICRO))
+    return str(microseconds(seconds))
 
 
 def _checked_prefix(prefix: object) -> str:
     text = checked_text("prefix", prefix)
     if text is None or "{" in text or "}" in text:
-        raise ValueError("prefix: expected a string without braces, which choose a cluster's slot")
+        raise ValueError("prefix: expected a string without braces, which select a cluster's slot")
     return text
 
 
 def _checked_connect_timeout(connect_timeout: float, timeout: float) -> float:
     number = checked_number("connect_timeout", connect_timeout)
-    if not timeout <= number <= LONGEST_CONNECT:
-        expected = f"between timeout ({timeout:g} s) and {LONGEST_CONNECT:g} s"
+    if not timeout <= number <= MAX_CONNECT:
+        expected = f"between timeout ({timeout:g} s) and {MAX_CONNECT:g} s"
         raise ValueError(f"connect_timeout: expected a number {expected}")
     return number
 
@@ -226,7 +230,7 @@ def _checked_connect_timeout(connect_timeout: float, timeout: float) -> float:
 def _connected(
     redis: "str | Client", *, timeout: float, connect_timeout: float
 ) -> "tuple[str, Driver]":
-    """Return a name without credentials, and the driver; nothing is sent yet."""
+    """Return a name without credentials, and the driver. Nothing is sent yet."""
     if isinstance(redis, str):
         name = _checked_url(redis)
     else:
@@ -239,11 +243,11 @@ def _connected(
         raise ImportError(text, name="redis") from fault
     try:
         return name, Driver(redis, SCRIPT, timeout=timeout, connect_timeout=connect_timeout)
-    except Exception as fault:  # noqa: BLE001 - redis-py has many, and says so in none
-        # Of these two its words name the option, and quote no value.
-        told = isinstance(fault, (TypeError, ValueError))
-        words = str(fault) if told else type(fault).__name__
-        raise ValueError(f"redis: an option in the URL is wrong: {words}") from None
+    except Exception as fault:  # noqa: BLE001 - redis-py raises many kinds, undocumented
+        # The messages of these two name the option and quote no value.
+        quotable = isinstance(fault, (TypeError, ValueError))
+        reason = str(fault) if quotable else type(fault).__name__
+        raise ValueError(f"redis: invalid option in the URL: {reason}") from None
 
 
 def _checked_url(url: str) -> str:
@@ -259,5 +263,5 @@ def _checked_url(url: str) -> str:
         expected = "redis://host:port/db, rediss://host:port/db or unix:///path"
         raise ValueError(f"redis: expected a URL of the form {expected}")
     if parts.path.strip("/") and not parts.path.strip("/").isdecimal():
-        raise ValueError("redis: the URL's path is the database, so a number is expected")
+        raise ValueError("redis: expected a database number as the path of the URL")
     return redacted(url)

@@ -1,0 +1,52 @@
+"""What operators have: `refresh`, `status`, the observer, `repr`."""
+
+from typing import Any
+
+import pytest
+
+from auth_jwks.events import Event, KeysRefreshed
+from auth_jwks.testing import FakeIssuer
+from tests.verifier.maker import Make
+
+
+async def test_a_warm_up_spares_the_first_token_the_wait(make: Make, issuer: FakeIssuer) -> None:
+    """`refresh()` fetches what is not there, `refresh(force=True)` what is."""
+    jwks = make()
+    await jwks.refresh()
+    await jwks.refresh()
+    assert issuer.jwks_requests == 1
+    assert jwks.status().fresh
+    await jwks.verify_token(issuer.sign())
+    assert issuer.jwks_requests == 1
+    await jwks.refresh(force=True)
+    assert issuer.jwks_requests == 2
+
+
+async def test_force_is_a_flag(make: Make, issuer: FakeIssuer) -> None:
+    """What merely looks like one fetches nothing."""
+    force: Any = "no"
+    with pytest.raises(TypeError, match=r"^force: expected True or False, got str"):
+        await make().refresh(force=force)
+    assert issuer.requests == ()
+
+
+async def test_an_observer_is_told(make: Make, issuer: FakeIssuer) -> None:
+    """Each event once; and an observer that fails harms nobody."""
+    events: list[Event] = []
+
+    def observe(event: Event) -> None:
+        events.append(event)
+        raise ValueError
+
+    assert await make(observer=observe).verify_token(issuer.sign())
+    assert events == [KeysRefreshed(issuer.discovery_url, "provider", 1, (), 0.0)]
+
+
+async def test_it_tells_its_state(make: Make, issuer: FakeIssuer) -> None:
+    """By `repr`, without a key or a token."""
+    jwks = make()
+    await jwks.verify_token(issuer.sign())
+    url, name = issuer.discovery_url, issuer.issuer
+    assert repr(jwks) == f"JWKS({url!r}, issuer={name!r}, keys=1)"
+    await jwks.close()
+    assert repr(jwks) == f"JWKS({url!r}, issuer={name!r}, closed)"
