@@ -9,9 +9,9 @@ from typing import Any, Literal, TypeVar
 
 from auth_jwks._background_loop import run_at_once
 from auth_jwks.stores._breaker import Breaker
+from auth_jwks.stores._sealed import BrokenSealError, Sealer
 from auth_jwks.stores.base import Answer, Granted, KeyStore, Lease, Newer, StoreUnavailable
 from auth_jwks.stores.memory import MemoryKeyStore
-from auth_jwks.stores.sealed import BrokenSealError, Sealer
 from tests.simulation.loop import Scheduler
 from tests.simulation.machine import Machine, Process
 from tests.simulation.network import exchange
@@ -163,7 +163,7 @@ class StoreView:
         now = self._process.monotonic()
         if not self._breaker.admits(now):
             raise StoreUnavailable("left alone")
-        self._breaker = self._breaker.called()
+        self._breaker = self._breaker.during_call()
         self._way.calls.append(self._process.scheduler.now)
         try:
             async with asyncio.timeout(CALL):
@@ -175,9 +175,9 @@ class StoreView:
             self._broken(slow=False)
             raise
         except asyncio.CancelledError:
-            self._breaker = self._breaker.given_up()
+            self._breaker = self._breaker.after_cancellation()
             raise
-        self._breaker = self._breaker.answered()
+        self._breaker = self._breaker.after_answer()
         return result
 
     async def _sent(
@@ -199,4 +199,4 @@ class StoreView:
 
     def _broken(self, *, slow: bool) -> None:
         now = self._process.monotonic()
-        self._breaker = self._breaker.broken(now, self._rng.uniform, slow=slow)
+        self._breaker = self._breaker.after_fault(now, self._rng.uniform, slow=slow)
