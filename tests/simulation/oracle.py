@@ -206,7 +206,9 @@ class Oracle:
         age = call.began - call.fetched
         usable = age < self._life + self._plan.max_stale - self._promises.slack
         stepped = record.process.machine.last_step >= call.fetched
-        misled = record.misled_until + self._promises.recovery >= call.began
+        # Until a good answer can have come, what it was told itself is the truth.
+        recovered = record.way_since + self._promises.recovery < call.began
+        misled = record.misled_until >= call.fetched and not recovered
         excused = isinstance(fault, IssuerMismatchError) and misled and age >= self._life
         if usable and not excused and not stepped:
             what = f"refused {key}, which it holds for {age:.0f} s: {_named(fault)}"
@@ -239,7 +241,7 @@ class Oracle:
         limit, name = 0.0, "I2 wait for fresh keys"
         if age > self._life + self._plan.max_stale - self._promises.slack:
             return
-        if age > self._life - self._promises.slack or machine.last_step >= call.fetched:
+        if age > self._life - self._refresh or machine.last_step >= call.fetched:
             limit, name = self._promises.stale_wait, "I2 wait for stale keys"
             if record.staff.loop_per_call:
                 limit = self._refresh

@@ -174,7 +174,7 @@ class StoreView:
         except StoreUnavailable:
             self._broken(slow=False)
             raise
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, GeneratorExit):
             self._breaker = self._breaker.after_cancellation()
             raise
         self._breaker = self._breaker.after_answer()
