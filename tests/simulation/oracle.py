@@ -203,7 +203,7 @@ class Oracle:
             self.broken("I4 recovery", call.ended, record, what)
 
     def _judge_held(self, record: Record, call: Call, key: Credential, fault: Exception) -> None:
-        age = call.began - call.fetched
+        age = call.ended - call.fetched
         usable = age < self._life + self._plan.max_stale - self._promises.slack
         stepped = record.process.machine.last_step >= call.fetched
         # Until a good answer can have come, what it was told itself is the truth.
