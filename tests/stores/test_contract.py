@@ -87,7 +87,7 @@ class RedisRig(StoreRig):
             if name.endswith(":gate"):
                 self._bring_forward(name, seconds)
             else:
-                fields = ("fetched", "expires", "unscheduled1", "unscheduled2")
+                fields = ("fetched", "expires", "unscheduled1", "unscheduled2", "repaired")
                 times = zip(fields, self._admin.hmget(name, *fields), strict=True)
                 for field, time in times:
                     if int(time or 0):
@@ -98,9 +98,9 @@ class RedisRig(StoreRig):
         if value is None or left <= 0:
             self._admin.delete(name)
         else:
-            letter, fence, granted, rest = str(value).split(":", 3)
-            granted = str(int(granted) - int(seconds * 1e6))
-            self._admin.set(name, f"{letter}:{fence}:{granted}:{rest}", px=left)
+            letter, fence, granted, ttl, began, holder = str(value).split(":", 5)
+            granted, began = (str(int(time) - int(seconds * 1e6)) for time in (granted, began))
+            self._admin.set(name, f"{letter}:{fence}:{granted}:{ttl}:{began}:{holder}", px=left)
 
     async def wipe(self) -> None:
         """Flush it."""

@@ -3,7 +3,7 @@
 -- KEYS[1]  hash: version, payload, fetched, expires, issued, failures, failed_by, window,
 --          unscheduled1, unscheduled2 (when the last two searches or forced refreshes began),
 --          repaired (when the last repair began)
--- KEYS[2]  string with a time to live: kind:fence:granted:ttl:holder, where kind is L for a
+-- KEYS[2]  string with a time to live: kind:fence:granted:ttl:began:holder, where kind is L for a
 --          lease, F for a cool-down after its failure and M after an issuer mismatch
 -- ARGV     poll, known, holder (empty: no lease requested), ttl, cause
 --          commit, holder, fence, took, ttl, window, payload
@@ -75,8 +75,8 @@ local function write(left, ...)
     redis.call('PEXPIRE', RECORD, text(math.ceil(math.max(left, DAY) / 1000)))
 end
 
-local function close(letter, fence, ttl, holder)
-    local value = table.concat({letter, text(fence), text(now), text(ttl), holder}, ':')
+local function close(letter, fence, ttl, began, holder)
+    local value = table.concat({letter, text(fence), text(now), text(ttl), text(began), holder}, ':')
     redis.call('SET', GATE, value, 'PX', text(math.max(1, math.ceil(ttl / 1000))))
 end
 
@@ -86,8 +86,9 @@ local function live()
     if redis.call('TYPE', GATE).ok ~= 'string' then
         return nil
     end
-    local pattern = '^([LFM]):(%d+):(%d+):(%d+):(.*)$'
-    local letter, fence, granted, ttl, holder = (redis.call('GET', GATE) or ''):match(pattern)
+    local pattern = '^([LFM]):(%d+):(%d+):(%d+):(%d+):(.*)$'
+    local value = redis.call('GET', GATE) or ''
+    local letter, fence, granted, ttl, began, holder = value:match(pattern)
     if not letter or number(granted) > now then
         return nil
     end
@@ -95,7 +96,8 @@ local function live()
     if left < 0 or left > number(ttl) + 1000 then
         return nil
     end
-    return {letter = letter, fence = number(fence), holder = holder, left = left}
+    return {letter = letter, fence = number(fence), began = number(began), holder = holder,
+        left = left}
 end
 
 local function granted(fence)
@@ -131,7 +133,7 @@ end
 -- overtaken by one.
 local function may_pass(gate, holder, cause)
     if gate.letter == 'L' then
-        return (cause == 'unknown_kid' or cause == 'forced') and now - gate.fence >= LEASE
+        return (cause == 'unknown_kid' or cause == 'forced') and now - gate.began >= LEASE
     end
     return cause == 'forced' or (cause == 'unknown_kid' and gate.holder ~= holder)
 end
@@ -155,7 +157,7 @@ local function lease(fence, ttl, holder, cause)
         write(expires - now, 'issued', text(fence), 'unscheduled1', text(times[first]),
             'unscheduled2', text(times[first + 1] or 0))
     end
-    close('L', fence, ttl, holder)
+    close('L', fence, ttl, now, holder)
     return granted(fence)
 end
 
@@ -170,7 +172,7 @@ local function poll(known, holder, ttl, cause)
     end
     local gate = live()
     if gate and gate.letter == 'L' and gate.holder == holder then
-        close('L', gate.fence, ttl, holder)
+        close('L', gate.fence, ttl, gate.began, holder)
         return granted(gate.fence)
     end
     local left = spent(cause)
@@ -209,7 +211,8 @@ local function fail(holder, fence, retry_after, mismatch)
     if is_of(gate, holder, fence) then
         local count = failures + (fields[10] ~= holder and 1 or 0)
         write(expires - now, 'failures', text(count), 'failed_by', holder)
-        close(mismatch and 'M' or 'F', fence, math.min(retry_after, MAX_COOLDOWN), holder)
+        close(mismatch and 'M' or 'F', fence, math.min(retry_after, MAX_COOLDOWN), gate.began,
+            holder)
     end
     return {'noted'}
 end

@@ -65,12 +65,16 @@ Failure = Literal["failed", "mismatch"]
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """A lease of `holder`, or the cool-down after it has `failed`, from `granted` for `ttl`."""
+    """A lease of `holder`, or the cool-down after it has `failed`, from `granted` for `ttl`.
+
+    A renewal moves `granted`; the lease `began` when it was granted first.
+    """
 
     holder: str
     fence: int
     granted: int
     ttl: int
+    began: int
     failed: Failure | None = None
 
     def is_lease_of(self, holder: str) -> bool:
@@ -163,7 +167,9 @@ def failed(
     if gate is None or not gate.is_of(lease):
         return record
     ttl = microseconds(min(retry_after, MAX_COOLDOWN))
-    cooldown = Gate(gate.holder, gate.fence, now, ttl, "mismatch" if mismatch else "failed")
+    cooldown = Gate(
+        gate.holder, gate.fence, now, ttl, gate.began, "mismatch" if mismatch else "failed"
+    )
     failures = record.failures + (record.failed_by != lease.holder)
     return replace(record, gate=cooldown, failures=failures, failed_by=lease.holder)
 
@@ -208,8 +214,7 @@ def _may_pass(gate: Gate, now: int, lease: LeaseRequest) -> bool:
     if gate.failed is not None:
         is_other = gate.holder != lease.holder
         return lease.cause == "forced" or (lease.cause == "unknown_kid" and is_other)
-    # The fence tells when the lease was granted, unless it was raised above the clock.
-    return lease.cause in SEARCHES and now - gate.fence >= OVERTAKING
+    return lease.cause in SEARCHES and now - gate.began >= OVERTAKING
 
 
 def _spent(record: Record, now: int, lease: LeaseRequest) -> Cooling | None:
@@ -231,7 +236,7 @@ def _recent(record: Record, now: int) -> tuple[int, ...]:
 
 
 def _leased(record: Record, now: int, fence: int, lease: LeaseRequest) -> Record:
-    gate = Gate(lease.holder, fence, now, microseconds(lease.ttl))
+    gate = Gate(lease.holder, fence, now, microseconds(lease.ttl), now)
     if lease.cause == "age":
         return replace(record, issued=fence, gate=gate)
     if lease.cause == "repair":

@@ -55,8 +55,10 @@ def _gate(fields: Any) -> Gate | None:
         return None
     if fields["failed"] not in {None, "failed", "mismatch"}:
         raise ValueError
-    fence, granted, ttl = map(_count, (fields["fence"], fields["granted"], fields["ttl"]))
-    return Gate(_text(fields["holder"]), fence, granted, ttl, fields["failed"])
+    fence, granted, ttl, began = (
+        _count(fields[name]) for name in ("fence", "granted", "ttl", "began")
+    )
+    return Gate(_text(fields["holder"]), fence, granted, ttl, began, fields["failed"])
 
 
 def _text(value: Any) -> str:
