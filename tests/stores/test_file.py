@@ -311,7 +311,7 @@ async def test_unscheduled_leases_are_counted_together(
         async with handle:
             await granted(handle, wish(name, "unknown_kid"))
     answer = await store.poll(KEY, known=0, lease=wish("three", "unknown_kid"))
-    assert answer == Cooling(30, "budget")
+    assert answer == Cooling(10, "budget")
 
 
 async def test_closed_store_gives_up_its_leases(

@@ -466,7 +466,8 @@ def shape(fleet: Fleet) -> tuple[object, ...]:
     )  # fmt: skip
     return (
         rank(record.version), record.payload == FORGED, sets.index(number(record)),
-        rank(record.issued), rank(fleet.highest), gate, holder == "", record.window, record.failed_by == (record.gate.holder if record.gate else ""),
+        rank(record.issued), rank(fleet.highest), gate, holder == "", record.window,
+        record.gate is not None and record.failed_by == record.gate.holder,
         tuple(fleet.time - at for at in record.unscheduled if 0 <= fleet.time - at < record.window),
         tuple(fleet.now - at for at in fleet.unscheduled if fleet.now - at < WINDOW),
         max(0.0, fleet.leased[1] - fleet.now), fleet.faults, tuple(workers),

@@ -22,6 +22,7 @@ from auth_jwks import RedisKeyStore
 from auth_jwks.stores import (
     Answer,
     Busy,
+    Cause,
     Cooling,
     Granted,
     Lease,
@@ -127,41 +128,44 @@ async def test_the_record_outlives_an_unscheduled_lease(store: RedisKeyStore, ke
     assert isinstance(granted, Granted)
     assert DAY - 60 < keys.redis.ttl(keys.record) <= DAY
     assert 50 < keys.redis.ttl(keys.gate) <= 60
-    await store.fail(granted.lease, retry_after=90)
+    await store.fail(granted.lease, retry_after=50)
     assert DAY - 60 < keys.redis.ttl(keys.record) <= DAY
-    assert 80 < keys.redis.ttl(keys.gate) <= 90
+    assert 40 < keys.redis.ttl(keys.gate) <= 50
 
 
 async def test_the_stored_form_is_this(store: RedisKeyStore, keys: Keys) -> None:
     """Other workers read it: whatever changes here needs another `FORMAT`, which is in the keys."""
     assert FORMAT == 2
     version = await put(store)
-    for cause in ("unknown_kid", "forced"):
+    causes: tuple[Cause, ...] = ("unknown_kid", "forced", "repair")
+    for cause in causes:
         answer = await store.poll(KEY, known=version, lease=LeaseRequest("h:1", 60, cause))
         assert isinstance(answer, Granted)
         keys.redis.delete(keys.gate)
     fields = {
-        "version", "payload", "fetched", "expires", "issued", "failures", "window",
-        "unscheduled1", "unscheduled2",
+        "version", "payload", "fetched", "expires", "issued", "failures", "failed_by", "window",
+        "unscheduled1", "unscheduled2", "repaired",
     }  # fmt: skip
     assert set(keys.redis.hkeys(keys.record)) == {name.encode() for name in fields}
     assert keys.redis.hget(keys.record, "payload") == b"document"
     assert (keys.field("failures"), keys.field("window")) == (0, 30_000_000)
-    times = [keys.field(name) for name in sorted(fields - {"payload", "failures", "window"})]
+    times = [
+        keys.field(name) for name in sorted(fields - {"payload", "failures", "failed_by", "window"})
+    ]
     assert all(abs(time - keys.now) < 1_100_000_000 for time in times)
 
 
 async def test_the_stored_gate_is_this(store: RedisKeyStore, keys: Keys) -> None:
-    """A lease, a failure, an issuer mismatch: a letter, three numbers, and who holds it."""
+    """A lease, a failure, an issuer mismatch: a letter, four numbers, and whose it is."""
     granted = await lease(store, "h:1")
-    numbers = rf"{granted.fence}:\d{{16}}:60000000"
+    numbers = rf"{granted.fence}:\d{{16}}:60000000:\d{{16}}"
     assert re.fullmatch(f"L:{numbers}:h:1", keys.held)
     await store.fail(granted, retry_after=60)
-    assert re.fullmatch(f"F:{numbers}:", keys.held)
+    assert re.fullmatch(f"F:{numbers}:h:1", keys.held)
     keys.redis.delete(keys.gate)
     granted = await lease(store)
     await store.fail(granted, retry_after=60, mismatch=True)
-    assert re.fullmatch(rf"M:{granted.fence}:\d{{16}}:60000000:", keys.held)
+    assert re.fullmatch(rf"M:{granted.fence}:\d{{16}}:60000000:\d{{16}}:\w+", keys.held)
 
 
 async def test_formats_are_apart(store: RedisKeyStore, keys: Keys) -> None:
@@ -181,8 +185,10 @@ def test_the_script_has_the_limits_of_the_contract() -> None:
     assert {name: int(number) for name, number in stated.items()} == {
         "EXACT": 2 * microseconds(math.inf),
         "DAY": microseconds(base.DAY),
+        "LEASE": microseconds(base.LEASE),
         "MAX_COOLDOWN": microseconds(base.MAX_COOLDOWN),
         "MAX_STORED": base.MAX_STORED,
+        "REPAIR_INTERVAL": microseconds(base.REPAIR_INTERVAL),
         "UNSCHEDULED_WINDOW": microseconds(base.UNSCHEDULED_WINDOW),
         "UNSCHEDULED_LIMIT": base.UNSCHEDULED_LIMIT,
     }
@@ -215,7 +221,7 @@ async def test_the_window_is_that_of_the_last_commit(
 
 
 @pytest.mark.parametrize("stored", [None, "", "soon", "-1", "00"])
-async def test_the_window_is_half_a_minute_before_the_first_commit(
+async def test_the_window_is_ten_seconds_before_the_first_commit(
     store: RedisKeyStore, keys: Keys, stored: str | None
 ) -> None:
     """And when what is stored is no number."""
@@ -224,7 +230,7 @@ async def test_the_window_is_half_a_minute_before_the_first_commit(
     answer = await unscheduled(store, keys, 0)
     assert isinstance(answer, Cooling)
     assert answer.reason == "budget"
-    assert 25 < answer.retry_after <= 30
+    assert 5 < answer.retry_after <= 10
 
 
 async def test_unscheduled_leases_of_a_future_do_not_count(
@@ -359,12 +365,12 @@ async def test_a_holder_may_have_the_separator(store: RedisKeyStore) -> None:
 
 
 async def test_a_mismatch_is_shared(store: RedisKeyStore) -> None:
-    """With the cool-down, capped at five minutes."""
+    """With the cool-down, capped at a minute."""
     await store.fail(await lease(store), retry_after=1e9, mismatch=True)
-    answer = await store.poll(KEY, known=0, lease=LeaseRequest("b", 60, "forced"))
+    answer = await store.poll(KEY, known=0, lease=LeaseRequest("b", 60, "age"))
     assert isinstance(answer, Cooling)
     assert answer.reason == "mismatch"
-    assert 290 < answer.retry_after <= 300
+    assert 50 < answer.retry_after <= 60
 
 
 @pytest.mark.parametrize("ttl", [1e12, 1e300, math.inf])

@@ -118,6 +118,19 @@ class Leases(Suite):
         await close(store)
 
     @case()
+    async def test_f_only_the_very_lease_commits(self, rig: StoreRig) -> None:
+        """A worker that is granted anew has another lease: the old one commits nothing."""
+        store = rig.open()
+        old = await granted(store, "a", ttl=rig.short)
+        await rig.pass_time(rig.short * 1.1)
+        new = await granted(store, "a")
+        assert new.fence > old.fence
+        assert await store.commit(old, b"old", ttl=LONG, window=LONG) is None
+        await store.fail(old, retry_after=LONG)
+        assert await store.commit(new, b"new", ttl=LONG, window=LONG) == new.fence
+        await close(store)
+
+    @case()
     async def test_f_a_superseded_holder_changes_nothing(self, rig: StoreRig) -> None:
         """Neither its commit nor its failure touches the lease or the document of another."""
         store, other = rig.open(), rig.open()
