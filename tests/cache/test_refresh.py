@@ -317,7 +317,7 @@ async def test_the_etag_of_the_document_at_hand_is_sent(hire: Hire, issuer: Fake
     worker = hire(store)
     await worker.run()
     worker.clock.advance(1)
-    assert await worker.run("forced") == Done()
+    assert await worker.run("age") == Done()
     assert issuer.not_modified == 1
     assert store.commits[0][1] == store.commits[1][1]
     assert worker.kids == ["first"]

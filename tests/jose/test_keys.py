@@ -19,6 +19,8 @@ from auth_jwks._jose.keys import (
 from auth_jwks.testing import SigningKey
 from tests.jose.sets import JUNK, OTHERS, RSA, parsed, rsa_jwk
 
+UNSUPPORTED = "its key type is not supported"
+
 
 def test_keys_are_selected_by_kid_and_algorithm(keys: dict[str, SigningKey]) -> None:
     """Both must match; one `kid` may name keys of several kinds."""
@@ -94,7 +96,7 @@ def test_a_byte_order_mark_is_read_over(es256: SigningKey) -> None:
         ([], "it is empty"),
         (
             JUNK,
-            "its key type is not supported (5), not an object (4), its key material is malformed (3)",
+            f"{UNSUPPORTED} (5), not an object (4), its key material is malformed (3)",
         ),
         (
             [{"kty": "RSA", "use": "enc"}, rsa_jwk(1 << 1023, kid="b"), rsa_jwk(1 << 1023)],

@@ -114,7 +114,7 @@ class KeyCache:
         """
         now = came = self._clock.monotonic()
         asked = enough = False
-        while not enough:
+        while not (skipped := self.current.key_set.reason_for(kid, alg)) and not enough:
             flight = self._flights.under_way("search")
             searching = flight is not None
             refusal = hopeless(self._bucket, self._attempts, now, searching=searching)
@@ -125,28 +125,25 @@ class KeyCache:
             flight = flight or self._begin_search(kid, alg, now)
             if flight.joiners >= MAX_JOINERS:
                 break
-            # A search that began before this call may have fetched before the key was published;
-            # only one begun since is conclusive.
+            # One that began before this call may have fetched before the key was published.
             asked, enough = True, flight.began >= came
             await self._join(flight, came + self._source.deadline - now)
             if keys := self.current.key_set.select(kid, alg):
                 return self.current, keys
             now = self._clock.monotonic()
-        announce(UnknownKey(self._source.name, asked), self._observer)
-        raise UnknownKeyError(UNKNOWN)
+        raise self._unknown(skipped, asked=asked)
 
     def raise_if_hopeless(self, kid: str | None, alg: str, now: float) -> None:
         """Raise what `find` would raise at once, if it would. It may be called in any thread."""
-        # Read the bucket before the attempts: whoever took its last token is visible as running
-        # before the result is.
+        # In this order: whoever took the last token is visible as running before the result is.
         bucket, searching = self._bucket, self._flights.busy
         refusal = hopeless(bucket, self._attempts, now, searching=searching)
-        if refusal is None or self.current.key_set.select(kid, alg):
+        skipped = self.current.key_set.reason_for(kid, alg)
+        if skipped is None and (refusal is None or self.current.key_set.select(kid, alg)):
             return
-        if isinstance(refusal, Refuse):
+        if skipped is None and isinstance(refusal, Refuse):
             raise self._unavailable()
-        announce(UnknownKey(self._source.name, asked=False), self._observer)
-        raise UnknownKeyError(UNKNOWN)
+        raise self._unknown(skipped, asked=False)
 
     async def refresh(self, *, force: bool) -> None:
         """Make sure that the keys are fresh; with `force`, fetched after this call."""
@@ -253,8 +250,7 @@ class KeyCache:
         self._attempts = attempts
 
     def _after_failure(self, outcome: Failed, attempts: Attempts, now: float) -> Attempts:
-        # The worker that failed waits longer than the others, so that the next attempt is made
-        # from another host.
+        # The worker that failed waits longer: the next attempt is made from another host.
         half = FAILED_WORKER_DELAY / 2
         delay = FAILED_WORKER_DELAY if outcome.here else self._uniform(0.0, half)
         # Only a good answer overrides the answer that the issuer is another one.
@@ -288,6 +284,11 @@ class KeyCache:
             raise KeysUnavailableError(message, retry_after=outcome.retry_after)
         if isinstance(outcome, Failed):
             raise self._unavailable()
+
+    def _unknown(self, skipped: str | None, *, asked: bool) -> UnknownKeyError:
+        announce(UnknownKey(self._source.name, asked), self._observer)
+        detail = "" if skipped is None else f": the one that it names is skipped, as {skipped}"
+        return UnknownKeyError(UNKNOWN + detail)
 
     def _unavailable(self) -> IssuerMismatchError | KeysUnavailableError:
         failure = self._failure
