@@ -114,7 +114,7 @@ class KeyCache:
         """
         now = came = self._clock.monotonic()
         asked = enough = False
-        while not (skipped := self.current.key_set.reason_for(kid, alg)) and not enough:
+        while not (skipped := self._refresher.current.key_set.reason_for(kid, alg)) and not enough:
             flight = self._flights.under_way("search")
             searching = flight is not None
             refusal = hopeless(self._bucket, self._attempts, now, searching=searching)

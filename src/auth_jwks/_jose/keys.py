@@ -63,7 +63,7 @@ class KeySet:
         self.keys = tuple(keys)
         left_out = tuple(skipped)
         self.skipped = tuple(map(str, left_out))
-        self._left_out: dict[str, tuple[Skipped, ...]] = defaultdict(tuple)
+        self._left_out: dict[str | None, tuple[Skipped, ...]] = defaultdict(tuple)
         for one in left_out:
             if one.kid is not None:
                 self._left_out[one.kid] += (one,)
@@ -86,10 +86,9 @@ class KeySet:
 
     def reason_for(self, kid: str | None, alg: str) -> str | None:
         """Return why the key that a token names is skipped; None if it isn't, or isn't there."""
-        if kid is None or (kid, alg) in self._named:
+        if kid not in self._left_out or (kid, alg) in self._named:
             return None
-        reasons = (one.reason for one in self._left_out.get(kid, ()) if alg in one.algorithms)
-        return next(reasons, None)
+        return next((one.reason for one in self._left_out[kid] if alg in one.algorithms), None)
 
     def __repr__(self) -> str:
         return f"KeySet(keys={list(self.keys)!r}, skipped={list(self.skipped)!r})"

@@ -120,7 +120,10 @@ UNTOLD: dict[str, tuple[bytes, str]] = {
     "nothing": (answer(b""), NO_PROFILE),
     "large": (answer(bytes(MAX_BODY + 1)), LIMIT),
     "bomb": (answer(gzip.compress(bytes(MAX_BODY + 1)), headers=BOMB), LIMIT),
-    "brotli": (answer(b"{}", headers={"Content-Encoding": "br"}), "the response has an unknown"),
+    "brotli": (
+        answer(b"{}", headers={"Content-Encoding": "br"}),
+        "the response is compressed by br",
+    ),
     "no gzip": (answer(b"{}", headers=BOMB), "the request failed: error"),
     "short": (answer(b"{}", headers={"Content-Length": "9"}), f"{BROKEN}RemoteProtocolError"),
     "end": (b"", f"{BROKEN}RemoteProtocolError"),
