@@ -33,6 +33,7 @@ for _name in (
     "concurrent.futures.thread",
     "cryptography.hazmat.backends.openssl.backend",
     "httpcore",
+    "importlib.metadata",
 ):
     with suppress(ImportError):
         import_module(_name)

@@ -170,7 +170,7 @@ class Worker(RuleBasedStateMachine):
             return
         self.life = lifetime(self.policy, fetched=fetched, max_age=max_age, refresh_ahead=share)
         ttl = self.policy.cache_ttl
-        self.facts.ttl = ttl if max_age is None else min(ttl, max(60, max_age))
+        self.facts.ttl = ttl if max_age is None else min(ttl, max(300, max_age))
         self.facts.fetched, self.facts.refresh_age = fetched, self.facts.ttl * share
 
     @rule(count=st.integers(1, 3))
@@ -181,7 +181,7 @@ class Worker(RuleBasedStateMachine):
 
     @precondition(lambda self: self.facts.began is not None and not self.facts.looking)
     @rule(
-        max_age=st.none() | st.sampled_from([0, 60, 90, 10_000]),
+        max_age=st.none() | st.sampled_from([0, 300, 400, 10_000]),
         share=st.sampled_from([0.75, 0.875]),
     )
     def succeed(self, max_age: float | None, share: float) -> None:

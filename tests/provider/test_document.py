@@ -1,6 +1,7 @@
 """The stored form of a key set: it round-trips, and nothing else is taken for it."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -88,6 +89,23 @@ def test_every_member_is_needed(member: str) -> None:
     content = json.loads(encode(FULL))
     del content[member]
     assert decode(json.dumps(content).encode()) is None
+
+
+def test_a_byte_order_mark_is_read_over() -> None:
+    """Before the stored form, and before the key set in it."""
+    assert decode(b"\xef\xbb\xbf" + encode(FULL)) == FULL
+    marked = replace(FULL, jwks=b"\xef\xbb\xbf" + FULL.jwks)
+    assert decode(encode(marked)) == marked
+
+
+@pytest.mark.parametrize(
+    ("stated", "count"), [(3, 3), (0, 0), (-3, 0), (True, 0), ("3", 0), (None, 0), (3.0, 0)]
+)
+def test_shortcuts_are_counted_where_there_were_some(stated: object, count: int) -> None:
+    """The member is left out otherwise, as an earlier release does."""
+    document = decode(_stored(shortcuts=stated))
+    assert document == replace(FULL, shortcuts=count)
+    assert ("shortcuts" in json.loads(encode(replace(FULL, shortcuts=count)))) is (count > 0)
 
 
 def test_unknown_members_are_left_alone() -> None:

@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 # The numbers of the rules, in seconds. `docs/design.md` names them.
-MIN_MAX_AGE = 60.0  # a provider's `max-age` below it counts as this
+MIN_MAX_AGE = 300.0  # a provider's `max-age` below it counts as this
 FIRST_COOLDOWN = 5.0  # after one failure; it doubles with each further one
 MAX_BACKOFF = 30.0  # what it doubles up to: recovery takes no longer than this
 NO_FITTING_KEYS_COOLDOWN = 30.0  # of a worker whose `allowed_algorithms` fit no published key

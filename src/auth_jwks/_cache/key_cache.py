@@ -26,7 +26,7 @@ from auth_jwks._cache.outcome import Deferred, Done, Failed, Outcome
 from auth_jwks._cache.purpose import FindKey, Look, Purpose, Renew, Replace
 from auth_jwks._cache.refresh import Refresher
 from auth_jwks._cache.single_flight import Flight, FlightCancelledError, SingleFlight
-from auth_jwks._cache.status import Status
+from auth_jwks._cache.status import Status, status_of
 from auth_jwks._clock import Clock
 from auth_jwks._jose.keys import Key
 from auth_jwks.errors import IssuerMismatchError, KeysUnavailableError, UnknownKeyError
@@ -123,7 +123,7 @@ class KeyCache:
         """
         now = came = self._clock.monotonic()
         asked = enough = False
-        while not enough:
+        while not (skipped := self._refresher.current.key_set.reason_for(kid, alg)) and not enough:
             flight = self._flights.under_way("search")
             searching = flight is not None
             refusal = hopeless(self._bucket, self._attempts, now, searching=searching)
@@ -141,8 +141,7 @@ class KeyCache:
             if keys := self.current.key_set.select(kid, alg):
                 return self.current, keys
             now = self._clock.monotonic()
-        announce(UnknownKey(self._source.name, asked), self._observer)
-        raise UnknownKeyError(UNKNOWN)
+        raise self._unknown(skipped, asked=asked)
 
     def raise_if_hopeless(
         self, kid: str | None, alg: str, now: float, check: Callable[[], object]
@@ -151,13 +150,13 @@ class KeyCache:
         # In this order: whoever took the last token is visible as running before the result is.
         bucket, searching = self._bucket, self._flights.busy
         refusal = hopeless(bucket, self._attempts, now, searching=searching)
-        if refusal is None or self.current.key_set.select(kid, alg):
+        skipped = self.current.key_set.reason_for(kid, alg)
+        if skipped is None and (refusal is None or self.current.key_set.select(kid, alg)):
             return
-        if isinstance(refusal, Refuse):
+        if skipped is None and isinstance(refusal, Refuse):
             check()
             raise self._unavailable()
-        announce(UnknownKey(self._source.name, asked=False), self._observer)
-        raise UnknownKeyError(UNKNOWN)
+        raise self._unknown(skipped, asked=False)
 
     async def refresh(self, *, force: bool) -> None:
         """Make sure that the keys are fresh; with `force`, fetched after this call."""
@@ -181,23 +180,10 @@ class KeyCache:
 
     def status(self) -> Status:
         """Return the state, without I/O."""
-        now = self._clock.monotonic()
-        current, failure = self.current, self._attempts.failure
-        has_keys = current.document is not None
-        return Status(
-            source=self._source.name,
-            issuer=current.issuer or self._source.issuer,
-            kids=tuple(dict.fromkeys(key.kid for key in current.key_set.keys)),
-            skipped=current.key_set.skipped,
-            fresh=now < current.life.expires,
-            age=now - current.life.fetched if has_keys else None,
-            expires_in=current.life.expires - now if has_keys else None,
-            usable_for=current.life.dies - now if has_keys else None,
-            refreshing=self._flights.busy,
-            retry_after=max(0.0, self._attempts.not_before - now),
-            failure=None if failure is None else failure.reason,
-            version=self._refresher.known,
-        )
+        return status_of(
+            self._source, self.current, self._attempts, self._clock.monotonic(),
+            refreshing=self._flights.busy, version=self._refresher.known,
+        )  # fmt: skip
 
     async def aclose(self) -> None:
         """Cancel what is running. Later refreshes raise `RuntimeError`."""
@@ -300,6 +286,11 @@ class KeyCache:
             raise KeysUnavailableError(message, retry_after=outcome.retry_after)
         if isinstance(outcome, Failed):
             raise self._unavailable()
+
+    def _unknown(self, skipped: str | None, *, asked: bool) -> UnknownKeyError:
+        announce(UnknownKey(self._source.name, asked), self._observer)
+        detail = "" if skipped is None else f": the one that it names is skipped, as {skipped}"
+        return UnknownKeyError(UNKNOWN + detail)
 
     def _unavailable(self) -> IssuerMismatchError | KeysUnavailableError:
         failure = self._attempts.failure

@@ -25,7 +25,7 @@ from auth_jwks._cache.guarded_store import GuardedStore
 from auth_jwks._cache.outcome import Deferred, Done, Failed, Outcome
 from auth_jwks._cache.purpose import Purpose
 from auth_jwks._clock import Clock, LoopWatch, loop_runs
-from auth_jwks._jose.keys import KeySet, UnusableKeySetError, parse_key_set
+from auth_jwks._jose.keys import KeySet, UnusableKeySetError, parse_key_set, summary
 from auth_jwks._provider.client import FetchError
 from auth_jwks._provider.document import Document, decode, encode
 from auth_jwks._provider.source import Source
@@ -74,7 +74,8 @@ class Refresher:
         self.source = source
         self.current = CurrentKeys()
         self._store = store
-        self._unfit = NO_LIFE
+        self._unfit, self._unfit_reason = NO_LIFE, ""
+        self._mismatch = False
         self._failures = 0
         self._policy = policy
         self._allowed = allowed
@@ -122,7 +123,7 @@ class Refresher:
                     elif purpose.is_met(self.current, self._clock.monotonic()):
                         return Done()
                 case Granted():
-                    return await self._fetch(store, answer.lease)
+                    return await self._fetch(store, answer.lease, cause)
                 case Unchanged() if unfit:
                     return self._no_fitting_keys()
                 case Busy() if cause != "age" or not self._is_fresh():
@@ -174,8 +175,9 @@ class Refresher:
         life = lifetime(
             self._policy, fetched=fetched, max_age=document.max_age, refresh_ahead=share
         )
+        self._mismatch = False
         if not keys.keys:
-            self._unfit = life
+            self._unfit, self._unfit_reason = life, summary(keys.skipped)
         elif fetched >= self.current.life.fetched:
             now = self._clock.monotonic()
             age, due_wall = now - fetched, self._clock.time() + life.refresh_at - now
@@ -183,7 +185,7 @@ class Refresher:
             event = KeysRefreshed(self.source.name, origin, len(keys.keys), keys.skipped, age)
             announce(event, self._observer)
 
-    async def _fetch(self, store: KeyStore, lease: Lease) -> Outcome | None:
+    async def _fetch(self, store: KeyStore, lease: Lease, cause: Cause | None) -> Outcome | None:
         """Fetch under a lease. None if the event loop stood still: then nobody has failed."""
         began = self._clock.monotonic()
         stated: float | None = None
@@ -191,7 +193,13 @@ class Refresher:
         watch = LoopWatch(asyncio.get_running_loop())
         try:
             async with self._store.renewing(store, lease):
-                document = await self.source.fetch(self.current.document)
+                document = await self.source.fetch(
+                    self.current.document,
+                    past_caches=cause in {"unknown_kid", "forced"},
+                    revalidate=cause != "forced",
+                    # Only discovery can take the verdict on the issuer back.
+                    shortcut=cause == "unknown_kid" and not self._mismatch,
+                )
             keys = parse_key_set(document.jwks, self._allowed)
         except FetchError as fault:
             kind, reason, stated = fault.kind, fault.reason, fault.retry_after
@@ -233,11 +241,12 @@ class Refresher:
         Only this worker backs off; the set is good for the rest of the fleet, so no cool-down
         is shared.
         """
-        reason = "no published key fits allowed_algorithms"
+        reason = f"no published key fits allowed_algorithms: {self._unfit_reason}"
         return self._failed("no_fitting_keys", reason, NO_FITTING_KEYS_COOLDOWN)
 
     def _failed(self, kind: RefreshFault, reason: str, cooldown: float) -> Failed:
         announce(RefreshFailed(self.source.name, kind, reason, cooldown), self._observer)
+        self._mismatch = self._mismatch or kind == "issuer_mismatch"
         return Failed(reason, cooldown, mismatch=kind == "issuer_mismatch", here=True)
 
 

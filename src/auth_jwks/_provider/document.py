@@ -1,8 +1,10 @@
 """The stored form of a fetched JWK Set: versioned JSON, with its origin."""
 
 import json
+from codecs import BOM_UTF8
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Any
 
 from auth_jwks._jose.strict_json import strict_object
 from auth_jwks._provider.headers import entity_tag
@@ -18,6 +20,7 @@ class Document:
 
     `issuer` is the one that tokens must name, None if unknown. `uri` is the URL of `jwks`.
     `max_age` is for how many seconds the provider calls it fresh, None if it doesn't say.
+    `shortcuts` counts the fetches in a row that left out the discovery document.
     """
 
     uri: str
@@ -25,6 +28,7 @@ class Document:
     jwks: bytes
     etag: str | None = None
     max_age: float | None = None
+    shortcuts: int = 0
 
 
 def store_key(*, mode: str, url: str, issuer: str | None, fix_local_url: bool) -> str:
@@ -44,6 +48,8 @@ def encode(document: Document) -> bytes:
         "max_age": document.max_age,
         "jwks": document.jwks.decode(),
     }
+    if document.shortcuts:
+        content["shortcuts"] = document.shortcuts
     text = json.dumps(content, separators=(",", ":"), ensure_ascii=False)
     # A lone surrogate, which UTF-8 can't hold, becomes its JSON escape.
     return text.encode(errors="backslashreplace")
@@ -51,7 +57,8 @@ def encode(document: Document) -> bytes:
 
 def decode(payload: bytes) -> Document | None:
     """Return what `encode` stored; None for anything else, as a store's content is untrusted."""
-    match strict_object(payload):
+    content = strict_object(payload.removeprefix(BOM_UTF8)) or {}
+    match content:
         case {
             "format": 1,
             "uri": str() as uri,
@@ -61,6 +68,12 @@ def decode(payload: bytes) -> Document | None:
             "jwks": str() as jwks,
         }:
             raw = jwks.encode(errors="replace")
-            return Document(uri, issuer, raw, entity_tag(etag or ""), max_age)
+            return Document(uri, issuer, raw, entity_tag(etag or ""), max_age, _count(content))
         case _:
             return None
+
+
+def _count(content: dict[str, Any]) -> int:
+    """Return the number of shortcuts, which not every writer states."""
+    stated = content.get("shortcuts")
+    return max(0, stated) if type(stated) is int else 0

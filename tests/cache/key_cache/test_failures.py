@@ -9,7 +9,7 @@ from auth_jwks.events import RefreshFailed
 from auth_jwks.stores import Newer, Unchanged
 from auth_jwks.testing import FakeClock, FakeIssuer
 from tests.cache.key_cache.calling import stale
-from tests.cache.worker import Hire
+from tests.cache.worker import SECOND, Hire
 from tests.scripted_store import ScriptedStore, granted
 
 # Failures.
@@ -183,11 +183,33 @@ async def test_another_issuer_speaks_for_the_worker_that_met_it_alone(
 
 
 async def test_a_search_meets_another_issuer(hire: Hire, issuer: FakeIssuer) -> None:
-    """While the keys are fresh, known kids pass and unknown ones tell what is wrong."""
+    """Discovery is asked where the keys have moved: known kids pass, others tell what is wrong."""
     worker = hire()
     await worker.verify()
     issuer.announce(issuer="https://other.test")
+    issuer.outage(404, on="jwks")
     for _ in range(2):
         with pytest.raises(IssuerMismatchError):
             await worker.verify("second")
     assert worker.at_once == ["first"]
+
+
+async def test_a_search_does_not_take_back_that_the_issuer_is_another(
+    hire: Hire, clock: FakeClock, issuer: FakeIssuer
+) -> None:
+    """Only a look at the discovery document does: the keys alone tell nothing of it."""
+    worker = hire()
+    await worker.verify()
+    issuer.announce(issuer="https://other.test")
+    clock.advance(700)
+    assert worker.at_once == ["first"]
+    await worker.landed()
+    issuer.rotate(SECOND)
+    for _ in range(2):
+        clock.advance(100)
+        with pytest.raises(IssuerMismatchError):
+            await worker.verify("second")
+        await worker.landed()
+    issuer.announce(issuer=issuer.issuer)
+    clock.advance(300)
+    assert await worker.verify("second") == ["second"]

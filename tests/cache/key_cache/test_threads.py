@@ -85,11 +85,11 @@ async def test_a_search_under_way_is_joined_by_threads(
     with pytest.raises(UnknownKeyError):
         await worker.verify("second")
     issuer.reset()
+    issuer.rotate(SECOND)
     issuer.hang(times=1)
     search = begin(worker.verify("second"))
     await issuer.arrived(1)
     worker.cache.raise_if_hopeless("second", "ES256", clock.monotonic(), lambda: None)
-    issuer.rotate(SECOND)
     issuer.recover()
     issuer.release()
     assert await search == ["second"]
