@@ -85,7 +85,11 @@ class Verification:
             claims = seen.claims(current, self._clock.time(), rules.leeway)
             if claims is not None:
                 return claims
-        parsed = parse_token(compact(token), rules.allowed)
+        bare = compact(token)
+        if bare is not token:
+            # Remembered without its scheme: else there would be an entry for each spelling.
+            return await Verification.verify_token(self, bare, audience, verify_iss=verify_iss)
+        parsed = parse_token(token, rules.allowed)
         current = self._keys.ready() or await self._keys.ensure()
         candidates = current.key_set.select(parsed.kid, parsed.alg)
         if not candidates:
