@@ -248,6 +248,16 @@ def test_a_closed_portal_refuses(portal: Portal) -> None:
             each.nudge(threading.Event().set)
 
 
+def test_a_closed_portal_may_be_opened_again(portal: Portal) -> None:
+    """It begins a loop anew; to open an open one changes nothing."""
+    for _ in range(2):
+        assert portal.run(where)
+        portal.close(nothing)
+        for _ in range(2):
+            portal.reopen()
+    assert portal.run(where)
+
+
 def test_many_close_at_once() -> None:
     """Portals that are opened and closed in many threads leave one thread at most, then none."""
 

@@ -170,7 +170,7 @@ class Portal:
         """Run `work` on the loop while this thread waits, and return its result.
 
         An exception that ends this thread's wait does not stop the work. Raises `NoLoopError`,
-        and `RuntimeError` after `close` or in the loop's own thread.
+        and `RuntimeError` in the loop's own thread, or after `close` until `reopen`.
         """
         with _process.lock:
             loop = self._loop_in_use()
@@ -199,6 +199,11 @@ class Portal:
         finally:  # a signal handler may have raised
             if loop is not None:
                 self._leave(loop)
+
+    def reopen(self) -> None:
+        """Let the portal be used again after `close`."""
+        with _process.lock:
+            self._closed = False
 
     def _loop_in_use(self) -> _Loop:
         self._refuse_if_closed()

@@ -114,14 +114,20 @@ class Verification:
         return self._keys.status()
 
     async def close(self) -> None:
-        """Close everything this verifier opened; a second call does nothing."""
+        """Close everything this verifier opened; a second call does nothing.
+
+        Entered again, as in `async with`, it works again.
+        """
         self._closed = True
         await self._keys.aclose()
 
     aclose = close
 
     async def __aenter__(self) -> Self:
-        self._refuse_if_closed()
+        # Some servers and test clients run the lifespan of an application more than once.
+        if self._closed:
+            self._keys.reopen()
+            self._closed = False
         return self
 
     async def __aexit__(self, *_exc: object) -> None:

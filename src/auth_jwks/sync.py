@@ -104,7 +104,8 @@ class SyncJWKS:
     def close(self) -> None:
         """Close everything this verifier opened; a second call does nothing.
 
-        Threads that are waiting for keys get a `RuntimeError`.
+        Threads that are waiting for keys get a `RuntimeError`. Entered again, as in `with`, it
+        works again.
         """
         run_at_once(self._verification.close())
 
@@ -160,8 +161,13 @@ class _ThreadedKeys:
         return self._cache.status()
 
     async def aclose(self) -> None:
-        """Cancel what is running."""
+        """Cancel what is running. Refreshes raise `RuntimeError` until `reopen`."""
         self._portal.close(self._close_cache)
+
+    def reopen(self) -> None:
+        """Allow refreshes again after `aclose`."""
+        self._cache.reopen()
+        self._portal.reopen()
 
     async def _find_again(self, kid: str | None, alg: str) -> tuple[CurrentKeys, tuple[Key, ...]]:
         """Search for a key, unless a search that has ended meanwhile found it."""

@@ -185,8 +185,12 @@ class KeyCache:
         )
 
     async def aclose(self) -> None:
-        """Cancel what is running. Later refreshes raise `RuntimeError`."""
+        """Cancel what is running. Refreshes raise `RuntimeError` until `reopen`."""
         await self._flights.aclose()
+
+    def reopen(self) -> None:
+        """Allow refreshes again after `aclose`."""
+        self._flights.reopen()
 
     def _decide(self, now: float) -> Decision:
         flight = self._flights.under_way("upkeep")

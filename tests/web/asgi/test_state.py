@@ -18,7 +18,16 @@ from starlette.routing import Mount, Route
 from auth_jwks import JWKS
 from auth_jwks.asgi import JWTAuthMiddleware, Receive, Scope, Send
 from auth_jwks.testing import FakeIssuer
-from tests.web.asgi.driving import EVERY_WAY, SeenBy, driven, http, status, websocket, whoami
+from tests.web.asgi.driving import (
+    EVERY_WAY,
+    SeenBy,
+    answer_claims,
+    driven,
+    http,
+    status,
+    websocket,
+    whoami,
+)
 from tests.web.serving import serving
 from tests.web.status_table import AUDIENCE, authorization
 
@@ -110,6 +119,27 @@ async def test_the_state_of_a_lifespan_stays(
             answer = await client.get(f"http://{address}{path}", headers=headers)
             assert answer.json() == ["open", "alice"]
     assert seen == ["alice", "alice", "closed"]
+
+
+def test_an_application_may_be_started_again(issuer: FakeIssuer) -> None:
+    """Its lifespan enters the verifier once more, in a loop of its own; the keys stay."""
+    jwks = JWKS(issuer.discovery_url, AUDIENCE, issuer=issuer.issuer)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        async with jwks:
+            yield
+
+    app = Starlette(routes=[Route("/", answer_claims)], lifespan=lifespan)
+    app.add_middleware(JWTAuthMiddleware, verifier=jwks)
+
+    async def once() -> int:
+        headers = authorization(issuer.sign(aud=AUDIENCE))
+        async with serving(app, lifespan="on") as address, httpx.AsyncClient() as client:
+            return (await client.get(f"http://{address}", headers=headers)).status_code
+
+    assert [asyncio.run(once()) for _ in range(3)] == [200] * 3
+    assert issuer.jwks_requests == 1
 
 
 @pytest.mark.parametrize("error", [jwt.InvalidTokenError, ValueError])
