@@ -1,6 +1,6 @@
-"""The main job on real input: a provider on loopback, real HTTP, and every step checked.
+"""The library at work: a provider on loopback, real HTTP, and a check of every step.
 
-The exit status is 1 if any step did not do what it says.
+The exit status is 1 if any step had another outcome than expected.
 """
 
 import asyncio
@@ -26,22 +26,22 @@ MINUTE = 60.0
 DAY = 86_400.0
 HUNDRED = range(100)
 
-# What the provider answered: to requests for the discovery document, and for the keys.
+# The provider's answers to requests for the discovery document and for the keys.
 NOTHING = ("", "")
 FETCHED = ("200", "200")
 UNCHANGED = ("200", "304")
 DOWN = ("503 x4", "")
 
 EXPLANATION = """\
-Workers are JWKS(discovery_url, "demo-api", issuer=issuer), all else by default.
-discovery, keys: what the provider answered, by its own count; blank: not asked.
-took: measured; waits are real. The clock alone was put forward, by 16 minutes
-before the outage, by a day in it, and by a minute before its end.
+Workers are JWKS(discovery_url, "demo-api", issuer=issuer) with default settings.
+discovery, keys: the provider's answers, by its own count; blank: no request.
+took: measured; waits are real. Only the clock was put forward: by 16 minutes
+as the outage began, by a day during it, and by a minute at its end.
 """
 
 
 class ForwardClock:
-    """The machine's clocks, put forward at will: hours pass at once, waits are real."""
+    """The machine's clocks, which can be put forward: hours pass at once, waits are real."""
 
     def __init__(self) -> None:
         self._ahead = 0.0
@@ -63,7 +63,7 @@ class ForwardClock:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What a step did, beside what it says it does."""
+    """The outcome of a step, and the expected one."""
 
     title: str
     outcome: str
@@ -74,12 +74,12 @@ class Step:
 
     @property
     def ok(self) -> bool:
-        """Whether it did what it says."""
+        """Whether the outcome is the expected one."""
         return (self.outcome, self.asked) == (self.expected_outcome, self.expected_asked)
 
 
 class Demo:
-    """One provider, one long-lived verifier, and the steps that were taken with them."""
+    """One provider, one long-lived verifier, and the steps run with them."""
 
     def __init__(self, provider: FakeIssuer, clock: ForwardClock) -> None:
         self.steps: list[Step] = []
@@ -88,7 +88,7 @@ class Demo:
         self._worker = self._new_worker()
 
     async def run(self) -> None:
-        """Take every step."""
+        """Run every step."""
         async with self._worker:
             await self._healthy()
             await self._attacked()
@@ -134,12 +134,12 @@ class Demo:
     async def step(
         self, title: str, work: Awaitable[str], outcome: str, asked: tuple[str, str]
     ) -> None:
-        """Do it, measure it, and note what came of it beside what it must come to."""
+        """Run a step, measure it, and record its outcome beside the expected one."""
         self._provider.reset()
         began = time.perf_counter()
         done = await work
         seconds = time.perf_counter() - began
-        while self._worker.status().refreshing:  # noqa: ASYNC110 - nobody else awaits it
+        while self._worker.status().refreshing:  # noqa: ASYNC110 - there is nothing to await
             await asyncio.sleep(0.01)
         self.steps.append(Step(title, done, outcome, self._asked(), asked, seconds))
 
@@ -168,7 +168,7 @@ class Demo:
 
 
 async def outcome_of(worker: JWKS, token: str) -> str:
-    """Return the subject of a good token, or what was raised on a bad one."""
+    """Return the subject of a valid token, or the name of the error for another."""
     try:
         return str((await worker.verify_token(token))["sub"])
     except jwt.InvalidTokenError as error:
@@ -176,7 +176,7 @@ async def outcome_of(worker: JWKS, token: str) -> str:
 
 
 async def verify_all(worker: JWKS, tokens: Iterable[str]) -> str:
-    """Verify the tokens all at once, and sum the outcomes up."""
+    """Verify all tokens at once, and return a summary of the outcomes."""
     return counted(await asyncio.gather(*(outcome_of(worker, token) for token in tokens)))
 
 
@@ -187,30 +187,30 @@ def counted(names: Iterable[str]) -> str:
 
 
 def report(steps: Iterable[Step], log: str, console: Console) -> bool:
-    """Print the steps and the log; return whether every step did what it says."""
+    """Print the steps and the log. Return whether every step ended as expected."""
     table = Table("step", "outcome", "discovery", "keys", box=box.SIMPLE_HEAD, padding=0)
     table.add_column("took", justify="right")
     table.add_column("")
     failed = [step for step in steps if not add_row(table, step)]
     console.print(table)
-    console.print(EXPLANATION, "Warnings in the log meanwhile:", sep="\n")
+    console.print(EXPLANATION, "Warnings logged during the run:", sep="\n")
     console.print(log, style="dim", markup=False, highlight=False, soft_wrap=True)
     for step in failed:
         wanted, got = (step.expected_outcome, step.expected_asked), (step.outcome, step.asked)
         console.print(f"FAILED {step.title}: expected {wanted}, got {got}", style="red")
-    console.print("FAILED" if failed else "Every step did what it says.", style="bold")
+    console.print("FAILED" if failed else "Every step ended as expected.", style="bold")
     return not failed
 
 
 def add_row(table: Table, step: Step) -> bool:
-    """Put the step into the table; return whether it did what it says."""
+    """Add the step to the table. Return whether it ended as expected."""
     mark = "[green]ok[/]" if step.ok else "[red]FAILED[/]"
     table.add_row(step.title, step.outcome, *step.asked, f"{step.seconds * 1000:.1f} ms", mark)
     return step.ok
 
 
 async def main() -> bool:
-    """Run the demo against a provider of its own; return whether every step was right."""
+    """Run the demo against its own provider. Return whether every step ended as expected."""
     log = io.StringIO()
     logging.basicConfig(stream=log, level=logging.WARNING, format="%(levelname)s %(message)s")
     os.environ["no_proxy"] = "127.0.0.1"  # a proxy could not reach this machine's loopback

@@ -1,4 +1,4 @@
-"""The workers of the fleet demo, as the demo sees them: processes, and what they report."""
+"""The workers of the fleet demo, as the demo sees them: processes and their reports."""
 
 import asyncio
 import json
@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Self
 
 ROOT = Path(__file__).parents[1]
-PATIENCE = 30.0
+TIMEOUT = 30.0
 BUSY = {"starts", "waits", "refreshes"}
 
 
 class Worker:
-    """One process; its counts are those of the scene under way."""
+    """One process. Its counts are those of the current scene."""
 
     def __init__(self, name: str, process: Process) -> None:
         if process.stdin is None or process.stdout is None:
-            raise ValueError("process: expected one with pipes")
+            raise ValueError("process: expected one with pipes for stdin and stdout")
         self.name = name
         self.state = "starts"
         self._process = process
@@ -46,18 +46,18 @@ class Worker:
 
     @property
     def waited(self) -> float:
-        """Seconds that its slowest token took, or has been taking."""
+        """Seconds that its slowest token has taken, so far if it is still under way."""
         waiting = time.perf_counter() - self._asked if self.state == "waits" else 0.0
         return max(self._waited, waiting)
 
     async def start(self, settings: dict[str, str]) -> None:
-        """Return when it is ready."""
+        """Send its settings; return when it is ready."""
         await self._tell({"name": self.name, **settings})
         if not self.alive:
             raise RuntimeError(f"{self.name} did not start: {self.state}")
 
     async def verify(self, tokens: list[str], ahead: float) -> None:
-        """Let it verify the tokens; return when it has, and no refresh of its own is under way."""
+        """Let it verify the tokens. Return when it has, and none of its refreshes is under way."""
         self.state, self._asked = "waits", time.perf_counter()
         await self._tell({"tokens": tokens, "ahead": ahead})
 
@@ -66,7 +66,7 @@ class Worker:
         self._process.kill()
 
     async def dismiss(self) -> None:
-        """Let it end, as workers do when their standard input ends, and see to it that it does."""
+        """Close its standard input, at which a worker exits; kill it if it does not."""
         self._stdin.close()
         try:
             async with asyncio.timeout(5):
@@ -77,7 +77,7 @@ class Worker:
 
     async def _tell(self, message: Mapping[str, object]) -> None:
         self._stdin.write(json.dumps(message).encode() + b"\n")
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             await self._stdin.drain()
             while self.state in BUSY:
                 await self._listen()
@@ -97,7 +97,7 @@ class Worker:
             case ["keys", "store"]:
                 self.stored += 1
             case ["served", dict(outcomes), float(seconds)]:
-                # Another one, not a changed one: the table may be drawn from it just now.
+                # Replaced, not changed: the table may be drawn from it right now.
                 self.outcomes = self.outcomes + Counter(outcomes)
                 self.state = "refreshes"
                 self._waited = max(self._waited, seconds)
@@ -108,7 +108,7 @@ class Worker:
 
 
 class Crew:
-    """All workers; those that are left end with it."""
+    """All workers. Leaving the context ends those that are still running."""
 
     def __init__(self, **settings: str) -> None:
         self.workers: list[Worker] = []
@@ -122,7 +122,7 @@ class Crew:
         await asyncio.gather(*(worker.dismiss() for worker in self.workers))
 
     def begin(self) -> None:
-        """Leave out who has ended, and count from zero again."""
+        """Remove the workers that have ended, and count from zero again."""
         self.workers = [worker for worker in self.workers if worker.alive]
         for worker in self.workers:
             worker.begin()
@@ -134,7 +134,7 @@ class Crew:
         return hired
 
     async def _start(self) -> Worker:
-        # In a group of its own, so that Ctrl-C reaches the demo alone, which ends them all.
+        # In its own process group: Ctrl-C reaches only the demo, which then ends all workers.
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "examples.fleet_worker",
             cwd=ROOT, stdin=PIPE, stdout=PIPE, process_group=0,

@@ -1,6 +1,6 @@
-"""A fleet on real input: eight processes, one Valkey, a provider on loopback, and their failures.
+"""A fleet at work: eight processes, one Valkey, a provider on loopback, and their failures.
 
-The first scene that does not end as it must ends the demo, with exit status 1.
+The first scene that does not end as expected stops the demo, with exit status 1.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ PAUSE_SECONDS = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Play:
-    """A scene to be played: what happens, how, and what must come of it."""
+    """A scene to play: its description, its work, and the expected counts."""
 
     title: str
     note: str
@@ -38,7 +38,7 @@ class Play:
 
 
 class Fleet:
-    """One provider, one Valkey, the workers, and the scenes that were played with them."""
+    """One provider, one Valkey, the workers, and the scenes played with them."""
 
     def __init__(self, provider: FakeIssuer, clock: ForwardClock, valkey: ValkeyServer) -> None:
         self.scenes: list[Scene] = []
@@ -54,7 +54,7 @@ class Fleet:
         )
 
     async def run(self, console: Console) -> None:
-        """Play the scenes, up to the first that does not end as it must."""
+        """Play the scenes, up to the first that does not end as expected."""
         self._provider.slow(ANSWER_SECONDS)
         async with self._crew:
             for play in self._script():
@@ -70,12 +70,12 @@ class Fleet:
         )  # fmt: skip
         yield Play(
             "Rotation",
-            "The provider signs with a new key, and each worker gets a token of it.",
+            "The provider signs with a new key, and each worker gets a token signed with it.",
             self._rotation, Counts("fresh x8", 1, 1, fetched=1, stored=7),
         )  # fmt: skip
         yield Play(
             "Lease holder killed",
-            "Keys are too old to serve. Who holds the lease (3 s) is killed amid its fetch.",
+            "Keys are too old to use. The lease holder is killed during its fetch (lease: 3 s).",
             self._kill, Counts("fresh x7, killed", 2, 1, fetched=1, stored=6),
         )  # fmt: skip
         yield Play(
@@ -90,7 +90,7 @@ class Fleet:
         )  # fmt: skip
         yield Play(
             "Store back, empty",
-            "Valkey is started again; each worker gets a token of a key that is new.",
+            "Valkey is started again. Each worker gets a token signed with a new key.",
             self._store_back, Counts("fresh x8", 1, 1, fetched=1, stored=7),
         )  # fmt: skip
         yield Play(
@@ -100,7 +100,7 @@ class Fleet:
         )  # fmt: skip
         yield Play(
             "Provider back",
-            "Tokens go on coming through the cool-down, until all keys are fresh again.",
+            "Tokens keep arriving during the cool-down, until all keys are fresh again.",
             self._provider_back, Counts("fresh x8", 1, 1, fetched=1, stored=7),
         )  # fmt: skip
 
@@ -115,7 +115,7 @@ class Fleet:
             console=console, refresh_per_second=10,
         ):  # fmt: skip
             await play.work()
-        # Into a pipe the last frame goes without the end of its last line.
+        # In a pipe the last frame lacks its final newline.
         console.line(1 if console.is_terminal else 2)
         took = time.perf_counter() - began
         waited = max(worker.waited for worker in workers)
@@ -169,7 +169,7 @@ class Fleet:
                 await asyncio.sleep(0.1)
 
     async def _verify(self, number: int = 1) -> None:
-        """Let every worker verify as many tokens at once, all workers at the same time."""
+        """Let all workers verify that many tokens each, all at the same time."""
         tokens = self._tokens(number)
         workers = self._crew.workers
         await asyncio.gather(*(worker.verify(tokens, self._ahead) for worker in workers))
@@ -185,7 +185,7 @@ class Fleet:
 
 @contextmanager
 def running_valkey() -> Iterator[ValkeyServer]:
-    """Run a Valkey on a port that is free, and that no client is given while it is stopped."""
+    """Run Valkey on a free port below those of clients, so that none takes it during a stop."""
     while True:
         port = 20_000 + secrets.randbelow(12_000)
         with socket.socket() as probe, suppress(OSError):
@@ -201,7 +201,7 @@ def running_valkey() -> Iterator[ValkeyServer]:
 
 
 async def main() -> bool:
-    """Run the demo with servers of its own; return whether every scene ended as it must."""
+    """Run the demo with servers of its own; return whether every scene ended as expected."""
     os.environ["no_proxy"] = "127.0.0.1"  # a proxy could not reach this machine's loopback
     clock, console = ForwardClock(), Console()
     with FakeIssuer(algorithm="ES256", clock=clock) as provider, running_valkey() as valkey:
@@ -216,7 +216,7 @@ def interrupt(*_: object) -> None:
 
 
 if __name__ == "__main__":
-    # However it is ended, its servers end with it; a shell's background job ignores SIGINT.
+    # Every signal must end the servers too. A background job of a shell ignores SIGINT.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, interrupt)
     signal.signal(signal.SIGHUP, interrupt)

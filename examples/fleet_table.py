@@ -1,4 +1,4 @@
-"""What the fleet demo shows: the scene under way, as it goes on, and all scenes in the end."""
+"""The output of the fleet demo: the current scene, live, and all scenes at the end."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -20,18 +20,18 @@ COLOURS = {
 
 EXPLANATION = """\
 Workers are processes, with a JWKS over a sealed RedisKeyStore and retries=0.
-asked: requests, by the provider's own count and the worker's User-Agent;
-provider: those of all workers, for discovery + for keys.
+asked: requests of one worker, by its User-Agent, as the provider counts them;
+provider: requests of all workers, for discovery + for keys.
 fetched, store: how often new keys came from the provider, from the store.
 waited: for the slowest token, measured in the worker; took: the whole scene.
 The provider takes 0.2 s for an answer, and waits are real. All clocks were put
-forward, by two days before the 3rd scene and by 16 minutes before the 7th.
+forward: by two days before the 3rd scene and by 16 minutes before the 7th.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What came of a scene: at the workers, and at the provider."""
+    """The result of a scene, at the workers and at the provider."""
 
     workers: str
     discovery: int
@@ -42,7 +42,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What came of a scene, beside what must come of it; times in seconds."""
+    """The result of a scene, and the expected one. Times are seconds."""
 
     title: str
     counts: Counts
@@ -52,7 +52,7 @@ class Scene:
 
     @property
     def ok(self) -> bool:
-        """Whether it ended as it must."""
+        """Whether it ended as expected."""
         return self.counts == self.expected
 
 
@@ -69,16 +69,16 @@ def count(workers: Iterable[Worker], provider: FakeIssuer) -> Counts:
 
 
 def fate(worker: Worker) -> str:
-    """Return the state of a worker that verified every token, of any other what it raised."""
+    """Return the state of a worker that verified every token, otherwise the errors it raised."""
     bad = [outcome for outcome in worker.outcomes if outcome != "alice"]
     return counted(bad) or worker.state
 
 
 def picture(title: str, note: str, workers: Iterable[Worker], provider: FakeIssuer) -> Group:
-    """Return the scene as it stands: a row for each worker, and what the provider saw."""
+    """Return the current scene: a row for each worker, and the requests at the provider."""
     asked = Counter(request.headers["user-agent"] for request in provider.requests)
     table = Table("worker", box=box.SIMPLE_HEAD)
-    # Of one width from the first frame to the last.
+    # The widths stay the same from the first frame to the last.
     table.add_column("pid", min_width=7)
     table.add_column("state", min_width=9)
     for header in ("asked", "fetched", "store"):
@@ -92,7 +92,7 @@ def picture(title: str, note: str, workers: Iterable[Worker], provider: FakeIssu
 
 
 def add_row(table: Table, worker: Worker, asked: int) -> None:
-    """Put a worker into the table."""
+    """Add a worker to the table."""
     state = "fetches" if asked and worker.state in BUSY else worker.state
     numbers = (str(number or "") for number in (asked, worker.fetched, worker.stored))
     waited = f"{worker.waited * 1000:.0f} ms" if worker.waited else ""
@@ -104,7 +104,7 @@ def add_row(table: Table, worker: Worker, asked: int) -> None:
 
 
 def seen(requests: Iterable[Request]) -> str:
-    """Return what the provider saw, by the worker that asked."""
+    """Return the requests that the provider saw, by worker."""
     asked: dict[str, list[str]] = {}
     for request in requests:
         asked.setdefault(request.headers["user-agent"], []).append(named(request))
@@ -113,14 +113,14 @@ def seen(requests: Iterable[Request]) -> str:
 
 
 def named(request: Request) -> str:
-    """Return which document was asked for, and the status if that is an error."""
+    """Return which document was requested, and the status if it is an error."""
     name = "keys" if request.path == "/jwks" else "discovery"
     failed = request.status is not None and request.status >= HTTPStatus.BAD_REQUEST
     return f"{name} ({request.status})" if failed else name
 
 
 def report(scenes: Iterable[Scene], console: Console) -> bool:
-    """Print what came of all scenes; return whether each ended as it must."""
+    """Print the results of all scenes. Return whether each ended as expected."""
     table = Table("scene", "workers", "provider", box=box.SIMPLE_HEAD, padding=0)
     for header in ("fetched", "store", "waited", "took"):
         table.add_column(header, justify="right")
@@ -132,12 +132,12 @@ def report(scenes: Iterable[Scene], console: Console) -> bool:
         console.print(
             f"FAILED {scene.title}: expected {scene.expected}, got {scene.counts}", style="red"
         )
-    console.print("FAILED" if failed else "Every scene ended as it must.", style="bold")
+    console.print("FAILED" if failed else "Every scene ended as expected.", style="bold")
     return not failed
 
 
 def add_scene(table: Table, scene: Scene) -> bool:
-    """Put the scene into the table; return whether it ended as it must."""
+    """Add the scene to the table. Return whether it ended as expected."""
     counts = scene.counts
     mark = "[green]ok[/]" if scene.ok else "[red]FAILED[/]"
     table.add_row(

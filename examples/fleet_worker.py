@@ -1,7 +1,7 @@
 """A worker of the fleet demo: one verifier over the shared store, in a process of its own.
 
-The first line of its standard input is its settings, each further one a command, each line of its
-standard output a report, all in JSON. It ends when its standard input does.
+The first line of its standard input holds its settings, and each further line a command. Each line
+of its standard output is a report. All are JSON. The worker exits when its standard input ends.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from examples.demo import AUDIENCE, ForwardClock, outcome_of
 
 
 class Worker:
-    """The verifier, and what it reports."""
+    """The verifier, and its reports."""
 
     def __init__(self, name: str, discovery_url: str, issuer: str, store: str, seal: str) -> None:
         self._ahead = 0.0
@@ -29,7 +29,7 @@ class Worker:
         self._store = RedisKeyStore(
             store, integrity_key=seal, timeout=0.75, connect_timeout=1.5, clock=self._clock
         )
-        # The provider knows by it who asks.
+        # The provider tells the workers apart by it.
         self._client = httpx.AsyncClient(headers={"User-Agent": name})
         # An attempt is one request: the demo counts them.
         self._jwks = JWKS(
@@ -38,18 +38,18 @@ class Worker:
         )  # fmt: skip
 
     async def open(self, stack: AsyncExitStack) -> None:
-        """Close with `stack` all that was opened."""
+        """Close everything this worker opened when `stack` is closed."""
         for part in (self._client, self._store, self._jwks):
             await stack.enter_async_context(part)
 
     async def verify(self, tokens: list[str], ahead: float) -> None:
-        """Verify the tokens all at once, with clocks that are so many seconds ahead."""
+        """Verify all tokens at once, with clocks that are `ahead` seconds ahead."""
         self._clock.advance(ahead - self._ahead)
         self._ahead = ahead
         began = time.perf_counter()
         outcomes = await asyncio.gather(*(outcome_of(self._jwks, token) for token in tokens))
         report("served", Counter(outcomes), time.perf_counter() - began)
-        while self._jwks.status().refreshing:  # noqa: ASYNC110 - nobody else awaits it
+        while self._jwks.status().refreshing:  # noqa: ASYNC110 - there is nothing to await
             await asyncio.sleep(0.01)
         report("settled", self._state())
 
@@ -65,12 +65,12 @@ class Worker:
 
 
 def report(*words: object) -> None:
-    """Say it on the standard output."""
+    """Write a report to the standard output."""
     print(json.dumps(words), flush=True)
 
 
 async def main() -> None:
-    """Carry out one command after the other until the standard input ends."""
+    """Start each command as it arrives, until the standard input ends."""
     lines = asyncio.StreamReader()
     protocol = asyncio.StreamReaderProtocol(lines)
     await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, sys.stdin)
@@ -89,6 +89,6 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    # The demo shows what happens; eight logs would only hide it.
+    # Eight logs would only hide the output of the demo.
     logging.getLogger("auth_jwks").addHandler(logging.NullHandler())
     asyncio.run(main())

@@ -22,9 +22,9 @@ settings.load_profile("same")
 HERE = Path(__file__).parent
 TIERS = {
     "full": (
-        "fleet", "test_benchmark*", "test_demo.py", "test_fleet_demo.py", "test_oidc_provider.py",
-        "test_packaging.py", "web/test_django.py", "web/test_flask.py", "web/test_gunicorn.py",
-        "web/test_playground_demo.py",
+        "fleet", "sync/test_forks.py", "test_benchmark*", "test_demo.py", "test_fleet_demo.py",
+        "test_oidc_provider.py", "test_packaging.py", "web/test_django.py", "web/test_flask.py",
+        "web/test_gunicorn.py", "web/test_playground_demo.py",
     ),
     "once": (
         "stores/test_gate_machine.py", "test_benchmark*", "test_demo.py", "test_fleet_demo.py",

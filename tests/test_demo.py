@@ -53,7 +53,7 @@ def test_every_step_does_what_it_says(demo: subprocess.CompletedProcess[str]) ->
     rows = ROW.findall(demo.stdout)
     assert [row.split() for row, _ in rows] == [row.split() for row in STEPS.splitlines()]
     assert {mark for _, mark in rows} == {"ok"}
-    assert demo.stdout.endswith("\nEvery step did what it says.\n")
+    assert demo.stdout.endswith("\nEvery step ended as expected.\n")
 
 
 def test_stale_service_is_warned_of_once(demo: subprocess.CompletedProcess[str]) -> None:

@@ -39,7 +39,7 @@ EXEMPT = {
     "auth_jwks.stores.redis.FORMAT": "likewise",
     "auth_jwks.stores.record.MAX_RECORD": "MAX_PAYLOAD and the line of JSON in front of it",
     "auth_jwks.stores.gate.MICRO": "a unit",
-    "auth_jwks.stores.gate.LIMIT": "what Lua's numbers hold",
+    "auth_jwks.stores.gate.MAX_SECONDS": "what Lua's numbers hold",
     "auth_jwks.stores.gate.DAY_MICROS": "stores.base.DAY in another unit",
     "auth_jwks.stores.redis.CENTURY": "as good as for ever",
     "auth_jwks.stores._boot.BOOTTIME": "the system's number of a clock",

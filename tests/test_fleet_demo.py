@@ -69,7 +69,7 @@ def test_every_scene_ends_as_it_must() -> None:
     scenes = SCENE.findall(demo.stdout)
     assert [row.split() for row, _ in scenes] == [row.split() for row in SCENES.splitlines()]
     assert {mark for _, mark in scenes} == {"ok"}
-    assert demo.stdout.endswith("\nEvery scene ended as it must.\n")
+    assert demo.stdout.endswith("\nEvery scene ended as expected.\n")
     states = [state for _, _, state, _ in WORKER.findall(demo.stdout)]
     assert [states.count(state) for state in ("fresh", "stale", "killed")] == [54, 8, 1]
     assert len(states) == 63

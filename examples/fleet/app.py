@@ -26,7 +26,7 @@ bearer = JWTBearer(jwks)
 
 @asynccontextmanager
 async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-    """Warm the keys up before the first request; a provider that is down stops no start."""
+    """Fetch the keys before the first request. The service starts even if the provider is down."""
     async with store, jwks:
         with suppress(KeysUnavailableError, IssuerMismatchError):
             await jwks.refresh()
@@ -38,5 +38,5 @@ app = FastAPI(lifespan=lifespan)
 
 @app.get("/whoami")
 async def whoami(claims: Annotated[dict[str, Any], Depends(bearer)]) -> dict[str, Any]:
-    """Say who the token speaks for, and which worker verified it."""
+    """Return the subject of the token, and the worker that verified it."""
     return {"sub": claims["sub"], "worker": os.getpid()}

@@ -8,5 +8,5 @@ workers = 4
 bind = os.environ.get("BIND", "127.0.0.1:8000")
 # Import the app once, before the fork: the workers start faster and share its memory.
 preload_app = bool(os.environ.get("PRELOAD"))
-# Its path is one and the same for every gunicorn of this user.
+# Every gunicorn of this user would share the path of the control socket.
 control_socket_disable = True

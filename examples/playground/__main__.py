@@ -1,4 +1,4 @@
-"""Serves the playground on loopback until Ctrl-C, or until nobody has looked at it for a while."""
+"""Serves the playground on loopback until Ctrl-C, or until no request has come for a while."""
 
 import argparse
 import asyncio
@@ -24,7 +24,7 @@ async def serve(port: int, idle: float) -> None:
         FakeIssuer(algorithm="ES256", clock=clock) as issuer,
         socket.create_server((HOST, port)) as listener,
     ):
-        # Handed down to each connection; asyncio leaves it to who makes the socket.
+        # Connections inherit it. asyncio does not set it on a socket that it did not create.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         app = create_app(issuer, clock)
         config = uvicorn.Config(
@@ -32,7 +32,7 @@ async def serve(port: int, idle: float) -> None:
         )
         server = uvicorn.Server(config)
         print(f"Open http://{HOST}:{listener.getsockname()[1]}/ in a browser.")
-        print(f"It ends with Ctrl-C, or after {idle / 60:g} minutes without a visitor.", flush=True)
+        print(f"It stops on Ctrl-C, or after {idle / 60:g} minutes without a visitor.", flush=True)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         while not serving.done() and time.monotonic() - app.state.seen < idle:
             await asyncio.wait((serving,), timeout=min(1.0, idle))
@@ -43,7 +43,7 @@ async def serve(port: int, idle: float) -> None:
 def main() -> None:
     """Read the command line and serve."""
     parser = argparse.ArgumentParser(prog="python -m examples.playground", description=__doc__)
-    parser.add_argument("--port", type=int, default=0, help="0, the default, takes a free one")
+    parser.add_argument("--port", type=int, default=0, help="0, the default, picks a free port")
     parser.add_argument("--idle", type=float, default=1800, help="seconds without a request")
     options = parser.parse_args()
     with suppress(KeyboardInterrupt):

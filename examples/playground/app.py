@@ -1,4 +1,4 @@
-"""The playground as a web application: what the page asks for, and an API to be protected."""
+"""The playground as a web application: the endpoints of its page, and a protected API."""
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -47,7 +47,7 @@ class Playground:
         self.workers = {name: Worker(name, self._verifier, self.journal) for name in ("A", "B")}
 
     def view(self) -> dict[str, Any]:
-        """Return all that the page shows beside the answers to its requests."""
+        """Return everything the page shows, except the answers to its requests."""
         return {
             "now": self.clock.time(),
             "ahead": round(self.clock.time() - time.time()),
@@ -66,7 +66,7 @@ class Playground:
         return {"outcome": outcome, "seconds": seconds, "asked": issuer.jwks_requests - asked}
 
     async def aclose(self) -> None:
-        """Give up what the workers have opened."""
+        """Close the workers and their store."""
         for worker in self.workers.values():
             await worker.jwks.close()
         await self._store.aclose()
@@ -85,7 +85,7 @@ class Playground:
 
 
 def protected(worker: Worker) -> APIRouter:
-    """Return the API as one worker serves it: this is the part that your service would have."""
+    """Return the API of one worker. This is the part that your service would have."""
     bearer = JWTBearer(worker)
     router = APIRouter(prefix=f"/{worker.name}")
 
@@ -115,7 +115,7 @@ def key_of(request: Request, worker: Worker) -> dict[str, Any]:
 
 
 def controls(playground: Playground) -> APIRouter:
-    """Return what the page's buttons do."""
+    """Return the endpoints behind the page's buttons."""
     router = APIRouter(prefix="/api")
     provider, workers = playground.provider, playground.workers
 
@@ -152,7 +152,7 @@ def controls(playground: Playground) -> APIRouter:
 
 
 def create_app(issuer: FakeIssuer, clock: ForwardClock) -> FastAPI:
-    """Return the playground around a provider that serves; `app.state.seen` is the last request."""
+    """Return the playground for a running provider. `app.state.seen`: time of the last request."""
     playground = Playground(issuer, clock)
 
     @asynccontextmanager
@@ -167,7 +167,7 @@ def create_app(issuer: FakeIssuer, clock: ForwardClock) -> FastAPI:
     async def tell(
         request: Request, call_next: Callable[[Request], Awaitable[Response]]
     ) -> Response:
-        # Nor may one press the buttons: browsers say where a request is from.
+        # No other site may press the buttons: browsers state the site of a request.
         site = request.headers.get("Sec-Fetch-Site", "none")
         if request.method != "GET" and site not in {"none", "same-origin"}:
             return Response(status_code=403)
@@ -180,7 +180,7 @@ def create_app(issuer: FakeIssuer, clock: ForwardClock) -> FastAPI:
             response.headers["Server-Timing"] = f'verify;dur={seconds * 1e3:.4f};desc="{outcome}"'
         return response
 
-    # Against DNS rebinding: a page from elsewhere can name this port, but not under these names.
+    # Against DNS rebinding: another site can reach this port, but not under these host names.
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
     app.include_router(controls(playground))
     for worker in playground.workers.values():

@@ -1,4 +1,4 @@
-"""The playground's identity provider: it serves on a port of its own, and breaks on demand."""
+"""The playground's identity provider: it has a port of its own, and fails on demand."""
 
 from collections.abc import Callable
 from typing import Any, Literal
@@ -14,7 +14,7 @@ Fault = Literal["none", "503", "hang", "junk", "impostor"]
 
 
 def hang(issuer: FakeIssuer) -> None:
-    """Hold requests, and never answer them: what is let go is dropped."""
+    """Hold requests and never answer them: on release they are dropped."""
     issuer.hang()
     issuer.refuse()
 
@@ -29,9 +29,9 @@ FAULTS: dict[Fault, Callable[[FakeIssuer], None]] = {
 
 
 class Provider:
-    """Signs tokens, and publishes the keys for them in the way that `suffer` chose last.
+    """Signs tokens, and publishes their keys with the fault that `suffer` chose last.
 
-    What is broken are the documents that verifiers fetch; signing in goes on.
+    Faults affect only the documents that verifiers fetch. Signing in still works.
     """
 
     def __init__(self, issuer: FakeIssuer, clock: ForwardClock) -> None:
@@ -40,12 +40,12 @@ class Provider:
         self._fault: Fault = "none"
 
     def sign_in(self, user: str, scope: str, lifetime: int) -> str:
-        """Return the token that a login brings; it ends in `lifetime` seconds, or ended before."""
+        """Return the token of a login. It expires in `lifetime` seconds, which may be negative."""
         ends = int(self._clock.time()) + lifetime
         return self.issuer.sign(sub=user, aud=AUDIENCE, scope=scope, exp=ends)
 
     def suffer(self, fault: Fault) -> None:
-        """Break in this way, and no other any more; requests that are held are dropped."""
+        """Apply this fault and end any other; held requests are dropped."""
         self.issuer.recover()
         self.issuer.release()
         self.issuer.announce(issuer=self.issuer.issuer)
@@ -53,7 +53,7 @@ class Provider:
         self._fault = fault
 
     def view(self) -> dict[str, Any]:
-        """Return what the page shows, requests as the provider itself counted them."""
+        """Return the state that the page shows; the provider itself counts the requests."""
         issuer = self.issuer
         return {
             "issuer": issuer.issuer,

@@ -2,7 +2,7 @@
 
     python -m examples.playground.screenshot docs/playground.png
 
-Needs Selenium, Chromium and its driver; what drives the page here also drives its tests.
+Needs Selenium, Chromium and its driver. The tests drive the page with this code too.
 """
 
 import argparse
@@ -23,7 +23,7 @@ __all__ = ["CHROMIUM", "DRIVER", "Page", "browsing", "playing"]
 
 CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
 ROOT = Path(__file__).parents[2]
-PATIENCE = 10.0
+TIMEOUT = 10.0
 FLAGS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -33,7 +33,7 @@ FLAGS = (
 
 @contextmanager
 def playing(*options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Run the playground as a user does, on a free port; yields the process and the URL."""
+    """Run the playground as a user does, on a free port. Yields the process and the URL."""
     command = [sys.executable, "-m", "examples.playground", *options]
     with subprocess.Popen(  # noqa: S603 - this very interpreter
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -65,7 +65,7 @@ def browsing(width: int, height: int, *, scale: float = 1) -> Iterator[webdriver
 
 
 class Page:
-    """The playground in a browser, by what its user sees."""
+    """The playground in a browser, as its user sees it."""
 
     def __init__(self, driver: webdriver.Chrome) -> None:
         self.driver = driver
@@ -80,26 +80,26 @@ class Page:
         return self.driver.find_element(By.CSS_SELECTOR, selector)
 
     def all(self, selector: str) -> list[WebElement]:
-        """Return every element that it matches."""
+        """Return every element that a CSS selector matches."""
         return self.driver.find_elements(By.CSS_SELECTOR, selector)
 
     def texts(self, selector: str) -> list[str]:
-        """Return what they say at one moment: the page replaces some of them every now and then."""
+        """Return their texts, all read at one moment: the page replaces elements now and then."""
         script = "return [...document.querySelectorAll(arguments[0])].map((it) => it.innerText)"
         texts: list[str] = self.driver.execute_script(script, selector)
         return texts
 
     def click(self, selector: str) -> None:
-        """Click it."""
+        """Click the first match."""
         self.find(selector).click()
 
     def until(self, condition: Callable[[], bool], meaning: str = "") -> None:
-        """Return once it holds; selenium's `TimeoutException` after ten seconds."""
-        wait = WebDriverWait(self.driver, PATIENCE, poll_frequency=0.02)
+        """Return once the condition holds; selenium's `TimeoutException` after ten seconds."""
+        wait = WebDriverWait(self.driver, TIMEOUT, poll_frequency=0.02)
         wait.until(lambda _: condition(), meaning)
 
     def expect(self, selector: str, text: str) -> None:
-        """Return once the element says that."""
+        """Return once the element contains that text."""
         self.until(lambda: text in "".join(self.texts(selector)[:1]), f"{selector} to say {text!r}")
 
     def sign_in(self) -> None:
@@ -109,7 +109,7 @@ class Page:
         self.until(lambda: self.find("#token").text != before, "another token")
 
     def call(self, button: str = "[data-call=GET]") -> str:
-        """Click what calls the API, and return the status that it was answered with."""
+        """Click a button that calls the API, and return the status of the answer."""
         answer = self.find("#answer")
         before = answer.get_attribute("data-answers")
         self.click(button)
@@ -118,7 +118,7 @@ class Page:
 
 
 def outage(page: Page) -> None:
-    """Let the page show what it is about: a provider that is down, and tokens that verify."""
+    """Bring the page to its main scene: a provider that is down, and tokens that still verify."""
     page.sign_in()
     page.call()
     page.click("[data-keep=true]")

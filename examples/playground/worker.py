@@ -1,4 +1,4 @@
-"""The workers that verify, and a journal of what the library tells about itself."""
+"""The workers that verify, and a journal of the library's events."""
 
 import time
 from collections import deque
@@ -12,19 +12,19 @@ from auth_jwks.events import Event, KeysRefreshed, Observer, StaleServed, Unknow
 
 __all__ = ["Journal", "Worker", "measured"]
 
-# How long the verification of the request under way took, in seconds, and what it came to.
+# Seconds and outcome of each verification in the current request.
 measured: ContextVar[list[tuple[float, str]]] = ContextVar("measured")
 
 
 class Journal:
-    """The latest events, newest first; one that a token causes is counted up when it recurs."""
+    """The latest events, newest first. A repeated event caused by tokens is only counted."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self.entries: deque[dict[str, Any]] = deque(maxlen=60)
         self._now = now
 
     def add(self, who: str, event: Event) -> None:
-        """Note an event of the library."""
+        """Record an event of the library."""
         told = asdict(event)
         told.pop("source")
         age = told.pop("age", None)
@@ -38,7 +38,7 @@ class Journal:
 
 
 class Worker:
-    """One verifier that can be restarted; what it verifies is timed."""
+    """One verifier that can be restarted. Its verifications are timed."""
 
     def __init__(self, name: str, make: Callable[[Observer], JWKS], journal: Journal) -> None:
         self.name = name
@@ -47,7 +47,7 @@ class Worker:
         self._start()
 
     async def verify_token(self, token: str, /) -> dict[str, Any]:
-        """Return the claims, or raise `jwt.InvalidTokenError`; note how long that took."""
+        """Return the claims, or raise `jwt.InvalidTokenError`; record how long that took."""
         began, outcome = time.perf_counter(), "verified"
         try:
             return await self.jwks.verify_token(token)

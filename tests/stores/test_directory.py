@@ -63,7 +63,7 @@ def test_directory_open_to_others_is_refused(directory: Path, mode: int) -> None
 
 def test_directory_of_another_user_is_refused(directory: Path) -> None:
     """Who owns it can do with it what he likes."""
-    with pytest.raises(ValueError, match=r"directory: .* belongs to uid .*; name one of this"):
+    with pytest.raises(ValueError, match=r"directory: .* is owned by uid .*; name one that this"):
         prepared(foreign(directory))
 
 
@@ -74,7 +74,7 @@ def test_path_that_is_no_directory_is_refused(directory: Path) -> None:
     for name in ("file", "link", "missing/keys"):
         with pytest.raises(ValueError, match=r"directory: can't use .*; expected a directory"):
             prepared(directory / name)
-    with pytest.raises(ValueError, match="directory: it is empty"):
+    with pytest.raises(ValueError, match="path of a directory, got an empty one"):
         prepared("")
 
 
@@ -116,7 +116,7 @@ def test_module_can_be_imported_on_windows() -> None:
         (5, 0o100600, None),
         (5, 0o40720, "is writable by others (mode 720)"),
         (5, 0o100602, "is writable by others (mode 602)"),
-        (0, 0o40700, "belongs to uid 0, not to 5"),
+        (0, 0o40700, "is owned by uid 0, not by 5"),
     ],
 )
 def test_what_others_can_write_is_unsafe(uid: int, mode: int, told: str | None) -> None:

@@ -189,7 +189,7 @@ say("parent")
     assert provider.jwks_requests == 3
 
 
-@pytest.mark.parametrize("store", ["", pytest.param("redis", marks=pytest.mark.full)])
+@pytest.mark.parametrize("store", ["", "redis"])
 def test_a_fork_amid_the_first_fetch(
     request: pytest.FixtureRequest, provider: FakeIssuer, store: str
 ) -> None:
@@ -242,7 +242,7 @@ refresh()
     assert provider.jwks_requests == 1 + 5 + 1
 
 
-@pytest.mark.parametrize("store", ["", pytest.param("redis", marks=pytest.mark.full)])
+@pytest.mark.parametrize("store", ["", "redis"])
 @pytest.mark.parametrize(
     "ending",
     [

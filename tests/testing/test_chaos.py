@@ -125,7 +125,7 @@ def test_state_is_told(chaos: ChaosStore) -> None:
 
 def test_fault_on_an_unknown_operation_is_refused(chaos: ChaosStore) -> None:
     """The error names those that there are."""
-    with pytest.raises(ValueError, match="on='close': expected one of poll, commit, fail"):
+    with pytest.raises(ValueError, match="on: expected one of poll, commit, fail, got 'close'"):
         chaos.hang(on="close")  # type: ignore[arg-type]
 
 

@@ -68,7 +68,7 @@ async def test_concurrent_requests_share_the_times(
 
 def test_scope_is_checked(issuer: FakeIssuer) -> None:
     """A misspelt document or argument is refused: the fault would never show."""
-    with pytest.raises(ValueError, match="on='keys' is neither"):
+    with pytest.raises(ValueError, match="on: expected 'discovery' or 'jwks', got 'keys'"):
         issuer.outage(on="keys")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="time"):
         issuer.outage(time=1)  # type: ignore[call-arg]

@@ -197,7 +197,7 @@ def test_another_issuer_is_never_trusted(page: Page) -> None:
     page.expect("#workers .pill", "stale")
     assert page.call() == "503 Service Unavailable"
     assert page.find("#took").text.endswith("IssuerMismatchError")
-    assert "mismatch: true" in page.find("#events").text
+    assert "kind: issuer_mismatch" in page.find("#events").text
 
 
 def test_a_worker_that_starts_in_an_outage_takes_keys_from_the_store(page: Page) -> None:

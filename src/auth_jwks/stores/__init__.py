@@ -1,4 +1,4 @@
-"""Where a fleet keeps the key sets it shares."""
+"""The stores through which a fleet shares its key sets."""
 
 from auth_jwks.stores.base import (
     Answer,

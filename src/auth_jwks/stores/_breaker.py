@@ -1,4 +1,4 @@
-"""When to leave a broken store alone: a circuit breaker, as pure functions of its state."""
+"""A circuit breaker for a broken store, as pure functions of its state."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -9,13 +9,13 @@ __all__ = ["Breaker", "CallFailedError", "Kind"]
 
 Kind = Literal["slow", "denied", "unwritable", "broken"]
 
-ERRORS = 3
+FAULTS_TO_OPEN = 3
 FIRST_REST = 2.0
 MAX_REST = 30.0
 
 
 class CallFailedError(Exception):
-    """A call failed; `kind` tells how that is to be taken, `reason` is fit for a log."""
+    """A call failed. The breaker reacts to `kind`; `reason` is safe to log."""
 
     def __init__(self, reason: str, kind: Kind) -> None:
         super().__init__(reason)
@@ -25,10 +25,10 @@ class CallFailedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Breaker:
-    """Closed, or open until a probe; it opens on two timeouts or three errors in a row.
+    """Closed, or open until a probe. Two timeouts or three errors in a row open it.
 
-    After a timeout the store is `doubted`: there is one call at a time, until one decides. So a
-    worker without keys has its second attempt, and a frozen store holds few others.
+    After the first timeout the store is `doubted`: one call at a time goes out until one decides.
+    So a cold worker gets its second attempt, and a frozen server blocks hardly any other call.
     """
 
     doubted: bool = False
@@ -38,7 +38,7 @@ class Breaker:
     probing: bool = False
 
     def admits(self, now: float) -> bool:
-        """Whether a call may go out; while it is half open only one at a time."""
+        """Whether a call may go out. A half-open breaker admits one at a time."""
         return not self._is_half_open() or (now >= self.until and not self.probing)
 
     def left(self, now: float) -> float:
@@ -54,14 +54,14 @@ class Breaker:
         return CLOSED
 
     def after_cancellation(self) -> "Breaker":
-        """Return the state after a call that was cancelled by its caller: it proves nothing."""
+        """Return the state after a call that its caller cancelled, which proves nothing."""
         return replace(self, probing=False)
 
     def after_fault(
         self, now: float, uniform: Callable[[float, float], float], *, slow: bool
     ) -> "Breaker":
-        """Return the state after a fault; `slow`: it was a timeout."""
-        if not self._is_half_open() and (slow or self.faults + 1 < ERRORS):
+        """Return the state after a fault. `slow` means a timeout."""
+        if not self._is_half_open() and (slow or self.faults + 1 < FAULTS_TO_OPEN):
             return replace(self, doubted=slow, faults=self.faults + 1)
         rest = min(MAX_REST, FIRST_REST * 2.0 ** min(self.rests, 10))
         return self._resting(now + uniform(0.0, rest))

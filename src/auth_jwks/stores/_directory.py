@@ -1,4 +1,4 @@
-"""A directory of our own: whole files in it, and locks that end with the process holding them."""
+"""A private directory: atomic files in it, and locks that end with the process that holds them."""
 
 import errno
 import os
@@ -12,22 +12,23 @@ from weakref import WeakSet
 
 __all__ = ["Descriptor", "Directory", "file_system", "prepared", "unsafe"]
 
-# Windows has none: `prepared` says so.
+# Windows has no `fcntl`: `prepared` raises there.
 fcntl: Any = None if sys.platform == "win32" else import_module("fcntl")
-# Their locks are another machine's, late, or nobody's.
-NETWORKS = frozenset({
+# File systems on which `flock` is remote, delayed or not enforced.
+NETWORK_FILE_SYSTEMS = frozenset({
     "9p", "afs", "beegfs", "ceph", "cifs", "coda", "fuse.ceph", "fuse.gcsfuse", "fuse.glusterfs",
     "fuse.rclone", "fuse.s3fs", "fuse.sshfs", "gfs2", "gpfs", "lustre", "ncpfs", "nfs", "nfs4",
     "ocfs2", "orangefs", "smb3", "smbfs",
 })  # fmt: skip
-ABSENT = frozenset({errno.ENOENT, errno.ELOOP, errno.EACCES, errno.ENXIO})
+ABSENT_ERRNOS = frozenset({errno.ENOENT, errno.ELOOP, errno.EACCES, errno.ENXIO})
 
 
 class Descriptor:
-    """An open file, and the lock on it that ends when it is closed or its process dies.
+    """An open file and the lock on it, which ends when the file is closed or its process dies.
 
-    A lock by `flock` belongs to what was opened, so two handles of one process exclude each other,
-    which they would not by `lockf`. A fork shares it: there it is closed, not to outlive us.
+    `flock` locks the open file description, so two handles of one process exclude each other;
+    with `lockf` they would not. A forked child shares the lock. It closes its copy, or the lock
+    would outlive the parent.
     """
 
     def __init__(self, number: int) -> None:
@@ -41,7 +42,7 @@ class Descriptor:
         self.drop()
 
     def lock(self) -> bool:
-        """Lock it for us alone; tell whether that was possible without waiting."""
+        """Lock the file exclusively without waiting; return whether that succeeded."""
         try:
             fcntl.flock(self.number, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -49,20 +50,20 @@ class Descriptor:
         return True
 
     def close(self) -> None:
-        """Unlock it first: a process being started may have a copy until its program runs."""
+        """Unlock and close the file: a process being started may hold a copy until its exec."""
         if self.number >= 0:
             fcntl.flock(self.number, fcntl.LOCK_UN)
         self.drop()
 
     def drop(self) -> None:
-        """Close it, and leave the lock to those who share it."""
+        """Close the file and leave the lock to the other holders of a copy."""
         number, self.number = self.number, -1
         if number >= 0:
             os.close(number)
 
 
 class Directory:
-    """An open directory, and the lock on one name in it, until both are closed."""
+    """An open directory and the lock on one name in it; leaving the context closes both."""
 
     def __init__(self, path: Path) -> None:
         self._own = Descriptor(_open(path, os.O_RDONLY | os.O_DIRECTORY))
@@ -80,24 +81,24 @@ class Directory:
         self._own.drop()
 
     def unsafe(self) -> str | None:
-        """Return why others could write here, if they could."""
+        """Return why other users could write here, None if they can't."""
         return unsafe(os.fstat(self._own.number), os.geteuid())
 
     def unfit(self) -> str | None:
-        """Return why no store can be kept here, if none can."""
+        """Return why this directory can't hold a store, None if it can."""
         folder = Path("/proc/self")
         kind = None
         with suppress(OSError):
-            told = (folder / "fdinfo" / str(self._own.number)).read_text()
-            kind = file_system(told, (folder / "mountinfo").read_text(errors="replace"))
+            fdinfo = (folder / "fdinfo" / str(self._own.number)).read_text()
+            kind = file_system(fdinfo, (folder / "mountinfo").read_text(errors="replace"))
         may_write = os.access(".", os.R_OK | os.W_OK | os.X_OK, dir_fd=self._own.number)
         return self.unsafe() or unfit(kind, may_write=may_write)
 
     def lock(self, name: str) -> bool:
-        """Lock a file for us alone; tell whether that was possible without waiting.
+        """Lock a file exclusively without waiting; return whether that succeeded.
 
-        A file, since whoever may read the directory could lock that; and only as long as it is
-        linked, since who sweeps the directory would let a second one in.
+        It is a file, since anyone who may read the directory could lock the directory itself. It
+        must still be linked: after a sweep of the directory, another worker could lock a new one.
         """
         with suppress(FileNotFoundError):
             if not _is_ours(os.stat(name, dir_fd=self._own.number, follow_symlinks=False)):
@@ -106,11 +107,11 @@ class Directory:
         return self._locked.lock() and os.fstat(self._locked.number).st_nlink > 0
 
     def read(self, name: str, limit: int) -> bytes:
-        """Return what is in a file, nothing for one that is missing, longer, or not ours alone."""
+        """Return a file's content; empty if it is missing, above `limit`, or writable by others."""
         try:
             file = Descriptor(_open(name, os.O_RDONLY, self._own.number))
         except OSError as fault:
-            if fault.errno in ABSENT:
+            if fault.errno in ABSENT_ERRNOS:
                 return b""
             raise
         try:
@@ -121,10 +122,10 @@ class Directory:
             file.drop()
 
     def write(self, name: str, data: bytes) -> None:
-        """Replace a file as a whole, under the lock.
+        """Replace a file atomically; the caller holds the lock.
 
-        The temporary one has one name, so that the next write clears away what a killed one left.
-        It isn't forced to the disk: when the machine crashes, its boot and all records of it end.
+        The temporary file has a fixed name, so the next write removes the remains of a killed one.
+        It is not synced to disk: after a crash the boot is another, and no record of it counts.
         """
         temporary = f"{name}.new"
         try:
@@ -137,13 +138,13 @@ class Directory:
             raise
 
     def claim(self, name: str) -> Descriptor:
-        """Lock a new file under that name: the one before may be locked by a stalled process."""
+        """Lock a new file under that name: a stalled process may still have locked the old one."""
         file = Descriptor(self._created(name))
         file.lock()
         return file
 
     def is_abandoned(self, name: str) -> bool:
-        """Tell whether the process that claimed the name is gone; to be asked under the lock."""
+        """Return whether the process that claimed the name is gone; the caller holds the lock."""
         try:
             file = Descriptor(_open(name, os.O_RDONLY, self._own.number))
         except FileNotFoundError:
@@ -160,13 +161,13 @@ class Directory:
 
 
 def prepared(directory: str | os.PathLike[str], platform: str = sys.platform) -> Path:
-    """Return the absolute path of a directory, made if it is missing, that is fit for a store."""
+    """Return the absolute path of a directory that can hold a store; create a missing one."""
     if platform == "win32":
         raise ValueError("directory: there is no flock on Windows; use another store")
     if not isinstance(directory, (str, os.PathLike)):
         raise TypeError(f"directory: expected a path, got {type(directory).__name__}")
     if not os.fspath(directory):
-        raise ValueError("directory: it is empty; expected the path of a directory")
+        raise ValueError("directory: expected the path of a directory, got an empty one")
     path = Path(directory).absolute()
     try:
         with suppress(FileExistsError):
@@ -176,8 +177,8 @@ def prepared(directory: str | os.PathLike[str], platform: str = sys.platform) ->
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise ValueError(
-            f"directory: can't use '{path}' ({reason}); expected a directory of this user's own, "
-            "no symbolic link, or a new one in a directory that exists"
+            f"directory: can't use '{path}' ({reason}); expected a directory that this user "
+            "owns, not a symbolic link, or a new one in an existing directory"
         ) from error
     if fault is not None:
         raise ValueError(f"directory: '{path}' {fault}")
@@ -185,24 +186,24 @@ def prepared(directory: str | os.PathLike[str], platform: str = sys.platform) ->
 
 
 def unsafe(status: os.stat_result, uid: int) -> str | None:
-    """Return why others than that user could write to a file or directory, if they could."""
+    """Return why users other than `uid` could write to a file or directory, None if they can't."""
     if status.st_uid != uid:
-        return f"belongs to uid {status.st_uid}, not to {uid}; name one of this user's own"
+        return f"is owned by uid {status.st_uid}, not by {uid}; name one that this user owns"
     if status.st_mode & 0o022:
         mode = stat.S_IMODE(status.st_mode)
-        return f"is writable by others (mode {mode:o}); chmod it to 700, or name one inside it"
+        return f"is writable by others (mode {mode:o}); chmod it to 700, or name a subdirectory"
     return None
 
 
 def unfit(kind: str | None, *, may_write: bool) -> str | None:
-    """Return why a directory on that kind of file system won't do, if so."""
-    if kind in NETWORKS:
-        return f"is on a network file system ({kind}); name a local one, such as in /run"
-    return None if may_write else "is not writable; make it so, or name another"
+    """Return why a directory can't hold a store, None if it can. `kind` is its file system."""
+    if kind in NETWORK_FILE_SYSTEMS:
+        return f"is on a network file system ({kind}); name a local directory, such as one in /run"
+    return None if may_write else "is not writable; change its mode or name another"
 
 
 def file_system(descriptor: str, mounts: str) -> str | None:
-    """Return the kind of file system of an open file, from its fdinfo and the mountinfo."""
+    """Return the type of the file system of an open file, from its fdinfo and the mountinfo."""
     _, _, mount = descriptor.partition("mnt_id:")
     for line in mounts.splitlines() if mount else ():
         head, _, tail = line.partition(" - ")
@@ -216,7 +217,7 @@ def _is_ours(status: os.stat_result) -> bool:
 
 
 def _open(path: str | Path, flags: int, directory: int | None = None) -> int:
-    # Not to wait for the writer of a pipe that someone put there, O_NONBLOCK.
+    # O_NONBLOCK: opening a FIFO that someone put there must not wait for its writer.
     flags |= os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
     return os.open(path, flags, 0o600, dir_fd=directory)
 
@@ -229,5 +230,5 @@ def _forked() -> None:
         descriptor.drop()
 
 
-with suppress(AttributeError):  # Windows again
+with suppress(AttributeError):  # Windows has no fork
     os.register_at_fork(after_in_child=_forked)

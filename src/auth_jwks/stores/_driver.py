@@ -1,4 +1,4 @@
-"""Redis as the store needs it: one script, two short timeouts, a word about what failed.
+"""Redis as the store needs it: one script, two short timeouts, and short reasons for failures.
 
 The only module that imports redis-py.
 """
@@ -36,8 +36,8 @@ from auth_jwks.stores._breaker import CallFailedError
 __all__ = ["Client", "Driver"]
 
 MAX_CONNECTIONS = 2
-BACKSTOP = 10.0  # for what redis-py does by itself; a call has a shorter limit of ours
-# Else each new connection reads redis-py's metadata from the disk, and sends two more commands.
+BACKSTOP = 10.0  # redis-py's own timeouts; each of our calls has a shorter one
+# By default each new connection reads redis-py's metadata from disk and sends two more commands.
 ANONYMOUS: dict[str, Any] = (
     {"driver_info": None}
     if "driver_info" in inspect.signature(AbstractConnection).parameters
@@ -47,7 +47,7 @@ UNWRITABLE_CODES = {"MISCONF", "NOREPLICAS"}
 
 
 class Client(Protocol):
-    """What is used of redis-py's `Redis`, also from `Sentinel.master_for`, and `RedisCluster`."""
+    """The used part of redis-py's `Redis`; `RedisCluster` and clients of Sentinel have it too."""
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
         """Send one command and return the reply."""
@@ -59,10 +59,11 @@ class Client(Protocol):
 
 
 @dataclass(eq=False, slots=True)
-class _Line:
+class _LoopLocal:
     """The client of one process and event loop.
 
-    `warm`: how many calls at once find a connection; `dropped`: closed after its last call.
+    `warm` is how many concurrent calls find an open connection. A `dropped` client is closed after
+    its last call.
     """
 
     client: Client
@@ -75,10 +76,11 @@ class _Line:
 
 
 class Driver:
-    """Runs one script where a URL points, or with a client of the user's, which stays open.
+    """Runs one script at the server of a URL, or with the user's client, which stays open.
 
-    Own connections belong to one process and event loop, are two at most, and close after
-    `idle` seconds without a call. A call has `timeout` seconds, or `connect_timeout` to connect.
+    For a URL, each process and event loop has connections of its own: two at most, closed after
+    `idle` seconds without a call. A call may take `timeout` seconds, or `connect_timeout` if it
+    has to connect.
     """
 
     def __init__(
@@ -96,57 +98,57 @@ class Driver:
         self._timeout = timeout
         self._connect_timeout = connect_timeout
         self._idle = idle
-        self._lines: dict[tuple[int, asyncio.AbstractEventLoop], _Line] = {}
+        self._locals: dict[tuple[int, asyncio.AbstractEventLoop], _LoopLocal] = {}
         self._closing: set[asyncio.Task[None]] = set()
         if isinstance(redis, str):
-            # redis-py looks at the options in a URL no sooner than it makes a connection.
+            # redis-py checks the options in a URL only when it makes a connection.
             pool = self._pool(redis)
             pool.connection_class(**pool.connection_kwargs)
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[Callable[..., Awaitable[list[Any]]]]:
-        """Wait for a free connection, and return what runs the script over it.
+        """Wait for a free connection, and yield a function that runs the script over it.
 
-        The wait is for other calls of this process, so it says nothing of the server.
+        The wait is for other calls of this process, so it says nothing about the server.
         """
-        line = self._line()
-        line.calls += 1
+        local = self._local()
+        local.calls += 1
         try:
-            async with line.free:
-                yield partial(self._run, line)
+            async with local.free:
+                yield partial(self._run, local)
         finally:
-            line.calls -= 1
-            self._settle(line)
+            local.calls -= 1
+            self._close_when_unused(local)
 
     async def aclose(self) -> None:
         """Close the connections of this process and event loop."""
-        line = self._lines.get(_place())
-        if line is not None:
-            self._drop(line)
-            self._settle(line)
-        # Those of another loop, or of the process before a fork, may never end.
+        local = self._locals.get(_process_and_loop())
+        if local is not None:
+            self._drop(local)
+            self._close_when_unused(local)
+        # Tasks of another loop, or of the parent before a fork, may never end.
         loop = asyncio.get_running_loop()
         closing = {task for task in tuple(self._closing) if task.get_loop() is loop}
         if closing:
             await asyncio.wait(closing)
 
-    async def _run(self, line: _Line, *words: str | bytes) -> list[Any]:
+    async def _run(self, local: _LoopLocal, *words: str | bytes) -> list[Any]:
         """Return the script's reply to two keys and its arguments, or raise `CallFailedError`."""
-        calls = min(line.calls, MAX_CONNECTIONS)
-        limit = self._timeout if calls <= line.warm else self._connect_timeout
+        calls = min(local.calls, MAX_CONNECTIONS)
+        limit = self._timeout if calls <= local.warm else self._connect_timeout
         try:
             async with patience(limit):
-                reply = await self._evaluated(line.client, *words)
+                reply = await self._evaluated(local.client, *words)
         except asyncio.CancelledError:
-            # redis-py closes the connection of a call that is given up.
-            line.warm = max(0, line.warm - 1)
+            # redis-py closes the connection of a cancelled call.
+            local.warm = max(0, local.warm - 1)
             raise
         except Exception as fault:  # noqa: BLE001 - a client handed in may raise anything
-            line.demoted = line.demoted or isinstance(fault, ReadOnlyError)
-            if line.demoted or not isinstance(fault, ResponseError):
-                self._drop(line)
-            raise _known(fault) from None
-        line.warm = max(line.warm, calls)
+            local.demoted = local.demoted or isinstance(fault, ReadOnlyError)
+            if local.demoted or not isinstance(fault, ResponseError):
+                self._drop(local)
+            raise _as_call_failure(fault) from None
+        local.warm = max(local.warm, calls)
         if not isinstance(reply, list):
             raise CallFailedError("unexpected reply", "broken")
         return reply
@@ -156,24 +158,24 @@ class Driver:
         try:
             return await client.execute_command("EVALSHA", self._sha, 2, *words, **options)
         except NoScriptError:
-            # A server that is new, or was restarted, learns the script by its first use.
+            # A new or restarted server does not know the script yet. EVAL loads it.
             options = {NEVER_DECODE: True}
             return await client.execute_command("EVAL", self._script, 2, *words, **options)
 
-    def _line(self) -> _Line:
-        place = _place()
-        line = self._lines.get(place)
-        if line is None:
-            line = _Line(self._client(), asyncio.Semaphore(MAX_CONNECTIONS))
-            # What a parent process left stays untouched here: to close it would disturb the
-            # parent's event loop. A loop that was closed has taken its connections with it.
-            # Replaced, not changed: a loop in another thread may be reading.
+    def _local(self) -> _LoopLocal:
+        place = _process_and_loop()
+        local = self._locals.get(place)
+        if local is None:
+            local = _LoopLocal(self._client(), asyncio.Semaphore(MAX_CONNECTIONS))
+            # A parent process's clients stay untouched here: closing them would disturb the
+            # parent's event loop. A closed loop has taken its connections with it.
+            # The dict is replaced, not changed: a loop in another thread may be reading it.
             living = {
-                (pid, loop): other for (pid, loop), other in self._lines.items()
+                (pid, loop): other for (pid, loop), other in self._locals.items()
                 if pid != place[0] or not loop.is_closed()
             }  # fmt: skip
-            self._lines = {**living, place: line}
-        return line
+            self._locals = {**living, place: local}
+        return local
 
     def _client(self) -> Client:
         if not isinstance(self._redis, str):
@@ -192,50 +194,50 @@ class Driver:
             **ANONYMOUS,
         )
 
-    def _drop(self, line: _Line) -> None:
-        """Let the next call connect anew."""
-        line.dropped = True
-        self._lines = {place: other for place, other in self._lines.items() if other is not line}
+    def _drop(self, local: _LoopLocal) -> None:
+        """Make the next call use a new client."""
+        local.dropped = True
+        self._locals = {place: other for place, other in self._locals.items() if other is not local}
 
-    def _settle(self, line: _Line) -> None:
-        """After a call: close a dropped line with its last one, any other when it has idled."""
-        if line.idle is not None:
-            line.idle.cancel()
+    def _close_when_unused(self, local: _LoopLocal) -> None:
+        """After the last call, close a dropped client at once and any other when it has idled."""
+        if local.idle is not None:
+            local.idle.cancel()
         loop = asyncio.get_running_loop()
-        if line.calls:
+        if local.calls:
             return
-        if not line.dropped:
-            line.idle = loop.call_later(self._idle, self._expire, line)
+        if not local.dropped:
+            local.idle = loop.call_later(self._idle, self._expire, local)
             return
-        task = loop.create_task(self._close(line))
+        task = loop.create_task(self._close(local))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
-    def _expire(self, line: _Line) -> None:
-        self._drop(line)
-        self._settle(line)
+    def _expire(self, local: _LoopLocal) -> None:
+        self._drop(local)
+        self._close_when_unused(local)
 
-    async def _close(self, line: _Line) -> None:
-        # Closing what is broken may fail; whatever came of it, it is not used again.
+    async def _close(self, local: _LoopLocal) -> None:
+        # Closing a broken client may fail. Either way, it is not used again.
         with contextlib.suppress(Exception):
-            if line.client is not self._redis:
-                await line.client.aclose()
-            elif line.demoted and isinstance(line.client, Redis):
-                # The user's own stays open, but not connected to a server that was demoted.
-                await line.client.connection_pool.disconnect(inuse_connections=False)
+            if local.client is not self._redis:
+                await local.client.aclose()
+            elif local.demoted and isinstance(local.client, Redis):
+                # The user's own client stays open, but not connected to a demoted server.
+                await local.client.connection_pool.disconnect(inuse_connections=False)
 
 
-def _place() -> tuple[int, asyncio.AbstractEventLoop]:
+def _process_and_loop() -> tuple[int, asyncio.AbstractEventLoop]:
     return os.getpid(), asyncio.get_running_loop()
 
 
-def _known(fault: Exception) -> CallFailedError:
+def _as_call_failure(fault: Exception) -> CallFailedError:
     if isinstance(fault, (TimeoutError, RedisTimeoutError)):
         return CallFailedError("timed out", "slow")
     name = type(fault).__name__
     if isinstance(fault, (AuthenticationError, AuthorizationError, NoPermissionError)):
         return CallFailedError(f"access denied ({name})", "denied")
-    # The first word of an error reply is its code (RESP), which redis-py maps in part only.
+    # The first word of an error reply is its code (RESP). redis-py maps only some codes.
     code = str(fault).partition(" ")[0] if type(fault) is ResponseError else ""
     if isinstance(fault, (OutOfMemoryError, ReadOnlyError)) or code in UNWRITABLE_CODES:
         return CallFailedError(f"refuses writes ({code or name})", "unwritable")

@@ -1,8 +1,8 @@
-"""Sealed documents: HMAC-SHA-256 (RFC 2104), so that who can write to a store can't mint keys.
+"""Sealed documents (HMAC-SHA-256, RFC 2104): writing to a store is not enough to forge keys.
 
-A sealed document is one line, `auth-jwks-seal-1 version fetched_at expires_at mac`, and the
-document. Source and issuer are sealed through the store key, which is a digest of them, and
-through the document, which names them.
+A sealed document is one line, `auth-jwks-seal-1 version fetched_at expires_at mac`, and then
+the document. The seal covers source and issuer too: the store key is a digest of them, and the
+document names them.
 """
 
 import hmac
@@ -17,19 +17,19 @@ MIN_KEY = 32
 
 
 class BrokenSealError(Exception):
-    """The document is not to be trusted; the argument says why, in a few words."""
+    """The document can't be trusted. The argument says why, in a few words."""
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A document whose seal holds, and its age by the wall clock, less what clocks may differ."""
+    """A document with a valid seal, and its age by the wall clock, less a leeway for skew."""
 
     document: bytes
     age: float
 
 
 class Sealer:
-    """Seals with the first key, opens with any of them."""
+    """Seals with the first key and opens with any of them."""
 
     def __init__(self, keys: Sequence[bytes]) -> None:
         self._keys = tuple(keys)
@@ -40,20 +40,20 @@ class Sealer:
     def seal(
         self, document: bytes, *, name: str, version: int, fetched_at: float, expires_at: float
     ) -> bytes:
-        """Return the document sealed for one store key and version; times are wall clock."""
+        """Return the document sealed for one store key and version. Times are of the wall clock."""
         head = b"%s %d %d %d" % (MARK, version, int(fetched_at), int(expires_at))
         mac = _mac(self._keys[0], name, head, document)
         return b"%s %s\n%s" % (head, mac.encode(), document)
 
     def opened(self, sealed: bytes, *, name: str, version: int, now: float) -> Opened:
-        """Return the document; `BrokenSealError` unless it was sealed for this key and version."""
+        """Return the document, or raise `BrokenSealError` if it is not sealed for these."""
         line, _, document = sealed.partition(b"\n")
         head, _, mac = line.rpartition(b" ")
         mark, *numbers = head.split(b" ")
         if mark != MARK or len(numbers) != 3:
             raise BrokenSealError("it is not sealed")
         own = [_mac(key, name, head, document).encode() for key in self._keys]
-        # All are compared, so that the time tells nothing of which key it was.
+        # Every key is compared, so that the time taken does not reveal which one matched.
         matches = [hmac.compare_digest(mac, candidate) for candidate in own]
         if not any(matches):
             raise BrokenSealError("its seal was not made with one of our keys")
@@ -66,7 +66,7 @@ class Sealer:
 
 
 def checked_keys(name: str, value: object) -> tuple[bytes, ...]:
-    """Return the keys of one or several `bytes` or `str`, each of at least 32 bytes."""
+    """Return the keys in one or several `bytes` or `str`, each of at least 32 bytes."""
     members = (value,) if isinstance(value, (bytes, str)) else value
     if not isinstance(members, Sequence):
         raise TypeError(f"{name}: expected bytes, or a sequence of them")
@@ -89,7 +89,7 @@ def _checked_key(name: str, value: object) -> bytes:
 
 
 def _mac(key: bytes, name: str, head: bytes, document: bytes) -> str:
-    """Return the MAC over parts that their lengths keep apart."""
+    """Return the MAC over the parts, each prefixed with its length to keep them apart."""
     mac = hmac.new(key, digestmod="sha256")
     for part in (name.encode(), head, document):
         mac.update(b"%d:" % len(part))

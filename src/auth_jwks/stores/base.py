@@ -1,7 +1,7 @@
-"""What the verifier asks of a store: the gate through which a fleet shares one key set.
+"""The contract of a store: the gate through which a fleet shares one key set.
 
 A store keeps, per key, one opaque document with a version, and a gate: a lease for the one
-worker that may refresh it, or a cool-down. Workers wait for data, they never queue for a lock.
+worker that may refresh it, or a cool-down. Workers wait for data; they never queue for a lock.
 """
 
 from dataclasses import dataclass
@@ -29,17 +29,17 @@ __all__ = [
     "Unchanged",
 ]
 
-# Seconds. A lease must outlast a call to the store by far: it is renewed, and its commit has to be
-# in time.
+# Seconds. A lease must last much longer than a call to the store: it is renewed by calls, and its
+# commit must arrive in time.
 LEASE = 3.0
 MAX_CALL = LEASE / 4
 MAX_COOLDOWN = 300.0
-# How far a version may be ahead of the store's time, and how long a record is kept at least.
+# How far a version may be ahead of the store's time, and the minimum time a record is kept.
 DAY = 86_400.0
-# Leases for another cause than age: so many in so many seconds, until a commit says how many.
+# Limit of leases for a cause other than age, and its window until a commit sets another.
 UNSCHEDULED_LIMIT = 2
 UNSCHEDULED_WINDOW = 30.0
-# Bytes. What is stored may be longer than a payload, by its seal; above that it counts as absent.
+# Bytes. A stored document may be longer than its payload, by the seal. Above this it is absent.
 MAX_PAYLOAD = 1024 * 1024
 MAX_STORED = 2 * MAX_PAYLOAD
 
@@ -47,12 +47,12 @@ Cause = Literal["age", "unknown_kid", "forced", "repair"]
 
 
 class StoreUnavailable(Exception):  # noqa: N818 - a state of the store, and the contract's word for it
-    """The store can't answer now; its argument says why, in a word or two without secrets."""
+    """The store can't answer now. The argument says why, in a few words without secrets."""
 
 
 @dataclass(frozen=True, slots=True)
 class LeaseRequest:
-    """A wish to refresh: `holder` is 128 random bits that name the caller; the same on a retry."""
+    """A request to refresh. `holder`, 128 random bits, names the caller: the same on a retry."""
 
     holder: str
     ttl: float
@@ -66,8 +66,8 @@ class LeaseRequest:
 class Lease:
     """The right of `holder` to refresh one key for `ttl` seconds, by the store's clock.
 
-    `fence` is the version under which the result is committed; `started` is the caller's
-    monotonic time before it asked; `failures` counts the consecutive ones of the whole fleet.
+    `fence` is the version under which the result is committed. `started` is the caller's
+    monotonic time before it asked. `failures` counts consecutive failures of the whole fleet.
     """
 
     key: str
@@ -83,10 +83,10 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Newer:
-    """The store holds a version above the one known.
+    """The store holds a newer version than the known one.
 
-    `age` is the time since its fetch at the provider began, `ttl_left` until the store drops it.
-    A store that can tell that the document is not to be trusted says why in `fault`.
+    `age` is the time since its fetch at the provider began, `ttl_left` the time until the store
+    drops it. A store that can tell that the document is not trustworthy says why in `fault`.
     """
 
     version: int
@@ -98,7 +98,7 @@ class Newer:
 
 @dataclass(frozen=True, slots=True)
 class Unchanged:
-    """Nothing newer than what is known, and no lease was asked for."""
+    """The store holds nothing newer, and no lease was requested."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,17 +110,17 @@ class Granted:
 
 @dataclass(frozen=True, slots=True)
 class Busy:
-    """Another worker is refreshing; its lease ends in `retry_after` seconds at the latest."""
+    """Another worker is refreshing. Its lease ends in `retry_after` seconds at the latest."""
 
     retry_after: float
 
 
 @dataclass(frozen=True, slots=True)
 class Cooling:
-    """Nobody refreshes for `retry_after` seconds, for a reason.
+    """No worker may refresh for `retry_after` seconds.
 
-    `budget`: enough unscheduled leases were granted; `failed`: the last refresh failed;
-    `mismatch`: it failed because the provider names another issuer, which is an answer.
+    `budget`: the limit of unscheduled leases is reached. `failed`: the last refresh failed.
+    `mismatch`: it failed because the provider answered, but names another issuer.
     """
 
     retry_after: float
@@ -131,17 +131,17 @@ Answer = Newer | Unchanged | Granted | Busy | Cooling
 
 
 class KeyStore(Protocol):
-    """Four methods, each one atomic and bounded in time, that raise `StoreUnavailable` only.
+    """Four methods, each atomic and bounded in time, that raise only `StoreUnavailable`.
 
-    A version is an integer in (0, the store's time in µs + one day]; what else is stored counts
-    as absent, and a `known` beyond it is ignored.
+    A version is an integer in (0, the store's time in µs + one day]. Anything else that is stored
+    counts as absent, and a `known` above the range is ignored.
     """
 
     async def poll(self, key: str, *, known: int, lease: LeaseRequest | None) -> Answer:
         """Return the document if newer than `known`, else a lease, else why there is none.
 
-        A stored version below `known` counts as absent. The holder of the live lease is granted
-        it again, with the same fence, and it is renewed.
+        A stored version below `known` counts as absent. If the holder of the live lease asks
+        again, the lease is renewed and granted with the same fence.
         """
         ...
 
@@ -151,14 +151,14 @@ class KeyStore(Protocol):
         """Store up to 1 MiB for `ttl` seconds and end the lease; return its version.
 
         None if a newer version or another lease superseded it. From now on at most two
-        unscheduled leases, for a cause other than age, are granted in any `window` seconds.
+        unscheduled leases (for a cause other than age) are granted in any `window` seconds.
         """
         ...
 
     async def fail(self, lease: Lease, *, retry_after: float, mismatch: bool = False) -> None:
-        """Turn the lease, if it is still live, into a cool-down for every cause."""
+        """Turn the lease into a cool-down for every cause, if it is still live."""
         ...
 
     async def aclose(self) -> None:
-        """Close what the store opened; later calls reopen it or raise."""
+        """Close everything the store opened. Later calls reopen it or raise."""
         ...

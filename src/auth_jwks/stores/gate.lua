@@ -1,16 +1,16 @@
--- The rules of stores/gate.py, carried out by Redis: each call is one atomic step.
+-- The rules of stores/gate.py, run by Redis: each call is one atomic step.
 --
 -- KEYS[1]  hash: version, payload, fetched, expires, issued, failures, window, unscheduled1,
---          unscheduled2 (when the last two leases began that no age called for)
+--          unscheduled2 (when the last two leases for a cause other than age began)
 -- KEYS[2]  string with a time to live: kind:fence:granted:ttl:holder, where kind is L for a
 --          lease, F for a cool-down after a failure and M after an issuer mismatch
--- ARGV     poll, known, holder (empty: no lease wanted), ttl, 1 if an age called for it
+-- ARGV     poll, known, holder (empty: no lease requested), ttl, 1 if the cause is age
 --          commit, holder, fence, took, ttl, window, payload
 --          fail, holder, retry_after, 1 for a mismatch
 --
 -- Times are microseconds of the server's clock, as whole numbers below 2^53; anything else that
--- is stored counts as absent. What a script writes is formatted by text(), as Lua's own way
--- loses digits. The limits are those of stores/base.py, as a test makes sure.
+-- is stored counts as absent. Numbers are written with text(), as Lua's own formatting loses
+-- digits. The limits equal those of stores/base.py; a test checks that.
 
 local RECORD, GATE = KEYS[1], KEYS[2]
 local EXACT = 9007199254740992
@@ -39,7 +39,7 @@ local function plausible(version)
     return version <= now + DAY and version or 0
 end
 
--- A command on a key of another type would end the script.
+-- A command on a key of another type would abort the script.
 local kind = redis.call('TYPE', RECORD).ok
 local fields = {}
 if kind == 'hash' then
@@ -50,14 +50,14 @@ end
 local fetched, expires = number(fields[2]), number(fields[3])
 local issued, failures = plausible(number(fields[4])), number(fields[5])
 local window = number(fields[6])
--- A window of no time is one, what is no number is not.
+-- 0 is a valid window; anything but a number is not.
 if window == 0 and fields[6] ~= '0' then
     window = UNSCHEDULED_WINDOW
 end
 local version = 0
 if expires > now then
     local size = redis.call('HSTRLEN', RECORD, 'payload')
-    -- An empty payload is one, a missing field is not.
+    -- An empty payload is valid, a missing field is not.
     if size <= MAX_STORED and (size > 0 or redis.call('HGET', RECORD, 'payload')) then
         version = plausible(number(fields[1]))
     end
@@ -68,7 +68,7 @@ local function write(left, ...)
         redis.call('DEL', RECORD)
     end
     redis.call('HSET', RECORD, ...)
-    -- The record outlives its document: failures and fences are remembered.
+    -- The record outlives its document, for the failures and fences in it.
     redis.call('PEXPIRE', RECORD, text(math.ceil(math.max(left, DAY) / 1000)))
 end
 
@@ -77,8 +77,8 @@ local function close(letter, fence, ttl, holder)
     redis.call('SET', GATE, value, 'PX', text(math.max(1, math.ceil(ttl / 1000))))
 end
 
--- nil when nobody holds it. One granted in the future, or with more time left than it states,
--- is void: the clock was set back.
+-- nil if there is no live lease or cool-down. One granted in the future, or with more time left
+-- than its ttl, is void: the clock was set back.
 local function live()
     if redis.call('TYPE', GATE).ok ~= 'string' then
         return nil
@@ -188,8 +188,8 @@ local done, reply = pcall(answer)
 if done then
     return reply
 end
--- Each release words the refusal of a command in a script in its own way; 6.2 raises it as a
--- string, and buries the code of any error in it.
+-- Each release has its own wording for a command that a script may not run. 6.2 raises a string,
+-- with the code of the error inside it.
 local words = type(reply) == 'table' and reply.err or reply
 if words:find("can't run this command") or words:find('ACL failure') then
     return redis.error_reply('NOPERM the script lacks a right')

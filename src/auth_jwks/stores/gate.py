@@ -1,12 +1,12 @@
 """The rules of the gate, as pure functions from one record to the next.
 
-`now` is the store's own time in whole microseconds, and so are all times in a record: the fences
-are such times, and a store that rounds differently takes one moment for two. Spans that are
-passed in, and those in the answers, are seconds.
+`now` is the store's own time in whole microseconds, and so are all times in a record. Fences are
+such times: a store that rounds differently would turn one moment into two. Durations, in arguments
+and answers, are seconds.
 
 A record holds one document and the gate before it. A store that can read, change and write a
-record in one atomic step keeps the contract with these functions; so do `MemoryKeyStore` and
-`FileKeyStore`, and Redis carries the same rules out in Lua.
+record in one atomic step keeps the contract by calling these functions. `MemoryKeyStore` and
+`FileKeyStore` do. Redis runs the same rules in Lua.
 """
 
 from dataclasses import dataclass, replace
@@ -39,16 +39,16 @@ __all__ = [
 ]
 
 MICRO = 1_000_000
-# Two of them are a number that Lua, too, counts exactly.
-LIMIT = 2.0**52 / MICRO
+# Lua represents a sum of two of them exactly.
+MAX_SECONDS = 2.0**52 / MICRO
 
 
 def microseconds(seconds: float) -> int:
     """Return the nearest whole number of microseconds, from 0 up to 2**52: 142 years.
 
-    NaN is 0. Whole microseconds that were divided by 1e6 come back as they were.
+    NaN is 0. Whole microseconds divided by 1e6 convert back exactly.
     """
-    fraction, whole = modf(min(LIMIT, max(0.0, seconds)))
+    fraction, whole = modf(min(MAX_SECONDS, max(0.0, seconds)))
     return int(whole) * MICRO + round(fraction * MICRO)
 
 
@@ -66,13 +66,13 @@ class Gate:
     mismatch: bool = False
 
     def left(self, now: int) -> int:
-        """Return the time left; none if it was granted in the future: the clock went back."""
+        """Return the time left; 0 if it was granted in the future, as the clock was set back."""
         return self.granted + self.ttl - now if self.granted <= now else 0
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What a store keeps under one key; `unscheduled`: when leases that no age called for began."""
+    """The state of one key. `unscheduled`: start of the last leases for a cause other than age."""
 
     version: int = 0
     payload: bytes = b""
@@ -91,7 +91,7 @@ EMPTY = Record()
 def polled(
     record: Record, now: int, key: str, known: int, lease: LeaseRequest | None, *, started: float
 ) -> tuple[Record, Answer]:
-    """Answer a poll; `started` is the caller's own time before it, which a lease takes along."""
+    """Answer a poll. `started`, the caller's own time before it, becomes a field of the lease."""
     known = _plausible(known, now)
     stored = _version(record, now)
     if stored > known:
@@ -114,7 +114,7 @@ def committed(
     record: Record, now: int, lease: Lease, payload: bytes, *, took: float, ttl: float,
     window: float,
 ) -> tuple[Record, int | None]:  # fmt: skip
-    """Store the result of a lease that was asked for `took` seconds ago, unless superseded."""
+    """Store the result of a lease requested `took` seconds ago, unless it was superseded."""
     gate = _live(record, now)
     mine = gate is not None and gate.holder == lease.holder
     lapsed = gate is None and lease.fence <= now
@@ -132,7 +132,7 @@ def committed(
 def failed(
     record: Record, now: int, lease: Lease, retry_after: float, *, mismatch: bool = False
 ) -> Record:
-    """Turn the lease into a cool-down if it is still live."""
+    """Turn the lease into a cool-down, if it is still live."""
     gate = _live(record, now)
     if gate is None or gate.holder != lease.holder:
         return record
@@ -142,18 +142,18 @@ def failed(
 
 
 def orphaned(record: Record) -> Record:
-    """Drop the lease, if there is one: its holder is gone. A cool-down stays."""
+    """Drop a lease whose holder is gone. A cool-down stays."""
     leased = record.gate is not None and record.gate.holder is not None
     return replace(record, gate=None) if leased else record
 
 
 def _plausible(version: int, now: int) -> int:
-    """Return the version, 0 for one too far ahead: forged, or from before the clock went back."""
+    """Return the version; 0 if it is too far ahead: forged, or the clock was set back."""
     return version if 0 < version <= now + DAY_MICROS else 0
 
 
 def _version(record: Record, now: int) -> int:
-    """Return the stored version, 0 for none, an expired one or one too far ahead."""
+    """Return the stored version; 0 if there is none, it has expired or it is too far ahead."""
     return _plausible(record.version, now) if record.expires > now else 0
 
 

@@ -43,7 +43,7 @@ class MemoryKeyStore:
     async def commit(
         self, lease: Lease, payload: bytes, *, ttl: float, window: float
     ) -> int | None:
-        """Store the document unless superseded; return its version or None."""
+        """Store the document and return its version, or None if the lease was superseded."""
         now = self._timer()
         record, version = committed(
             self._record(lease.key), microseconds(now), lease, payload,
@@ -53,12 +53,12 @@ class MemoryKeyStore:
         return version
 
     async def fail(self, lease: Lease, *, retry_after: float, mismatch: bool = False) -> None:
-        """Turn the lease, if it is still live, into a cool-down."""
+        """Turn the lease into a cool-down, if it is still live."""
         now, record = microseconds(self._timer()), self._record(lease.key)
         self._records[lease.key] = failed(record, now, lease, retry_after, mismatch=mismatch)
 
     async def aclose(self) -> None:
-        """Forget everything."""
+        """Drop all records."""
         self._records.clear()
 
     async def __aenter__(self) -> Self:
@@ -72,7 +72,7 @@ class MemoryKeyStore:
 
     def _record(self, key: str) -> Record:
         if self._pid != os.getpid():
-            # After a fork the holders of the leases live in the parent, which has its own copy.
+            # After a fork the lease holders live in the parent, which has its own records.
             self._pid = os.getpid()
             for other, record in list(self._records.items()):
                 self._records[other] = orphaned(record)
@@ -80,5 +80,5 @@ class MemoryKeyStore:
 
 
 def _kept_until(_key: str, record: Record, now: float) -> float:
-    """Keep a record longer than its document: the gate remembers."""
+    """Keep a record longer than its document, for the failures and fences in it."""
     return max(record.expires / MICRO, now + DAY)

@@ -10,13 +10,13 @@ from auth_jwks.stores.gate import EMPTY, Gate, Record
 
 __all__ = ["MAX_RECORD", "decode", "encode"]
 
-# What reads one format reads no other: a change of the line below needs another number.
+# A reader knows one format only: any change to the line of JSON needs another number.
 FORMAT = 2
 MAX_RECORD = MAX_PAYLOAD + 4096
 
 
 def encode(record: Record, boot: str = "") -> bytes:
-    """Write a record; `boot` names where its times count from, if that can change."""
+    """Return the record as bytes. `boot` names the boot from which its times count, if any."""
     head = asdict(record)
     size = len(head.pop("payload"))
     line = json.dumps({"format": FORMAT, "boot": boot, "size": size, **head})
@@ -24,9 +24,9 @@ def encode(record: Record, boot: str = "") -> bytes:
 
 
 def decode(raw: bytes, boot: str = "") -> Record:
-    """Read a record; the empty one for whatever else it is, or of another boot.
+    """Return the record in `raw`; the empty one if it is malformed or of another boot.
 
-    Another boot's times can't be compared with ours, and nobody lives who knows its versions.
+    Times of another boot can't be compared with ours, and no process remembers its versions.
     """
     line, _, payload = raw.partition(b"\n")
     head = strict_object(line) or {}
@@ -48,13 +48,13 @@ def decode(raw: bytes, boot: str = "") -> Record:
         return EMPTY
 
 
-def _gate(told: Any) -> Gate | None:
-    if told is None:
+def _gate(fields: Any) -> Gate | None:
+    if fields is None:
         return None
-    holder, mismatch = told["holder"], told["mismatch"]
+    holder, mismatch = fields["holder"], fields["mismatch"]
     if not (holder is None or isinstance(holder, str)) or not isinstance(mismatch, bool):
         raise TypeError
-    fence, granted, ttl = map(_count, (told["fence"], told["granted"], told["ttl"]))
+    fence, granted, ttl = map(_count, (fields["fence"], fields["granted"], fields["ttl"]))
     return Gate(holder, fence, granted, ttl, mismatch)
 
 

@@ -34,9 +34,9 @@ __all__ = ["RedisKeyStore"]
 
 logger = logging.getLogger("auth_jwks")
 
-# Of the hash and the string that the script keeps: workers of another one have keys of their own.
+# Format of the script's hash and string. Workers with another format use keys of their own.
 FORMAT = 2
-MAX_CONNECT = 1.5  # less than a worker's patience with a store
+MAX_CONNECT = 1.5  # less than a worker waits for a store
 CENTURY = 36_525 * 86_400.0
 REASONS: dict[bytes, Literal["budget", "failed", "mismatch"]] = {
     b"budget": "budget", b"failed": "failed", b"mismatch": "mismatch"
@@ -49,9 +49,9 @@ class RedisKeyStore:
     """Key sets in Redis ≥ 6.2 or Valkey, standalone or behind Sentinel or Cluster.
 
     `redis` is a URL (`redis://`, `rediss://`, `unix://`) or a client of redis-py's asyncio API,
-    which stays open on close. `integrity_key`, one or several of at least 32 bytes, seals what
-    is stored: the first seals, all of them open. `timeout` bounds a call, `connect_timeout` one
-    that has to connect; both in seconds.
+    which stays open when the store is closed. `integrity_key`, one or several of at least 32
+    bytes, seals the stored documents: the first key seals, any of them opens. `timeout` limits a
+    call, `connect_timeout` a call that has to connect. Both are in seconds.
 
     Raises `ValueError` or `TypeError`, which name the parameter, and `ImportError` without the
     extra `auth-jwks[redis]`.
@@ -83,7 +83,7 @@ class RedisKeyStore:
             connect_timeout=_checked_connect_timeout(connect_timeout, timeout),
         )
         if self._sealer is None:
-            text = "integrity_key: not given, so who can write to %s can forge what is accepted"
+            text = "integrity_key not given: anyone who can write to %s can forge accepted keys"
             logger.warning(text, self._name)
 
     async def poll(self, key: str, *, known: int, lease: LeaseRequest | None) -> Answer:
@@ -100,7 +100,7 @@ class RedisKeyStore:
     async def commit(
         self, lease: Lease, payload: bytes, *, ttl: float, window: float
     ) -> int | None:
-        """Store the document unless superseded; return its version or None."""
+        """Store the document and return its version, or None if the lease was superseded."""
         took, ttl = self._clock.monotonic() - lease.started, min(CENTURY, ttl)
         if self._sealer is not None:
             began = self._clock.time() - took
@@ -115,11 +115,11 @@ class RedisKeyStore:
         return lease.fence if reply[:1] == [b"stored"] else None
 
     async def fail(self, lease: Lease, *, retry_after: float, mismatch: bool = False) -> None:
-        """Turn the lease, if it is still live, into a cool-down."""
+        """Turn the lease into a cool-down, if it is still live."""
         await self._run(lease.key, "fail", lease.holder, _micro(retry_after), f"{mismatch:d}")
 
     async def aclose(self) -> None:
-        """Close the connections of this event loop, if they are the store's own."""
+        """Close the store's own connections of this event loop; a client handed in stays open."""
         await self._driver.aclose()
 
     async def __aenter__(self) -> Self:
@@ -157,7 +157,7 @@ class RedisKeyStore:
             opened = self._sealer.opened(payload, name=key, version=version, now=now)
         except BrokenSealError as fault:
             return Newer(version, b"", seconds, ttl_left, fault=str(fault))
-        # The age that Redis states is not sealed: it may not make a document younger than it is.
+        # The age from Redis is not sealed, so it must not make a document younger than it is.
         return Newer(version, opened.document, max(seconds, opened.age), ttl_left)
 
     async def _run(self, key: str, *args: str | bytes) -> list[Any]:
@@ -165,13 +165,13 @@ class RedisKeyStore:
         name = f"{self._prefix}:{FORMAT}:{{{quote(key, safe=':')}}}"
         self._check_breaker()
         async with self._driver.turn() as run:
-            # Those who waited behind a call that failed must not try in its wake.
+            # The call ahead may have failed during the wait, and this one must not try again.
             self._check_breaker()
             self._breaker = before = self._breaker.during_call()
             try:
                 reply = await run(name, f"{name}:gate", *args)
             except CallFailedError as fault:
-                raise self._noted(fault, before) from None
+                raise self._after_fault(fault, before) from None
             except BaseException:
                 if before.probing:
                     self._breaker = self._breaker.after_cancellation()
@@ -182,16 +182,17 @@ class RedisKeyStore:
     def _check_breaker(self) -> None:
         now = self._clock.monotonic()
         if self._pid != os.getpid():
-            # The call that a parent process has out is no probe of this one.
+            # A call under way in the parent process is not this process's probe.
             self._pid, self._breaker = os.getpid(), self._breaker.after_cancellation()
         if not self._breaker.admits(now):
-            raise StoreUnavailable(f"left alone for {self._breaker.left(now):.1f} s after faults")
+            left = self._breaker.left(now)
+            raise StoreUnavailable(f"circuit breaker open, next attempt in {left:.1f} s")
 
-    def _noted(self, fault: CallFailedError, before: Breaker) -> StoreUnavailable:
-        """Draw the consequences of a fault; one that only forbids writes is none for the reads."""
+    def _after_fault(self, fault: CallFailedError, before: Breaker) -> StoreUnavailable:
+        """Update the breaker after a fault. A refused write does not count: reads still work."""
         now = self._clock.monotonic()
         if self._breaker != before:
-            # Another of the calls that were out together has drawn them.
+            # A concurrent call has updated the breaker already.
             return StoreUnavailable(fault.reason)
         match fault.kind:
             case "unwritable":
@@ -214,7 +215,7 @@ def _micro(seconds: float) -> str:
 def _checked_prefix(prefix: object) -> str:
     text = checked_text("prefix", prefix)
     if text is None or "{" in text or "}" in text:
-        raise ValueError("prefix: expected a string without braces, which choose a cluster's slot")
+        raise ValueError("prefix: expected a string without braces, which select a cluster's slot")
     return text
 
 
@@ -229,7 +230,7 @@ def _checked_connect_timeout(connect_timeout: float, timeout: float) -> float:
 def _connected(
     redis: "str | Client", *, timeout: float, connect_timeout: float
 ) -> "tuple[str, Driver]":
-    """Return a name without credentials, and the driver; nothing is sent yet."""
+    """Return a name without credentials, and the driver. Nothing is sent yet."""
     if isinstance(redis, str):
         name = _checked_url(redis)
     else:
@@ -242,11 +243,11 @@ def _connected(
         raise ImportError(text, name="redis") from fault
     try:
         return name, Driver(redis, SCRIPT, timeout=timeout, connect_timeout=connect_timeout)
-    except Exception as fault:  # noqa: BLE001 - redis-py has many, and says so in none
-        # Of these two its words name the option, and quote no value.
-        told = isinstance(fault, (TypeError, ValueError))
-        words = str(fault) if told else type(fault).__name__
-        raise ValueError(f"redis: an option in the URL is wrong: {words}") from None
+    except Exception as fault:  # noqa: BLE001 - redis-py raises many kinds, undocumented
+        # The messages of these two name the option and quote no value.
+        quotable = isinstance(fault, (TypeError, ValueError))
+        reason = str(fault) if quotable else type(fault).__name__
+        raise ValueError(f"redis: invalid option in the URL: {reason}") from None
 
 
 def _checked_url(url: str) -> str:
@@ -262,5 +263,5 @@ def _checked_url(url: str) -> str:
         expected = "redis://host:port/db, rediss://host:port/db or unix:///path"
         raise ValueError(f"redis: expected a URL of the form {expected}")
     if parts.path.strip("/") and not parts.path.strip("/").isdecimal():
-        raise ValueError("redis: the URL's path is the database, so a number is expected")
+        raise ValueError("redis: expected a database number as the path of the URL")
     return redacted(url)

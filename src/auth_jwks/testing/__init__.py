@@ -1,4 +1,4 @@
-"""A provider, a clock and a suite for stores: real HTTP on loopback, or no socket at all."""
+"""A provider, a clock and a suite for stores. HTTP runs on loopback, or without a socket."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -23,18 +23,18 @@ __all__ = [
     "StoreRig",
 ]
 
-ASSERTING = ("_asking", "_documents", "_interleavings", "_leases")
+REWRITTEN_MODULES = ("_calls", "_documents", "_interleavings", "_leases")
 
 
 def __getattr__(name: str) -> Any:
-    # The suite needs an extra, which who wants a provider only may not have. Its assertions tell
-    # more when pytest rewrites them, of which it must know before they are imported.
+    # The suite needs an extra that users of the provider alone may not have installed. pytest
+    # improves its assertion messages, but must be told to before the modules are imported.
     if name == "KeyStoreContract":
         try:
             pytest, _ = import_module("pytest"), import_module("hypothesis")
         except ModuleNotFoundError as fault:
             text = "KeyStoreContract needs pytest and hypothesis: install auth-jwks[testing]"
             raise ImportError(text, name=fault.name) from fault
-        pytest.register_assert_rewrite(*(f"{__name__}.{module}" for module in ASSERTING))
+        pytest.register_assert_rewrite(*(f"{__name__}.{module}" for module in REWRITTEN_MODULES))
         return import_module(f"{__name__}.contract").KeyStoreContract
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""What a provider says and how the answer travels: values, and nothing that acts."""
+"""A provider's answers and how they are delivered: values only, without I/O."""
 
 import hashlib
 import json
@@ -9,14 +9,14 @@ from http import HTTPStatus
 
 from auth_jwks.testing.keys import SigningKey
 
-__all__ = ["Answer", "Receive", "discovery", "given", "key_set", "kid_of", "validated"]
+__all__ = ["Answer", "Receive", "discovery", "key_set", "kid_of", "with_etag", "without_none"]
 
 _CHUNK_BYTES = 65_536
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A response, and what happens to it on its way: every fault is a change of some fields."""
+    """A response and how it is delivered. Every fault is a change of some fields."""
 
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -42,15 +42,15 @@ class Answer:
         return (self.body[at : min(at + size, end)] for at in range(0, end, size))
 
 
-# Method, target and headers of a request; the future tells a held one to go on, or to drop.
+# Takes method, target and headers. The future of a held request says whether it is answered.
 Receive = Callable[[str, str, Mapping[str, str]], tuple[Answer, Future[bool] | None]]
 
 
 def discovery(
     issuer: str, jwks_uri: str, algorithm: str, announced: Mapping[str, object]
 ) -> Answer:
-    """Return what every provider must publish (OpenID Connect Discovery §3), as announced."""
-    said: dict[str, object] = {
+    """Return the required metadata (OpenID Connect Discovery §3), with the announced changes."""
+    metadata: dict[str, object] = {
         "issuer": issuer,
         "jwks_uri": jwks_uri,
         "authorization_endpoint": f"{issuer}/authorize",
@@ -60,27 +60,27 @@ def discovery(
         "id_token_signing_alg_values_supported": [algorithm],
         **announced,
     }
-    return _json({name: value for name, value in said.items() if value is not None})
+    return _json({name: value for name, value in metadata.items() if value is not None})
 
 
 def key_set(members: Iterable[object]) -> Answer:
-    """Return the JWK Set (RFC 7517 §5): signing keys by their public JWK, all else as it is."""
+    """Return the JWK Set (RFC 7517 §5): signing keys as public JWKs, anything else unchanged."""
     return _json({"keys": [_published(member) for member in members]})
 
 
 def kid_of(member: object) -> object:
     """Return the `kid` of a member, if it has one."""
-    said = _published(member)
-    return said.get("kid") if isinstance(said, Mapping) else None
+    jwk = _published(member)
+    return jwk.get("kid") if isinstance(jwk, Mapping) else None
 
 
-def given(headers: Mapping[str, object]) -> dict[str, str]:
-    """Return those headers that have a value."""
+def without_none(headers: Mapping[str, object]) -> dict[str, str]:
+    """Return the headers whose value is not None."""
     return {name: str(value) for name, value in headers.items() if value is not None}
 
 
-def validated(answer: Answer, if_none_match: str) -> Answer:
-    """Return the answer under its `ETag`, or a 304 if the client has it (RFC 9110 §13.1.2)."""
+def with_etag(answer: Answer, if_none_match: str) -> Answer:
+    """Return the answer with its `ETag`, or a 304 if the client has it (RFC 9110 §13.1.2)."""
     etag = f'"{hashlib.sha256(answer.body).hexdigest()[:32]}"'
     headers = {**answer.headers, "ETag": etag}
     known = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]

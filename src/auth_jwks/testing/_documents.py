@@ -1,4 +1,4 @@
-"""The lines a to c of the contract: errors, payloads and versions, polls."""
+"""Lines a to c of the contract: errors, payloads and versions, polls."""
 
 import secrets
 import time
@@ -10,13 +10,13 @@ import pytest
 
 from auth_jwks.stores.base import DAY, MAX_PAYLOAD, KeyStore, Lease, StoreUnavailable, Unchanged
 from auth_jwks.stores.gate import microseconds
-from auth_jwks.testing._asking import KEY, LONG, close, granted, newer, stored, wish
+from auth_jwks.testing._calls import KEY, LONG, close, granted, newer, requested, stored
 from auth_jwks.testing._suite import Suite, case
 from auth_jwks.testing.rig import StoreRig
 
 __all__ = ["Documents"]
 
-PATIENCE = 2.0
+MAX_CALL_SECONDS = 2.0
 
 Call = Callable[[], Coroutine[Any, Any, object]]
 
@@ -25,24 +25,24 @@ def every_call(store: KeyStore, lease: Lease) -> tuple[Call, ...]:
     """Return one call of each kind."""
     return (
         lambda: store.poll(KEY, known=0, lease=None),
-        lambda: store.poll(KEY, known=0, lease=wish("b")),
+        lambda: store.poll(KEY, known=0, lease=requested("b")),
         lambda: store.commit(lease, b"x", ttl=LONG, window=LONG),
         lambda: store.fail(lease, retry_after=1.0),
     )
 
 
 async def in_time(call: Call) -> None:
-    """Make a call, which must not take longer than a worker waits for it."""
+    """Make a call, which must not take longer than a worker waits for a store."""
     began = time.monotonic()
     try:
         await call()
     finally:
         took = time.monotonic() - began
-        assert took < PATIENCE, f"a call took {took:.1f} s"
+        assert took < MAX_CALL_SECONDS, f"a call took {took:.1f} s"
 
 
 class Documents(Suite):
-    """What is stored comes back, or counts as absent."""
+    """A stored document is returned, or counts as absent."""
 
     @case("cut")
     async def test_a_unreachable(self, rig: StoreRig) -> None:
@@ -57,7 +57,7 @@ class Documents(Suite):
 
     @case("stall")
     async def test_a_stalled(self, rig: StoreRig) -> None:
-        """A store that does not answer is given up; some calls may do without it."""
+        """A call to a store that does not answer ends in time, and may fail."""
         store = rig.open()
         calls = every_call(store, await granted(store))
         await rig.stall()
@@ -79,7 +79,7 @@ class Documents(Suite):
 
     @case()
     async def test_b_versions_are_plausible(self, rig: StoreRig) -> None:
-        """A `known` further ahead than a day is ignored; one below that is heeded."""
+        """A `known` more than a day ahead is ignored; one less far ahead counts."""
         store = rig.open()
         version = await stored(store)
         far = version + microseconds(2 * DAY)
@@ -101,7 +101,7 @@ class Documents(Suite):
 
     @case("forge")
     async def test_b_forged_version_near_ahead(self, rig: StoreRig) -> None:
-        """A version within a day is handed out, and may be leased over by who has seen it."""
+        """A version less than a day ahead is returned; a worker that knows it gets a lease."""
         store = rig.open()
         version = await stored(store)
         await rig.forge(KEY, version + 1_000_000, b"forged")
@@ -113,7 +113,7 @@ class Documents(Suite):
 
     @case("spoil")
     async def test_b_junk_is_absent(self, rig: StoreRig) -> None:
-        """Whatever is there that is no record, a worker gets a lease and can commit."""
+        """If something other than a record is stored, a worker gets a lease and can commit."""
         store = rig.open()
         for junk in (b"", b"junk", b"\x80\x04.", b"{}", b"\0" * 5000, b"null\n"):
             await stored(store)
@@ -126,18 +126,18 @@ class Documents(Suite):
 
     @case()
     async def test_c_newer_wins_over_a_lease(self, rig: StoreRig) -> None:
-        """Who asks for a lease and has not seen the document gets the document."""
+        """A worker that requests a lease but has not seen the document gets the document."""
         store, other = rig.open(), rig.open()
         assert await store.poll(KEY, known=0, lease=None) == Unchanged()
         version = await stored(store)
-        answer = await newer(other, lease=wish("b"))
+        answer = await newer(other, lease=requested("b"))
         assert (answer.version, answer.payload, answer.fault) == (version, b"document", None)
         assert await other.poll(KEY, known=version, lease=None) == Unchanged()
         await close(store, other)
 
     @case()
     async def test_c_older_is_absent(self, rig: StoreRig) -> None:
-        """A stored version below the known one is not handed out, and is leased over."""
+        """A stored version below the known one is not returned; a lease is granted instead."""
         store = rig.open()
         version = await stored(store)
         lease = await granted(store, known=version + 5)
@@ -158,7 +158,7 @@ class Documents(Suite):
 
     @case()
     async def test_c_documents_expire(self, rig: StoreRig) -> None:
-        """One that is older than its `ttl` counts as absent."""
+        """A document older than its `ttl` counts as absent."""
         store = rig.open()
         version = await stored(store, ttl=rig.short)
         await rig.pass_time(rig.short * 1.1)
@@ -168,7 +168,7 @@ class Documents(Suite):
 
     @case()
     async def test_c_keys_are_apart(self, rig: StoreRig) -> None:
-        """Neither documents nor leases of one key are another's, whatever their names."""
+        """Keys share neither documents nor leases, whatever their names."""
         store = rig.open()
         names = [KEY, KEY + "0", "v1:", "{a}", "../x", "é\n", "a b", "x" * 300]
         for name in names:

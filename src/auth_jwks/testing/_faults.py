@@ -1,4 +1,4 @@
-"""How long a fault lasts, and on which document."""
+"""Faults of a provider, and how long and for which document each lasts."""
 
 import math
 import threading
@@ -14,7 +14,7 @@ Document = Literal["discovery", "jwks"]
 
 
 class Scope(TypedDict, total=False):
-    """Where and for how long: by default on both documents, until `recover()`."""
+    """Where a fault applies and for how long: by default to both documents, until `recover()`."""
 
     times: int | None
     on: Document | None
@@ -41,9 +41,9 @@ class Faults:
         times: int | None = None,
         on: Document | None = None,
     ) -> None:
-        """Change those fields of the coming answers."""
+        """Change these fields of future answers."""
         if on not in {None, "discovery", "jwks"}:
-            message = f"on={on!r} is neither 'discovery' nor 'jwks'"
+            message = f"on: expected 'discovery' or 'jwks', got {on!r}"
             raise ValueError(message)
         with self._lock:
             self._faults.append(_Fault(changes, math.inf if times is None else times, on))
@@ -54,7 +54,7 @@ class Faults:
             self._faults.clear()
 
     def apply(self, answer: Answer, name: Document) -> Answer:
-        """Return what becomes of an answer, which counts as one of the `times`."""
+        """Return the answer with the faults in force; it counts as one of their `times`."""
         with self._lock:
             for fault in self._faults:
                 if fault.on in {None, name}:

@@ -1,6 +1,6 @@
-"""All lines of the contract at random: whatever the workers do, in whatever order, at once or late.
+"""All lines of the contract at random: the workers act in any order, at once or late.
 
-A machine of Hypothesis that holds every answer of a store against the rules of the gate.
+A Hypothesis state machine compares every answer of a store with the rules of the gate.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 
 from auth_jwks.stores.base import Busy, Cause, Cooling, Granted, KeyStore, Lease, Newer
 from auth_jwks.stores.gate import MICRO
-from auth_jwks.testing._asking import CAUSES, KEY, LONG, close, granted, wish
+from auth_jwks.testing._calls import CAUSES, KEY, LONG, close, granted, requested
 from auth_jwks.testing._model import Call, Committed, Failed, Model, Polled
 from auth_jwks.testing._suite import Suite, declares
 from auth_jwks.testing.rig import StoreRig
@@ -37,7 +37,7 @@ payloads = st.binary(max_size=20)
 
 
 class Worker:
-    """One handle, and what its worker has seen, holds and is about to do."""
+    """One handle on the store, and the state of its worker: the version it knows and its lease."""
 
     def __init__(self, store: KeyStore, name: int) -> None:
         self.store = store
@@ -45,12 +45,12 @@ class Worker:
         self.forget()
 
     def forget(self) -> None:
-        """Know nothing, as a process that was just started."""
+        """Forget everything, as a restarted process does."""
         self.known, self.began = 0, 0
         self.done()
 
     def done(self) -> None:
-        """Use up the lease, and the name it was held under."""
+        """Discard the lease and the name it was held under."""
         self.holder = next(self._holders)
         self.lease: Lease | None = None
 
@@ -65,7 +65,7 @@ class Fleet(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        """Take a new key; its first fence tells the store's time."""
+        """Use a new key. A first fence tells the store's time."""
         self.key = f"{KEY}.{next(self.keys)}"
         self.crew = [Worker(store, name) for name, store in enumerate(self.stores)]
         self.short = self.rig.short
@@ -82,7 +82,7 @@ class Fleet(RuleBasedStateMachine):
         lost=st.booleans(),
     )
     def poll(self, index: int, cause: Cause | None, known: str, *, short: bool, lost: bool) -> None:
-        """Let a worker ask, perhaps one that was told of too much, or whose reply gets lost."""
+        """Let a worker poll, perhaps with a `known` far too high, or with a lost reply."""
         worker = self.crew[index]
         seen = {"seen": worker.known, "none": 0, "far": FAR}[known]
         self.model.see(self.run(self.ask(worker, cause, seen, short=short, lost=lost)))
@@ -100,18 +100,18 @@ class Fleet(RuleBasedStateMachine):
         """Let a worker fail, in time or late."""
         worker = self.crew[index]
         if worker.lease is not None:
-            self.model.see(self.run(self.give_up(worker, short=short, mismatch=mismatch)))
+            self.model.see(self.run(self.report_failure(worker, short=short, mismatch=mismatch)))
             worker.done()
 
     @rule(causes=st.tuples(*[st.none() | causes] * WORKERS), payload=payloads)
     def race(self, causes: tuple[Cause | None, ...], payload: bytes) -> None:
-        """Let all workers act at once: who has a lease commits or fails, the others ask."""
+        """Let all workers act at once: those with a lease commit or fail, the others poll."""
 
         async def act(worker: Worker, cause: Cause | None) -> Call:
             if worker.lease is None:
                 return await self.ask(worker, cause, worker.known)
             if cause is None:
-                return await self.give_up(worker)
+                return await self.report_failure(worker)
             return await self.put(worker, payload)
 
         async def act_at_once() -> list[Call]:
@@ -125,14 +125,14 @@ class Fleet(RuleBasedStateMachine):
 
     @rule(index=workers, cause=causes, again=st.integers(1, 3))
     def refresh(self, index: int, cause: Cause, again: int) -> None:
-        """Let a worker do what is asked of it, perhaps over and over."""
+        """Let a worker refresh, perhaps several times."""
         for _ in range(again):
             self.poll(index, cause, "seen", short=False, lost=False)
             self.commit(index, b"refreshed", short=False, brief=False)
 
     @rule(index=workers, other=workers, taken=st.booleans(), commits=st.booleans())
     def stall(self, index: int, other: int, *, taken: bool, commits: bool) -> None:
-        """Let a worker come back after its lease is over, and perhaps another's."""
+        """Let a worker resume after its lease has expired, and perhaps another worker got one."""
         self.poll(index, "age", "seen", short=True, lost=False)
         self.pass_time()
         if taken:
@@ -155,7 +155,7 @@ class Fleet(RuleBasedStateMachine):
 
     @rule(index=workers, other=workers, mismatch=st.booleans())
     def struggle(self, index: int, other: int, *, mismatch: bool) -> None:
-        """Let a worker fail, and another one succeed when that is over, and ask once more."""
+        """Let a worker fail; after the cool-down, let another one succeed and then poll again."""
         self.poll(index, "age", "seen", short=False, lost=False)
         self.fail(index, short=True, mismatch=mismatch)
         self.pass_time()
@@ -163,19 +163,19 @@ class Fleet(RuleBasedStateMachine):
 
     @rule(index=workers)
     def restart(self, index: int) -> None:
-        """Let a worker be killed, and another one start in its place."""
+        """Kill a worker and start another one in its place."""
         self.crew[index].forget()
 
     @rule()
     def pass_time(self) -> None:
-        """Let everything end that is short."""
+        """Let all short leases, cool-downs, windows and documents expire."""
         self.run(self.rig.pass_time(self.short * 1.1))
         self.model.pass_time(self.short * 1.1)
 
     @precondition(lambda self: declares(self.rig, "wipe"))
     @rule()
     def wipe(self) -> None:
-        """Lose everything that is stored, which takes a moment."""
+        """Lose everything stored, which takes a moment."""
         self.pass_time()
         self.run(self.rig.wipe())
         self.model.wipe()
@@ -191,7 +191,7 @@ class Fleet(RuleBasedStateMachine):
     ) -> Polled:
         """Poll, and let the worker see the answer unless it is lost."""
         ttl = self.short if short else LONG
-        request = None if cause is None else wish(worker.holder, ttl=ttl, cause=cause)
+        request = None if cause is None else requested(worker.holder, ttl=ttl, cause=cause)
         now = self.model.now
         answer = await worker.store.poll(self.key, known=known, lease=request)
         match answer:
@@ -218,7 +218,7 @@ class Fleet(RuleBasedStateMachine):
     async def put(
         self, worker: Worker, payload: bytes, *, short: bool = False, brief: bool = False
     ) -> Committed:
-        """Commit what was fetched under the worker's lease; `brief`: the budget comes back soon."""
+        """Commit a result under the worker's lease. `brief` means that the budget refills soon."""
         lease = worker.lease
         assert lease is not None
         ttl, window = self.short if short else LONG, self.short if brief else LONG
@@ -227,27 +227,27 @@ class Fleet(RuleBasedStateMachine):
         took = (self.model.now - worker.began) / MICRO
         return Committed(lease, payload, took, ttl, window, version)
 
-    async def give_up(
+    async def report_failure(
         self, worker: Worker, *, short: bool = False, mismatch: bool = False
     ) -> Failed:
-        """Tell that the fetch failed."""
+        """Report that the fetch failed."""
         lease, cooldown = worker.lease, self.short if short else LONG
         assert lease is not None
         await worker.store.fail(lease, retry_after=cooldown, mismatch=mismatch)
         return Failed(lease, cooldown, mismatch)
 
     def run(self, call: Coroutine[Any, Any, Any]) -> Any:
-        """Carry out what a store is asked."""
+        """Run a call to a store."""
         return self.runner.run(call)
 
 
 class Interleavings(Suite):
-    """Three workers do what they like; `examples` says how often, for a store that is slow."""
+    """Three workers act at random, in `examples` sequences: a slow store may set fewer."""
 
     examples: ClassVar[int] = 50
 
     def test_interleavings(self) -> None:
-        """Each answer is one that the rules allow, in an order that there can have been."""
+        """The rules allow each answer, in some order in which the calls can have been made."""
         with asyncio.Runner() as runner:
             stack = AsyncExitStack()
             try:

@@ -1,21 +1,21 @@
-"""The lines d to h of the contract: leases, fences, commits, cool-downs, cancellation."""
+"""Lines d to h of the contract: leases, fences, commits, cool-downs, cancellation."""
 
 import asyncio
 import secrets
 
 from auth_jwks.stores.base import Busy, Cooling, Granted, Newer
-from auth_jwks.testing._asking import (
+from auth_jwks.testing._calls import (
     CAUSES,
     KEY,
     LONG,
     cancelled,
     close,
+    expect,
     granted,
     granted_soon,
     newer,
-    only,
+    requested,
     stored,
-    wish,
 )
 from auth_jwks.testing._suite import Suite, case
 from auth_jwks.testing.rig import StoreRig
@@ -24,23 +24,26 @@ __all__ = ["Leases"]
 
 
 class Leases(Suite):
-    """One worker refreshes at a time, and who is late harms nobody."""
+    """One worker refreshes at a time, and a late one harms no other."""
 
     @case()
     async def test_d_one_lease_at_a_time(self, rig: StoreRig) -> None:
-        """Of many who ask at once through several handles one is granted; the others wait."""
+        """Of many simultaneous requests through several handles one is granted; the others wait."""
         stores = [rig.open() for _ in range(4)]
         answers = await asyncio.gather(
-            *(store.poll(KEY, known=0, lease=wish(f"{n}")) for n, store in enumerate(stores * 4))
+            *(
+                store.poll(KEY, known=0, lease=requested(f"{n}"))
+                for n, store in enumerate(stores * 4)
+            )
         )
         assert sum(isinstance(answer, Granted) for answer in answers) == 1
         for answer in answers:
-            assert isinstance(answer, Granted) or 0 < only(Busy, answer).retry_after <= LONG
+            assert isinstance(answer, Granted) or 0 < expect(Busy, answer).retry_after <= LONG
         await close(*stores)
 
     @case()
     async def test_d_a_lease_lapses(self, rig: StoreRig) -> None:
-        """By the store's time, without its holder."""
+        """It expires by the store's time, without its holder's doing."""
         store, other = rig.open(), rig.open()
         first = await granted(store, ttl=rig.short)
         await rig.pass_time(rig.short * 1.1)
@@ -49,27 +52,27 @@ class Leases(Suite):
 
     @case()
     async def test_d_the_same_holder_is_granted_again(self, rig: StoreRig) -> None:
-        """With the same fence: a lost reply loses nothing."""
+        """The fence is the same: a lost reply loses nothing."""
         store, other = rig.open(), rig.open()
         first = await granted(store)
         assert (await granted(store)).fence == first.fence
-        only(Busy, await other.poll(KEY, known=0, lease=wish("another")))
+        expect(Busy, await other.poll(KEY, known=0, lease=requested("another")))
         await close(store, other)
 
     @case()
     async def test_d_asking_again_renews(self, rig: StoreRig) -> None:
-        """To the `ttl` asked for, from now on."""
+        """The lease lasts for the requested `ttl` from now on."""
         store, other = rig.open(), rig.open()
         await granted(store, ttl=rig.short)
         await granted(store, ttl=LONG)
         await rig.pass_time(rig.short * 1.1)
-        busy = only(Busy, await other.poll(KEY, known=0, lease=wish("b")))
+        busy = expect(Busy, await other.poll(KEY, known=0, lease=requested("b")))
         assert rig.short < busy.retry_after <= LONG
         await close(store, other)
 
     @case()
     async def test_e_fences_increase(self, rig: StoreRig) -> None:
-        """Each is above those before it and above what is known, and becomes the version."""
+        """Each is above all earlier ones and the known version, and becomes the version."""
         store, other = rig.open(), rig.open()
         last = known = 0
         for turn in range(5):
@@ -82,7 +85,7 @@ class Leases(Suite):
 
     @case("wipe")
     async def test_e_fences_increase_through_a_loss(self, rig: StoreRig) -> None:
-        """Also when everything was lost, in mid-fetch too: the newest document stays."""
+        """They do even if everything is lost, also during a fetch: the newest document stays."""
         store, other = rig.open(), rig.open()
         version = await stored(store)
         early = await granted(store, "b", known=version)
@@ -97,7 +100,7 @@ class Leases(Suite):
 
     @case()
     async def test_f_a_late_commit_counts_if_nobody_came(self, rig: StoreRig) -> None:
-        """Its lease has lapsed, but its document is the newest there is; once."""
+        """Its lease has expired, but its document is the newest. It counts only once."""
         store = rig.open()
         lease = await granted(store, ttl=rig.short)
         await rig.pass_time(rig.short * 1.1)
@@ -115,7 +118,7 @@ class Leases(Suite):
         lease = await granted(other, "b")
         assert await store.commit(late, b"late", ttl=LONG, window=LONG) is None
         await store.fail(late, retry_after=LONG)
-        only(Busy, await store.poll(KEY, known=0, lease=wish("c")))
+        expect(Busy, await store.poll(KEY, known=0, lease=requested("c")))
         assert await other.commit(lease, b"new", ttl=LONG, window=LONG) == lease.fence
         assert await store.commit(late, b"late", ttl=LONG, window=LONG) is None
         await store.fail(late, retry_after=LONG)
@@ -125,7 +128,7 @@ class Leases(Suite):
 
     @case()
     async def test_g_a_failure_cools_for_every_cause(self, rig: StoreRig) -> None:
-        """For all handles, with the reason, at most five minutes; documents are handed out."""
+        """All handles see it and its reason, for at most five minutes; documents are returned."""
         store, other = rig.open(), rig.open()
         version = await stored(store)
         for mismatch in (False, True):
@@ -133,8 +136,8 @@ class Leases(Suite):
             await store.fail(lease, retry_after=rig.short if not mismatch else 1e9,
                              mismatch=mismatch)  # fmt: skip
             for cause in CAUSES:
-                answer = await other.poll(KEY, known=version, lease=wish("c", cause=cause))
-                cooling = only(Cooling, answer)
+                answer = await other.poll(KEY, known=version, lease=requested("c", cause=cause))
+                cooling = expect(Cooling, answer)
                 assert cooling.reason == ("mismatch" if mismatch else "failed")
                 assert 0 < cooling.retry_after <= 300
             assert (await newer(other)).version == version
@@ -143,7 +146,7 @@ class Leases(Suite):
 
     @case()
     async def test_g_failures_are_counted(self, rig: StoreRig) -> None:
-        """The consecutive ones of all workers; a commit starts again."""
+        """Consecutive failures of all workers are counted; a commit resets the count."""
         stores = rig.open(), rig.open()
         for count in range(3):
             lease = await granted_soon(rig, stores[count % 2], f"{count}")
@@ -156,14 +159,14 @@ class Leases(Suite):
 
     @case()
     async def test_g_unscheduled_leases_have_a_budget(self, rig: StoreRig) -> None:
-        """Two leases a window for what no age calls for; those for age are not held back."""
+        """Causes other than age share two leases a window; leases for age are not limited."""
         store = rig.open()
         known = await stored(store, window=LONG)
         for cause in ("unknown_kid", "repair"):
             known = await stored(store, known=known, cause=cause, window=LONG)
         for cause in CAUSES[1:]:
-            answer = await store.poll(KEY, known=known, lease=wish("x", cause=cause))
-            cooling = only(Cooling, answer)
+            answer = await store.poll(KEY, known=known, lease=requested("x", cause=cause))
+            cooling = expect(Cooling, answer)
             assert cooling.reason == "budget"
             assert LONG / 2 < cooling.retry_after <= LONG
         await granted(store, known=known)
@@ -171,7 +174,7 @@ class Leases(Suite):
 
     @case()
     async def test_g_the_budget_comes_back(self, rig: StoreRig) -> None:
-        """When the older of the two is a window old."""
+        """It does when the older of the two leases is one window old."""
         store = rig.open()
         known = 0
         for _ in range(2):
@@ -182,21 +185,21 @@ class Leases(Suite):
 
     @case()
     async def test_h_a_cancelled_call_blocks_nobody(self, rig: StoreRig) -> None:
-        """Wherever it is cancelled, another worker gets in when the lease is over at the latest."""
+        """Wherever it is cancelled, another worker gets in once that lease ends, at the latest."""
         store, other = rig.open(), rig.open()
         for turns in range(6):
             key = f"{KEY}{turns}"
-            request = wish("a", ttl=rig.short)
+            request = requested("a", ttl=rig.short)
             await cancelled(store.poll(key, known=0, lease=request), turns)
             lease = await granted_soon(rig, other, "b", key=key)
             await cancelled(other.commit(lease, b"x", ttl=LONG, window=LONG), turns)
-            answer = await other.poll(key, known=0, lease=wish("b"))
+            answer = await other.poll(key, known=0, lease=requested("b"))
             assert isinstance(answer, Granted | Newer)
         await close(store, other)
 
     @case()
     async def test_a_store_outlives_its_event_loop(self, rig: StoreRig) -> None:
-        """What was stored in one loop is there for the next, and closing twice is no fault."""
+        """A document stored in one loop is there in the next, and closing twice is allowed."""
         store = rig.open()
 
         async def another_loop() -> None:

@@ -1,7 +1,7 @@
-"""What a store may hold, as far as its answers tell: the rules of `auth_jwks.stores.gate`.
+"""A model of a store, from its answers alone, by the rules of `auth_jwks.stores.gate`.
 
-Seen from outside, nobody knows the moment at which a short lease, cool-down, window or document is
-over. So the model keeps every record there may be, and drops those that an answer rules out.
+From outside, nobody sees when exactly a short lease, cool-down, window or document ends. So the
+model keeps every possible record, and drops those that an answer rules out.
 """
 
 from collections.abc import Iterator
@@ -13,8 +13,8 @@ from auth_jwks.stores.gate import EMPTY, Record, committed, failed, microseconds
 
 __all__ = ["Call", "Committed", "Failed", "Model", "Polled"]
 
-# Which window holds before the first commit is not laid down.
-BLANK = frozenset({EMPTY, replace(EMPTY, window=0)})
+# The contract does not fix the window before the first commit.
+EMPTY_RECORDS = frozenset({EMPTY, replace(EMPTY, window=0)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,15 +26,16 @@ class Polled:
     answer: Answer
 
     def after(self, record: Record, now: int) -> Record | None:
-        """Return what a record has become, None if the rules answer otherwise."""
+        """Return the record after the call, None if the rules give another answer."""
         after, expected = polled(record, now, "", self.known, self.request, started=0.0)
-        if bare(expected) != bare(self.answer):
+        if without_times(expected) != without_times(self.answer):
             return None
         if not isinstance(expected, Granted) or not isinstance(self.answer, Granted):
             return after
         fence = self.answer.lease.fence
         renewed = record.gate is not None and record.gate.fence == expected.lease.fence
-        if fence != record.issued if renewed else fence <= record.issued:
+        possible = fence == record.issued if renewed else fence > record.issued
+        if not possible:
             return None
         gate = None if after.gate is None else replace(after.gate, fence=fence)
         return replace(after, gate=gate, issued=fence)
@@ -42,7 +43,7 @@ class Polled:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """A commit of what was fetched under a lease granted `took` seconds ago, and its answer."""
+    """A commit under a lease that was granted `took` seconds ago, and its answer."""
 
     lease: Lease
     payload: bytes
@@ -52,7 +53,7 @@ class Committed:
     version: int | None
 
     def after(self, record: Record, now: int) -> Record | None:
-        """Return what a record has become, None if the rules answer otherwise."""
+        """Return the record after the call, None if the rules give another answer."""
         after, version = committed(
             record, now, self.lease, self.payload,
             took=self.took, ttl=self.ttl, window=self.window,
@@ -62,14 +63,14 @@ class Committed:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A failure that was told; it has no answer."""
+    """A reported failure, which has no answer."""
 
     lease: Lease
     retry_after: float
     mismatch: bool
 
     def after(self, record: Record, now: int) -> Record:
-        """Return what a record has become."""
+        """Return the record after the call."""
         return failed(record, now, self.lease, self.retry_after, mismatch=self.mismatch)
 
 
@@ -77,33 +78,33 @@ Call = Polled | Committed | Failed
 
 
 class Model:
-    """Every record that the store may hold; spans up to `short` seconds may be over or not."""
+    """Every record that the store may hold. Times up to `short` seconds may be over or not."""
 
     def __init__(self, now: int, short: float) -> None:
         self.now = now
         self._short = microseconds(short * 1.01)
-        self._records = BLANK
+        self._records = EMPTY_RECORDS
 
     def pass_time(self, seconds: float) -> None:
-        """Let time pass, by the store's clock at least as much."""
+        """Let time pass; the store's clock moves at least as far."""
         self.now += microseconds(seconds)
 
     def wipe(self) -> None:
         """Lose everything."""
-        self._records = BLANK
+        self._records = EMPTY_RECORDS
 
     def see(self, *calls: Call) -> None:
-        """Take note of calls that were made at once, and so in any order."""
+        """Add calls that were made at once, so they may have run in any order."""
         orders = list(permutations(calls))
         after = frozenset(record for order in orders for record in self._through(order))
         if not after:
             raise AssertionError(
-                f"{calls!r}: no order fits any of {sorted(self._records, key=repr)}"
+                f"no order of {calls!r} fits any of {sorted(self._records, key=repr)}"
             )
         self._records = after
         for call in calls:
             if isinstance(call, Polled) and isinstance(call.answer, Granted):
-                # A fence is not ahead of the store's clock, which the model's must not lag behind.
+                # A fence is never ahead of the store's clock, and the model must not lag behind it.
                 self.now = max(self.now, call.answer.lease.fence)
 
     def _through(self, calls: tuple[Call, ...]) -> set[Record]:
@@ -115,7 +116,7 @@ class Model:
         return records
 
     def _aged(self, record: Record) -> Iterator[Record]:
-        """Yield the record as it is, and as it is when what is short has come to its end."""
+        """Yield the record as it is, and with every choice of its short parts ended."""
         gates, ends, times = [record.gate], [record.expires], [record.unscheduled]
         if record.gate is not None and record.gate.ttl <= self._short:
             gates.append(None)
@@ -127,8 +128,8 @@ class Model:
             yield replace(record, gate=gate, expires=expires, unscheduled=unscheduled)
 
 
-def bare(answer: Answer) -> tuple[object, ...]:
-    """Return an answer without what time alone decides."""
+def without_times(answer: Answer) -> tuple[object, ...]:
+    """Return an answer without the fields that depend on time alone."""
     match answer:
         case Newer(version, payload):
             return Newer, version, payload

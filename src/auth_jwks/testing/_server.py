@@ -1,4 +1,4 @@
-"""A provider's answers over real HTTP on loopback, from a thread of its own."""
+"""A provider's answers over real HTTP on loopback, served by a thread of its own."""
 
 import contextlib
 import socket
@@ -18,7 +18,7 @@ _POLL_SECONDS = 0.01
 
 
 class Server:
-    """HTTP/1.1 with keep-alive on a free port of 127.0.0.1, until it is stopped."""
+    """An HTTP/1.1 server with keep-alive on a free port of 127.0.0.1, until it is stopped."""
 
     def __init__(self, receive: Receive, ssl_context: ssl.SSLContext | None) -> None:
         self._listener = _Listener(receive, ssl_context)
@@ -31,7 +31,7 @@ class Server:
         self._thread.start()
 
     def stop(self) -> None:
-        """Cut every connection and give the port back; set `closing` first."""
+        """Close every connection and the port. Set `closing` first."""
         self._listener.shutdown()
         self._listener.server_close()
         self._thread.join()
@@ -51,7 +51,7 @@ class _Listener(ThreadingTCPServer):
     def get_request(self) -> tuple[socket.socket, Any]:
         connection, address = super().get_request()
         if self._ssl_context:
-            # The handshake is the connection's own thread's: a silent client stops nobody else.
+            # The connection's own thread does the handshake, so a silent client blocks no other.
             connection = self._ssl_context.wrap_socket(
                 connection, server_side=True, do_handshake_on_connect=False
             )
@@ -69,7 +69,7 @@ class _Listener(ThreadingTCPServer):
         super().server_close()
         for connection in self._connections:
             with contextlib.suppress(OSError):
-                # Past `SSLSocket`, whose own `shutdown` would change state under a reading thread.
+                # Not `SSLSocket.shutdown`: it would change state under a reading thread.
                 socket.socket.shutdown(connection, socket.SHUT_RDWR)
         for thread in self._threads_alive:
             thread.join()
@@ -85,19 +85,19 @@ class _Handler(BaseHTTPRequestHandler):
         super().__init__(*connection)
 
     def handle(self) -> None:
-        with contextlib.suppress(OSError):  # the client went away, or distrusts the certificate
+        with contextlib.suppress(OSError):  # the client left, or does not trust the certificate
             super().handle()
 
     def log_message(self, *_: object, **__: object) -> None:
         pass
 
     def do_GET(self) -> None:
-        # Unread, a body would reset the connection when it ends, and the answer might be lost.
+        # An unread body would reset the connection when it is closed, and the answer could be lost.
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         headers = {name.lower(): value for name, value in self.headers.items()}
         answer, gate = self._receive(self.command, self.path, headers)
         closing = self._closing
-        # `closing` first: a request may come too late to be dropped with those that were held.
+        # `closing` first: a request may arrive after the held ones were dropped.
         if closing.is_set() or not _proceeds(gate) or closing.wait(answer.delay) or answer.refused:
             self.close_connection = True
         else:

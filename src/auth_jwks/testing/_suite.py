@@ -1,4 +1,4 @@
-"""How the suite for stores runs a check: on a rig of its own, if the store can do what it needs."""
+"""The runner of the store suite: each check gets a rig of its own that has what it needs."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -15,12 +15,12 @@ Check = Callable[[Any, StoreRig], Awaitable[None]]
 
 
 def declares(rig: StoreRig, capability: str) -> bool:
-    """Tell whether a rig has a method of its own for something that can be done to its store."""
+    """Return whether a rig overrides the method for this capability."""
     return getattr(type(rig), capability) is not getattr(StoreRig, capability)
 
 
 def case(*needs: str) -> Callable[[Check], Callable[[Any], None]]:
-    """Make a test of a check, which needs these capabilities of the rig."""
+    """Turn a check into a test that needs these capabilities of the rig."""
 
     def decorate(check: Check) -> Callable[[Any], None]:
         def test(self: "Suite") -> None:
@@ -34,12 +34,12 @@ def case(*needs: str) -> Callable[[Check], Callable[[Any], None]]:
 
 
 class Suite:
-    """What the checks share: the rig, and what a store of its kind can't have."""
+    """The common part of the checks: the rig, and the capabilities that the store can't have."""
 
     impossible: ClassVar[frozenset[str]] = frozenset()
 
     def rig(self) -> AbstractAsyncContextManager[StoreRig]:
-        """Return what makes an empty store, and takes it away again."""
+        """Return a context manager that creates an empty store and removes it."""
         raise NotImplementedError
 
     def __init_subclass__(cls) -> None:

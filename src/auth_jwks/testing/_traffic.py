@@ -1,4 +1,4 @@
-"""What has arrived at a provider, and who waits for it; safe between threads."""
+"""The requests that arrived at a provider: recorded, held, awaited. Safe between threads."""
 
 import asyncio
 import threading
@@ -11,9 +11,10 @@ __all__ = ["Request", "Traffic"]
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request that reached the provider: `headers` by lower-case name.
+    """A request that reached the provider. The names of `headers` are in lower case.
 
-    `status` is what it is answered with, once a held one is released; `None` if it is refused.
+    `status` is the status of the answer, sent on release if the request is held; `None` if the
+    request is refused.
     """
 
     method: str
@@ -23,7 +24,7 @@ class Request:
 
 
 class Traffic:
-    """The record of requests since the last `reset`, and those that are held."""
+    """The requests since the last `reset`, and those that are held."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -38,19 +39,19 @@ class Traffic:
             return tuple(self._requests)
 
     def record(self, request: Request, *, held: bool) -> Future[bool] | None:
-        """Note a request, and return what tells a held one to go on, or to drop."""
+        """Record a request. Return for a held one a future of whether it is to be answered."""
         gate: Future[bool] | None = Future() if held else None
         with self._lock:
             self._requests.append(request)
             self._held += [gate] if gate else []
-            come = [future for count, future in self._awaited if count <= len(self._requests)]
-            self._awaited = [entry for entry in self._awaited if entry[1] not in come]
-        for future in come:
+            complete = [future for count, future in self._awaited if count <= len(self._requests)]
+            self._awaited = [entry for entry in self._awaited if entry[1] not in complete]
+        for future in complete:
             _resolve(future, value=True)
         return gate
 
     def release(self, *, answered: bool) -> None:
-        """Let every held request go on to its answer, or drop it."""
+        """Answer or drop every held request."""
         with self._lock:
             gates, self._held = self._held, []
         for gate in gates:
@@ -62,7 +63,7 @@ class Traffic:
             self._requests.clear()
 
     async def arrived(self, count: int, within: float) -> None:
-        """Return once so many requests have come; `TimeoutError` after that many real seconds."""
+        """Return once `count` requests have arrived; `TimeoutError` after `within` real seconds."""
         future: Future[bool] = Future()
         with self._lock:
             if len(self._requests) >= count:
@@ -72,7 +73,7 @@ class Traffic:
             async with asyncio.timeout(within):
                 await asyncio.wrap_future(future)
         except TimeoutError:
-            message = f"{len(self.requests)} of {count} requests came within {within} seconds"
+            message = f"{len(self.requests)} of {count} requests arrived within {within} seconds"
             raise TimeoutError(message) from None
 
 

@@ -12,7 +12,7 @@ __all__ = ["IssuerTransport"]
 
 
 class IssuerTransport(httpx.AsyncBaseTransport):
-    """Answers by path, whatever the host; delays are slept on the injected clock."""
+    """Answers by path, for any host. Delays are waited for on the injected clock."""
 
     def __init__(self, receive: Receive, clock: Clock) -> None:
         self._receive = receive
@@ -26,7 +26,7 @@ class IssuerTransport(httpx.AsyncBaseTransport):
         if answer.delay:
             await self._clock.sleep(answer.delay)
         if dropped or answer.refused:
-            message = "the provider drops the connection"
+            message = "the provider dropped the connection"
             raise httpx.ConnectError(message, request=request)
         return httpx.Response(
             answer.status, headers=answer.head, stream=_Body(answer, self._clock), request=request
@@ -44,5 +44,5 @@ class _Body(httpx.AsyncByteStream):
                 await self._clock.sleep(self._answer.seconds_per_byte)
             yield piece
         if self._answer.truncated:
-            message = "the provider drops the connection amid the body"
+            message = "the provider dropped the connection within the body"
             raise httpx.RemoteProtocolError(message)

@@ -28,9 +28,9 @@ class _Fault:
 class ChaosStore:
     """Passes every call on to another store, unless a fault is in force.
 
-    Faults last until `recover()`, or for `times` calls, on one operation (`"poll"`, `"commit"`,
-    `"fail"`) or all, and add up: after `slow()` and `refuse()` a call waits and then fails.
-    `calls` names those that came, in order.
+    Faults last until `recover()` or for `times` calls, and apply to one operation (`"poll"`,
+    `"commit"`, `"fail"`) or to all. They add up: after `slow()` and `refuse()` a call waits and
+    then fails. `calls` names the calls so far, in order.
     """
 
     def __init__(self, store: KeyStore, *, clock: Clock = SYSTEM_CLOCK) -> None:
@@ -50,7 +50,7 @@ class ChaosStore:
         times: int | None = None,
         on: Operation | None = None,
     ) -> None:
-        """Raise an error, by default `StoreUnavailable`, and do nothing."""
+        """Raise an error, by default `StoreUnavailable`, without calling the store."""
         self._add("refuse", error, times=times, on=on)
 
     def lose(
@@ -60,13 +60,13 @@ class ChaosStore:
         times: int | None = None,
         on: Operation | None = None,
     ) -> None:
-        """Do what is asked for, and raise the error all the same: the reply was lost."""
+        """Call the store, then raise the error: the reply was lost."""
         self._add("lose", error, times=times, on=on)
 
     def slow(
         self, seconds: float, *, times: int | None = None, on: Operation | None = None
     ) -> None:
-        """Wait on the clock before doing anything."""
+        """Wait on the clock before each call."""
         self._add("slow", seconds=seconds, times=times, on=on)
 
     def hang(self, *, times: int | None = None, on: Operation | None = None) -> None:
@@ -74,17 +74,17 @@ class ChaosStore:
         self._add("hang", times=times, on=on)
 
     def release(self) -> None:
-        """Let the calls go on that are held."""
+        """Let the held calls continue."""
         self._released.set()
         self._released = asyncio.Event()
 
     def recover(self) -> None:
-        """End all faults, and release what is held."""
+        """End all faults, and release the held calls."""
         self._faults.clear()
         self.release()
 
     async def poll(self, key: str, *, known: int, lease: LeaseRequest | None) -> Answer:
-        """Ask the store, as far as the faults allow."""
+        """Poll the store, as far as the faults allow."""
         return await self._pass_on("poll", lambda: self._store.poll(key, known=known, lease=lease))
 
     async def commit(
@@ -96,7 +96,7 @@ class ChaosStore:
         )
 
     async def fail(self, lease: Lease, *, retry_after: float, mismatch: bool = False) -> None:
-        """Tell the store of a failure, as far as the faults allow."""
+        """Report a failure to the store, as far as the faults allow."""
         await self._pass_on(
             "fail", lambda: self._store.fail(lease, retry_after=retry_after, mismatch=mismatch)
         )
@@ -115,32 +115,32 @@ class ChaosStore:
         on: Operation | None = None,
     ) -> None:
         if on is not None and on not in get_args(Operation):
-            message = f"on={on!r}: expected one of {', '.join(get_args(Operation))}"
+            message = f"on: expected one of {', '.join(get_args(Operation))}, got {on!r}"
             raise ValueError(message)
         left = inf if times is None else times
         error = error or StoreUnavailable("unreachable")
         self._faults.append(_Fault(kind, error, seconds, left, on))
 
-    def _next(self, operation: Operation) -> list[_Fault]:
-        """Return the faults that this call meets, which counts as one of their `times`."""
-        met = [fault for fault in self._faults if fault.on in {None, operation}]
-        for fault in met:
+    def _faults_for(self, operation: Operation) -> list[_Fault]:
+        """Return the faults that apply to this call, which counts as one of their `times`."""
+        faults = [fault for fault in self._faults if fault.on in {None, operation}]
+        for fault in faults:
             fault.left -= 1
         self._faults = [fault for fault in self._faults if fault.left > 0]
-        return met
+        return faults
 
     async def _pass_on(self, operation: Operation, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
         self.calls.append(operation)
-        faults = self._next(operation)
+        faults = self._faults_for(operation)
         for fault in faults:
-            await self._meet(fault)
+            await self._apply(fault)
         result = await call()
         for fault in faults:
             if fault.kind == "lose":
                 raise fault.error
         return result
 
-    async def _meet(self, fault: _Fault) -> None:
+    async def _apply(self, fault: _Fault) -> None:
         if fault.kind == "refuse":
             raise fault.error
         if fault.kind == "slow":

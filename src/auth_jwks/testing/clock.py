@@ -1,4 +1,4 @@
-"""A clock that stands still until the test moves it."""
+"""A clock that stands still until a test advances it."""
 
 import asyncio
 import contextlib
@@ -6,12 +6,12 @@ import threading
 
 __all__ = ["FakeClock"]
 
-_PATIENCE = 10_000
+_MAX_TURNS = 10_000
 _RESOLUTION = 1e-9
 
 
 class FakeClock:
-    """Virtual time: `advance` moves it, and wakes whoever slept until then."""
+    """Virtual time: `advance` moves it, and wakes the sleepers that are due."""
 
     def __init__(self, start: float = 1_800_000_000.0) -> None:
         self._monotonic = 1_000.0
@@ -25,7 +25,7 @@ class FakeClock:
 
     @property
     def sleeping(self) -> int:
-        """How many sleepers wait, on event loops that still live."""
+        """How many sleepers wait, on event loops that are not closed."""
         with self._lock:
             return sum(_waits(alarm) for alarm in self._due)
 
@@ -38,22 +38,22 @@ class FakeClock:
         return self._wall + (self._monotonic - self._set_at)
 
     def set_time(self, epoch: float) -> None:
-        """Step the wall clock alone, as an administrator or NTP does; nobody wakes."""
+        """Step the wall clock alone, as an administrator or NTP does. No sleeper wakes."""
         self._wall, self._set_at = epoch, self._monotonic
 
     def advance(self, seconds: float) -> None:
-        """Move both clocks on, and wake the sleepers that are due, in order of due time."""
+        """Move both clocks forward, and wake the sleepers that are due, in order of due time."""
         if not seconds >= 0:
-            message = f"a clock can't advance by {seconds} seconds; set_time steps the wall clock"
+            message = f"can't advance by {seconds} seconds; set_time steps the wall clock"
             raise ValueError(message)
         with self._lock:
             self._monotonic += seconds
-            alarms = self._ring()
+            alarms = self._pop_due()
         for alarm in alarms:
             _wake(alarm)
 
     async def sleep(self, seconds: float, /) -> None:
-        """Wait until the clock was advanced that far; zero or less yields to the loop once."""
+        """Wait until the clock has been advanced that far. Zero or less yields to the loop once."""
         if seconds <= 0:
             await asyncio.sleep(0)
             return
@@ -67,23 +67,23 @@ class FakeClock:
                 self._due.pop(alarm, None)
 
     async def until_sleeping(self, count: int = 1) -> None:
-        """Let other tasks run until that many sleep; `TimeoutError` if they never do."""
-        for _ in range(_PATIENCE):
+        """Let other tasks run until that many sleep, or raise `TimeoutError` if they never do."""
+        for _ in range(_MAX_TURNS):
             if self.sleeping >= count:
                 return
             await asyncio.sleep(0)
-        message = f"{self.sleeping} of {count} sleep after {_PATIENCE} turns of the event loop"
+        message = f"{self.sleeping} of {count} sleepers after {_MAX_TURNS} turns of the event loop"
         raise TimeoutError(message)
 
-    def _ring(self) -> list[asyncio.Future[None]]:
+    def _pop_due(self) -> list[asyncio.Future[None]]:
         # As in asyncio's own loop, a rounding error must not keep a due sleeper asleep.
         horizon = self._monotonic + _RESOLUTION
         self._due = {alarm: due for alarm, due in self._due.items() if _waits(alarm)}
-        ringing = [alarm for alarm, due in self._due.items() if due <= horizon]
-        ringing.sort(key=self._due.__getitem__)
-        for alarm in ringing:
+        popped = [alarm for alarm, due in self._due.items() if due <= horizon]
+        popped.sort(key=self._due.__getitem__)
+        for alarm in popped:
             del self._due[alarm]
-        return ringing
+        return popped
 
 
 def _waits(alarm: asyncio.Future[None]) -> bool:

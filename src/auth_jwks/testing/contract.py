@@ -1,7 +1,7 @@
-"""The suite that every `KeyStore` has to pass: a class to inherit from, under pytest.
+"""The suite that every `KeyStore` must pass, as a class to inherit from under pytest.
 
 Its tests are named after the lines of the contract: a errors, b payloads and versions, c polls,
-d leases, e fences, f commits, g cool-downs and budgets, h cancellation; and there is one for all
+d leases, e fences, f commits, g cool-downs and budgets, h cancellation. One more test tries all
 of them at random.
 """
 
@@ -13,8 +13,8 @@ __all__ = ["KeyStoreContract"]
 
 
 class KeyStoreContract(Documents, Leases, Interleavings):
-    """Inherit, name it `Test...`, and define `rig`. Plain pytest runs it.
+    """Inherit from it, name the class `Test...` and define `rig`. Plain pytest runs it.
 
-    `impossible` names capabilities that a store of this kind can't have: their tests are left
-    out. `examples` is how many random sequences are tried.
+    `impossible` names capabilities that a store of this kind can't have; their tests are left
+    out. `examples` is the number of random sequences.
     """

@@ -1,4 +1,4 @@
-"""An OpenID provider for tests: two documents, the keys behind them, and every fault."""
+"""An OpenID provider for tests: its two documents, its keys, and faults on demand."""
 
 import ssl
 from collections.abc import Iterable, Mapping
@@ -11,7 +11,7 @@ from typing import Any, Self, Unpack
 import httpx
 
 from auth_jwks._clock import SYSTEM_CLOCK, Clock
-from auth_jwks.testing._answer import Answer, discovery, given, key_set, kid_of, validated
+from auth_jwks.testing._answer import Answer, discovery, key_set, kid_of, with_etag, without_none
 from auth_jwks.testing._faults import Document, Faults, Scope
 from auth_jwks.testing._server import Server
 from auth_jwks.testing._traffic import Request, Traffic
@@ -24,10 +24,10 @@ _DISCOVERY_PATH = "/.well-known/openid-configuration"
 
 
 class FakeIssuer:
-    """A provider that serves on loopback inside `with`, and through `transport()` always.
+    """A provider that answers on loopback inside `with`, and through `transport()` always.
 
-    Faults last until `recover()`, or for `times` requests, on one document or both, and add up:
-    after `outage()` and `hang()` a request is held, and answered 503 once it is released.
+    Faults last until `recover()` or for `times` requests, and apply to one document or to both.
+    They add up: after `outage()` and `hang()` a request is held, and answered 503 on release.
     """
 
     def __init__(
@@ -43,8 +43,8 @@ class FakeIssuer:
     ) -> None:
         """Publish `keys`, of which the first signs; by default one new key for `algorithm`.
 
-        `issuer` is the `iss` of tokens and of discovery, by default the base URL; `headers` are
-        sent with every answer.
+        `issuer` is the `iss` of tokens and the `issuer` of discovery, by default the base URL.
+        `headers` are sent with every answer.
         """
         first = [SigningKey.generate(algorithm)] if keys is None else list(keys)
         self._signing_key = first[0] if first else SigningKey.generate(algorithm)
@@ -74,7 +74,7 @@ class FakeIssuer:
         self.close()
 
     def close(self) -> None:
-        """Stop the server and drop the requests that are held."""
+        """Stop the server and drop the held requests."""
         server, self._server = self._server, None
         if server:
             server.closing.set()
@@ -83,7 +83,7 @@ class FakeIssuer:
             server.stop()
 
     def transport(self) -> httpx.AsyncBaseTransport:
-        """Return the same provider as a transport, for `httpx.AsyncClient(transport=...)`."""
+        """Return a transport to this provider, for `httpx.AsyncClient(transport=...)`."""
         return IssuerTransport(self._receive, self._clock)
 
     @property
@@ -93,17 +93,17 @@ class FakeIssuer:
 
     @property
     def url(self) -> str:
-        """The base URL, of a free port inside `with`."""
+        """The base URL; inside `with` it has a free port."""
         return self._url
 
     @property
     def discovery_url(self) -> str:
-        """Where the discovery document is (OpenID Connect Discovery §4)."""
+        """The URL of the discovery document (OpenID Connect Discovery §4)."""
         return self._url + _DISCOVERY_PATH
 
     @property
     def jwks_uri(self) -> str:
-        """Where the key set is."""
+        """The URL of the key set."""
         return self._url + self._jwks_path
 
     @property
@@ -124,9 +124,9 @@ class FakeIssuer:
         headers: Mapping[str, Any] | bytes | None = None,
         **extra: object,
     ) -> str:
-        """Return a token that is valid for five minutes, but for what the arguments change.
+        """Return a token valid for five minutes, apart from the changes in the arguments.
 
-        A claim of `None` is left out; `headers` are as in `SigningKey.sign`.
+        A claim of `None` is left out. `headers` are as in `SigningKey.sign`.
         """
         now = int(self._clock.time())
         valid = {"iss": self.issuer, "sub": "alice", "iat": now, "exp": now + 300}
@@ -141,12 +141,12 @@ class FakeIssuer:
         headers: Mapping[str, Any] | bytes | None = None,
         **extra: object,
     ) -> str:
-        """Return a token under the signing key's `kid` and algorithm, signed by another key."""
+        """Return a token with the signing key's `kid` and algorithm, but signed by another key."""
         forger = replace(_forger(self._signing_key.algorithm), kid=self._signing_key.kid)
         return self.sign(claims, key=forger, headers=headers, **extra)
 
     def rotate(self, key: SigningKey | None = None, *, keep: bool = True) -> SigningKey:
-        """Publish and use a key, a new one by default; `keep=False` withdraws the others."""
+        """Publish and sign with a key, by default a new one; `keep=False` withdraws the others."""
         key = key or SigningKey.generate(self._signing_key.algorithm)
         gone = [key] if keep else [key, *self.keys]
         self._members = [member for member in self._members if member not in gone] + [key]
@@ -154,11 +154,11 @@ class FakeIssuer:
         return key
 
     def publish(self, member: object) -> None:
-        """Add anything to the key set: a `SigningKey` before its use, a JWK, junk."""
+        """Add anything to the key set: a `SigningKey` not used yet, a JWK, junk."""
         self._members = [*self._members, member]
 
     def withdraw(self, kid: str) -> None:
-        """Take every key of that `kid` out of the set; `sign` may go on using it."""
+        """Remove every key with that `kid` from the set; `sign` may still use it."""
         left = [member for member in self._members if kid_of(member) != kid]
         if len(left) == len(self._members):
             message = f"no published key has kid={kid!r}"
@@ -166,21 +166,21 @@ class FakeIssuer:
         self._members = left
 
     def announce(self, **members: object) -> None:
-        """Change what the discovery document says; `None` removes the member."""
+        """Change members of the discovery document; `None` removes one."""
         self._announced = {**self._announced, **members}
 
     def cache(
         self, control: str | None = None, age: int | None = None, *, etag: bool = True
     ) -> None:
         """Set the key set's `Cache-Control` and `Age`, and whether it has an `ETag`."""
-        self._caching = given({"Cache-Control": control, "Age": age})
+        self._caching = without_none({"Cache-Control": control, "Age": age})
         self._etag = etag
 
     def outage(
         self, status: int = 503, retry_after: float | str | None = None, **scope: Unpack[Scope]
     ) -> None:
         """Answer with an error; `retry_after` is in seconds, or an HTTP date."""
-        headers = given({"Retry-After": retry_after})
+        headers = without_none({"Retry-After": retry_after})
         self._faults.add({"status": status, "headers": headers, "body": b""}, **scope)
 
     def redirect(self, location: str, status: int = 302, **scope: Unpack[Scope]) -> None:
@@ -195,8 +195,8 @@ class FakeIssuer:
         encoding: str | None = None,
         **scope: Unpack[Scope],
     ) -> None:
-        """Answer 200 with that body, sent as it stands whatever `encoding` says it is."""
-        headers = given({"Content-Type": content_type, "Content-Encoding": encoding})
+        """Answer 200 with that body, sent unchanged whatever `encoding` says."""
+        headers = without_none({"Content-Type": content_type, "Content-Encoding": encoding})
         self._faults.add({"status": 200, "headers": headers, "body": body}, **scope)
 
     def refuse(self, **scope: Unpack[Scope]) -> None:
@@ -204,15 +204,15 @@ class FakeIssuer:
         self._faults.add({"refused": True}, **scope)
 
     def hang(self, **scope: Unpack[Scope]) -> None:
-        """Hold each request until `release()`, with the answer that was due when it came."""
+        """Hold each request until `release()`; its answer is fixed when it arrives."""
         self._faults.add({"held": True}, **scope)
 
     def slow(self, seconds: float, **scope: Unpack[Scope]) -> None:
-        """Wait before the answer: real seconds at the server, the clock's at the transport."""
+        """Wait before the answer: real seconds at the server, the clock's with the transport."""
         self._faults.add({"delay": seconds}, **scope)
 
     def drip(self, seconds_per_byte: float = 1.0, **scope: Unpack[Scope]) -> None:
-        """Send the body one byte at a time, each after that wait."""
+        """Send the body one byte at a time, with that wait before each."""
         self._faults.add({"seconds_per_byte": seconds_per_byte}, **scope)
 
     def truncate(self, **scope: Unpack[Scope]) -> None:
@@ -220,16 +220,16 @@ class FakeIssuer:
         self._faults.add({"truncated": True}, **scope)
 
     def recover(self) -> None:
-        """End every fault; requests that are held stay so until `release()`."""
+        """End every fault; held requests stay held until `release()`."""
         self._faults.clear()
 
     def release(self) -> None:
-        """Let the requests that are held go on to their answer."""
+        """Answer the held requests."""
         self._traffic.release(answered=True)
 
     @property
     def requests(self) -> tuple[Request, ...]:
-        """What has arrived since the last `reset()`, in order."""
+        """The requests since the last `reset()`, in order of arrival."""
         return self._traffic.requests
 
     @property
@@ -252,9 +252,9 @@ class FakeIssuer:
         self._traffic.reset()
 
     async def arrived(self, count: int = 1, *, within: float = 10.0) -> None:
-        """Return once `count` requests have come since the last `reset()`, answered or not.
+        """Return once `count` requests have arrived since the last `reset()`, answered or not.
 
-        `TimeoutError` after `within` real seconds, so that a test fails instead of hanging.
+        Raises `TimeoutError` after `within` real seconds, so that a test fails instead of hanging.
         """
         await self._traffic.arrived(count, within)
 
@@ -288,7 +288,7 @@ class FakeIssuer:
     def _jwks(self, headers: Mapping[str, str]) -> Answer:
         answer = key_set(self._members)
         answer = replace(answer, headers={**answer.headers, **self._caching})
-        return validated(answer, headers.get("if-none-match", "")) if self._etag else answer
+        return with_etag(answer, headers.get("if-none-match", "")) if self._etag else answer
 
 
 @cache

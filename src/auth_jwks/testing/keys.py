@@ -1,4 +1,4 @@
-"""Keys that sign tokens, right ones and wrong ones, and their public JWK."""
+"""Keys that sign valid and invalid tokens, and their public JWKs."""
 
 import json
 import secrets
@@ -15,7 +15,7 @@ __all__ = ["SigningKey"]
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 
-# RFC 9864 names the curve, where PyJWT knows the family's name alone.
+# RFC 9864 names the curve, PyJWT only the family.
 _SIGNERS: dict[str, Any] = get_default_algorithms() | {"Ed25519": OKPAlgorithm()}
 
 _GENERATORS: dict[str, Callable[[], PrivateKey]] = {
@@ -44,7 +44,7 @@ class SigningKey:
     def generate(cls, algorithm: str = "RS256", kid: str | None = None) -> Self:
         """Make a key for any asymmetric algorithm of RFC 7518, 8037, 8812 or 9864."""
         if algorithm not in _GENERATORS:
-            message = f"algorithm={algorithm!r} is none of {', '.join(_GENERATORS)}"
+            message = f"algorithm: expected one of {', '.join(_GENERATORS)}, got {algorithm!r}"
             raise ValueError(message)
         return cls(algorithm, kid or secrets.token_hex(8), _GENERATORS[algorithm]())
 
@@ -59,11 +59,11 @@ class SigningKey:
         claims: Mapping[str, Any] | bytes,
         headers: Mapping[str, Any] | bytes | None = None,
     ) -> str:
-        """Return a compact JWS, whatever it says (RFC 7515 §7.1).
+        """Return a compact JWS (RFC 7515 §7.1). Its content is not checked.
 
-        `claims` as bytes are the payload as it stands. `headers` change the header: `None`
-        removes a parameter, and bytes are the whole header as it stands. The signature is always
-        this key's, by `algorithm`, even under a header that names another.
+        `claims` given as bytes are the payload, unchanged. `headers` change the header: `None`
+        removes a parameter, and bytes replace the whole header. The key always signs with its
+        own `algorithm`, even if the header names another.
         """
         if not isinstance(headers, bytes):
             header = {"alg": self.algorithm, "kid": self.kid, "typ": "JWT"}

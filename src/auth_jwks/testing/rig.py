@@ -1,4 +1,4 @@
-"""`StoreRig`: what an author provides for the suite to try a store on."""
+"""`StoreRig`: the author of a store writes one, so that the suite can test it."""
 
 import asyncio
 
@@ -8,25 +8,25 @@ __all__ = ["StoreRig"]
 
 
 class StoreRig:
-    """One place where a store keeps its data: inherit, define `open`, and what can be done to it.
+    """The data of one store. Inherit, define `open`, and override a method for each capability.
 
-    A method that is left as it is stands for a capability that is not declared: the tests that
+    A method that is not overridden means that the capability is not declared: the tests that
     need it are reported as skipped. Time is real unless `pass_time` makes it virtual.
     """
 
     short = 0.3
-    """Seconds for which a lease lasts that is to lapse; any number, if time is virtual."""
+    """The seconds of a lease that is meant to expire; any number, if time is virtual."""
 
     def open(self) -> KeyStore:
-        """Return one more handle on the same data, as another worker would have."""
+        """Return another handle on the same data, as another worker would have."""
         raise NotImplementedError
 
     async def pass_time(self, seconds: float) -> None:
-        """Let the store's time pass; here it does so by itself."""
+        """Let the store's time pass. By default, wait in real time."""
         await asyncio.sleep(seconds)
 
     async def wipe(self) -> None:
-        """Lose everything stored, as a flush or an empty restart does."""
+        """Delete everything stored, as a flush or a restart without data does."""
 
     async def cut(self) -> None:
         """Make the store unreachable."""
@@ -35,7 +35,7 @@ class StoreRig:
         """Keep the store from answering, as a frozen server does."""
 
     async def forge(self, key: str, version: int, payload: bytes) -> None:
-        """Replace the stored document of a key and its version, beside the protocol."""
+        """Replace the stored document of a key and its version, bypassing the protocol."""
 
     async def spoil(self, key: str, junk: bytes) -> None:
-        """Put bytes that are no record where the one of a key is."""
+        """Replace the record of a key with bytes that are not a record."""

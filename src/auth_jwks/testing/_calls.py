@@ -1,4 +1,4 @@
-"""The questions that the suite puts to a store, and what it makes of the answers."""
+"""Calls that the suite makes to a store, with checks of the answers."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -21,29 +21,29 @@ __all__ = [
     "LONG",
     "cancelled",
     "close",
+    "expect",
     "granted",
     "granted_soon",
     "newer",
-    "only",
+    "requested",
     "stored",
-    "wish",
 ]
 
 KEY = "v1:0123456789abcdef"
 LONG = 60.0
-PATIENCE = 200
+MAX_POLLS = 200
 CAUSES: tuple[Cause, ...] = ("age", "unknown_kid", "forced", "repair")
 
 A = TypeVar("A", bound=Answer)
 
 
-def wish(holder: str, *, ttl: float = LONG, cause: Cause = "age") -> LeaseRequest:
+def requested(holder: str, *, ttl: float = LONG, cause: Cause = "age") -> LeaseRequest:
     """Return a request for a lease."""
     return LeaseRequest(holder, ttl, cause)
 
 
-def only(kind: type[A], answer: Answer) -> A:
-    """Return an answer that must be of one kind."""
+def expect(kind: type[A], answer: Answer) -> A:
+    """Return the answer, which must be of that kind."""
     assert isinstance(answer, kind), f"expected {kind.__name__}, got {answer!r}"
     return answer
 
@@ -57,29 +57,29 @@ async def granted(
     ttl: float = LONG,
     cause: Cause = "age",
 ) -> Lease:
-    """Ask for a lease under that name, which must be granted as asked for."""
-    request = wish(name, ttl=ttl, cause=cause)
-    lease = only(Granted, await store.poll(key, known=known, lease=request)).lease
+    """Request a lease under that name, which must be granted as requested."""
+    request = requested(name, ttl=ttl, cause=cause)
+    lease = expect(Granted, await store.poll(key, known=known, lease=request)).lease
     assert (lease.key, lease.holder, lease.ttl) == (key, name, ttl)
     return lease
 
 
 async def granted_soon(rig: StoreRig, store: KeyStore, name: str, *, key: str = KEY) -> Lease:
-    """Ask until a lease is granted, which must not take long."""
+    """Poll until a lease is granted, which must not take long."""
     answer: Answer | None = None
-    for _ in range(PATIENCE):
-        answer = await store.poll(key, known=0, lease=wish(name))
+    for _ in range(MAX_POLLS):
+        answer = await store.poll(key, known=0, lease=requested(name))
         if isinstance(answer, Granted):
             return answer.lease
         await rig.pass_time(rig.short / 10)
-    raise AssertionError(f"no lease was granted in time, but {answer!r}")
+    raise AssertionError(f"no lease was granted in time; the last answer was {answer!r}")
 
 
 async def newer(
     store: KeyStore, *, key: str = KEY, known: int = 0, lease: LeaseRequest | None = None
 ) -> Newer:
-    """Ask for a document, which must be there."""
-    return only(Newer, await store.poll(key, known=known, lease=lease))
+    """Poll for a document, which must be there."""
+    return expect(Newer, await store.poll(key, known=known, lease=lease))
 
 
 async def stored(
@@ -100,7 +100,7 @@ async def stored(
 
 
 async def cancelled(call: Coroutine[Any, Any, object], turns: int) -> None:
-    """Begin a call, and cancel it after so many turns of the event loop."""
+    """Begin a call, and cancel it after that many turns of the event loop."""
     task = asyncio.ensure_future(call)
     for _ in range(turns):
         await asyncio.sleep(0)
@@ -109,6 +109,6 @@ async def cancelled(call: Coroutine[Any, Any, object], turns: int) -> None:
 
 
 async def close(*stores: KeyStore) -> None:
-    """Close the handles."""
+    """Close the stores."""
     for store in stores:
         await store.aclose()

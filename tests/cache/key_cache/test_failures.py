@@ -1,0 +1,192 @@
+"""What a failed refresh means for the calls that follow, and another issuer."""
+
+from typing import Any
+
+import pytest
+
+from auth_jwks import IssuerMismatchError, KeysUnavailableError, MemoryKeyStore
+from auth_jwks.events import RefreshFailed
+from auth_jwks.stores import Newer, Unchanged
+from auth_jwks.testing import FakeClock, FakeIssuer
+from tests.cache.key_cache.calling import stale
+from tests.cache.worker import Hire
+from tests.scripted_store import ScriptedStore, granted
+
+# Failures.
+
+
+async def test_failures_cool_down(hire: Hire, clock: FakeClock, issuer: FakeIssuer) -> None:
+    """The provider is left alone for 5 s, then 10 s and so on; `retry_after` says how long.
+
+    The worker that failed adds a second, so that the next turn is another worker's.
+    """
+    issuer.outage()
+    worker = hire()
+    for attempts, cooldown in enumerate((5, 10, 20, 40, 80, 160, 300, 300), start=1):
+        for left in (cooldown + 1.0, 2.0):
+            with pytest.raises(KeysUnavailableError) as caught:
+                await worker.verify()
+            assert caught.value.retry_after == left
+            assert issuer.discovery_requests == attempts
+            clock.advance(left - 2 if left > 2 else left)
+    issuer.recover()
+    assert await worker.verify() == ["first"]
+
+
+async def test_a_success_ends_the_doubling(
+    hire: Hire, clock: FakeClock, issuer: FakeIssuer
+) -> None:
+    """The next failure is a first one again."""
+    issuer.outage(times=2)
+    worker = hire(max_stale=0.0)
+    for wait in (6, 11):
+        with pytest.raises(KeysUnavailableError):
+            await worker.verify()
+        clock.advance(wait)
+    await worker.verify()
+    issuer.outage()
+    clock.advance(901)
+    with pytest.raises(KeysUnavailableError) as caught:
+        await worker.verify()
+    assert caught.value.retry_after == 6.0
+
+
+@pytest.mark.parametrize(("stated", "retry_after"), [(120, 121.0), (4000, 301.0), (1, 6.0)])
+async def test_the_provider_may_ask_for_a_longer_pause(
+    hire: Hire, issuer: FakeIssuer, stated: int, retry_after: float
+) -> None:
+    """`Retry-After` is honoured up to five minutes."""
+    issuer.outage(429, stated)
+    with pytest.raises(KeysUnavailableError) as caught:
+        await hire().verify()
+    assert caught.value.retry_after == retry_after
+
+
+async def test_the_worker_that_failed_skips_the_next_turn(
+    hire: Hire, clock: FakeClock, issuer: FakeIssuer
+) -> None:
+    """A failure is everybody's, and who tries next is another."""
+    store = MemoryKeyStore(timer=clock.monotonic)
+    one, other = hire(store=store), hire(store=store)
+    issuer.outage()
+    for worker in (one, other):
+        with pytest.raises(KeysUnavailableError):
+            await worker.verify()
+    assert issuer.discovery_requests == 1
+    clock.advance(5)
+    for worker in (one, other):
+        with pytest.raises(KeysUnavailableError):
+            await worker.verify()
+    assert issuer.discovery_requests == 2
+    assert one.cache.status().retry_after == 1.0
+    assert other.cache.status().retry_after == 11.0
+
+
+async def test_the_next_turn_is_drawn_among_the_others(
+    hire: Hire, clock: FakeClock, issuer: FakeIssuer
+) -> None:
+    """Within half a second after the cool-down, before the worker that failed."""
+    store = MemoryKeyStore(timer=clock.monotonic)
+    one, other = hire(store=store, uniform=max), hire(store=store, uniform=max)
+    issuer.outage()
+    for worker in (one, other):
+        with pytest.raises(KeysUnavailableError):
+            await worker.verify()
+    assert one.cache.status().retry_after == 7.25
+    assert other.cache.status().retry_after == 6.75
+
+
+async def test_another_workers_keys_end_a_failure(
+    hire: Hire, clock: FakeClock, issuer: FakeIssuer
+) -> None:
+    """What a look into the store brings does, though this worker itself may not ask yet."""
+    store = ScriptedStore(granted())
+    worker = hire(store=store)
+    await worker.verify()
+    issuer.outage(retry_after=300)
+    clock.advance(700)
+    assert worker.at_once == ["first"]
+    await worker.landed()
+    for answer in (Unchanged(), Newer(9, store.commits[0][1], 0.0, 1000.0)):
+        assert worker.cache.status().failure
+        store.play(answer)
+        clock.advance(45)
+        assert worker.at_once == ["first"]
+        await worker.landed()
+    assert (worker.cache.status().failure, worker.cache.status().retry_after) == (None, 0.0)
+    assert worker.cache.status().age == 0.0
+
+
+async def test_a_bug_is_a_failure_like_others(
+    hire: Hire, clock: FakeClock, issuer: FakeIssuer
+) -> None:
+    """A store that answers nonsense makes the keys unavailable, and not every token asks it."""
+    nonsense: Any = "nonsense"
+    store = ScriptedStore(nonsense)
+    worker = hire(store=store)
+    for _ in range(3):
+        with pytest.raises(KeysUnavailableError, match="unexpected AssertionError") as caught:
+            await worker.verify()
+        assert caught.value.retry_after == 6.0
+    assert len(store.polls) == 1
+    reason = "unexpected AssertionError"
+    assert worker.events == [RefreshFailed(issuer.discovery_url, "unexpected", reason, 5.0)]
+    clock.advance(6)
+    store.play(granted())
+    assert await worker.verify() == ["first"]
+
+
+# Another issuer.
+
+
+async def test_an_outage_does_not_excuse_another_issuer(
+    hire: Hire, clock: FakeClock, issuer: FakeIssuer
+) -> None:
+    """Only a good answer undoes the answer that the issuer is another one."""
+    worker = hire()
+    await worker.verify()
+    issuer.announce(issuer="https://other.test")
+    clock.advance(901)
+    with pytest.raises(IssuerMismatchError):
+        await worker.verify()
+    issuer.outage()
+    for wait in (6, 11, 21):
+        clock.advance(wait)
+        with pytest.raises(IssuerMismatchError):
+            await worker.verify()
+    assert issuer.discovery_requests == 5
+    issuer.recover()
+    issuer.announce(issuer=issuer.issuer)
+    clock.advance(41)
+    assert await worker.verify() == ["first"]
+    assert worker.cache.status().failure is None
+    assert stale(worker) == []
+
+
+async def test_another_issuer_is_found_by_one_for_all(
+    hire: Hire, clock: FakeClock, issuer: FakeIssuer
+) -> None:
+    """Workers of one store learn of it without asking, and serve nothing stale either."""
+    store = MemoryKeyStore(timer=clock.monotonic)
+    one, other = hire(store=store), hire(store=store)
+    await one.verify()
+    await other.verify()
+    issuer.announce(issuer="https://other.test")
+    clock.advance(901)
+    issuer.reset()
+    for worker in (one, other):
+        with pytest.raises(IssuerMismatchError, match="issuer: "):
+            await worker.verify()
+    assert issuer.discovery_requests == 1
+    assert stale(other) == []
+
+
+async def test_a_search_meets_another_issuer(hire: Hire, issuer: FakeIssuer) -> None:
+    """While the keys are fresh, known kids pass and unknown ones tell what is wrong."""
+    worker = hire()
+    await worker.verify()
+    issuer.announce(issuer="https://other.test")
+    for _ in range(2):
+        with pytest.raises(IssuerMismatchError):
+            await worker.verify("second")
+    assert worker.at_once == ["first"]
