@@ -1,5 +1,6 @@
 """`JWKS`, the verifier for asyncio, and the verification that it shares with `SyncJWKS`."""
 
+import logging
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,6 +19,8 @@ from auth_jwks.events import Observer
 from auth_jwks.stores.base import KeyStore
 
 __all__ = ["JWKS", "Verification", "checked_rules"]
+
+logger = logging.getLogger("auth_jwks")
 
 DEFAULT_ALGORITHMS = ("RS256", "ES256")
 
@@ -60,6 +63,9 @@ class Verification:
         self._rules = rules
         self._clock = clock
         self._closed = False
+        if rules.audience is None:
+            text = "aud: not given, so tokens for any audience are accepted from %s; pass aud="
+            logger.warning(text, keys.status().source)
 
     async def verify_token(
         self, token: str, audience: str | Iterable[str] | None = None, *, verify_iss: bool = True

@@ -56,6 +56,7 @@ class KeyCache:
         self._observer = observer
         self._uniform = uniform
         self._flights: SingleFlight[Outcome] = SingleFlight(clock)
+        self.reopen = self._flights.reopen
         self._bucket = Bucket()
         self._attempts = Attempts()
         self._failure: Failed | None = None
@@ -187,10 +188,6 @@ class KeyCache:
     async def aclose(self) -> None:
         """Cancel what is running. Refreshes raise `RuntimeError` until `reopen`."""
         await self._flights.aclose()
-
-    def reopen(self) -> None:
-        """Allow refreshes again after `aclose`."""
-        self._flights.reopen()
 
     def _decide(self, now: float) -> Decision:
         flight = self._flights.under_way("upkeep")
