@@ -236,6 +236,22 @@ def test_a_nudge_does_not_wait(portal: Portal) -> None:
     assert called.wait(5)
 
 
+def test_a_wait_may_have_an_end(portal: Portal) -> None:
+    """Then the work is cancelled, and the loop goes on."""
+    cancelled = threading.Event()
+
+    async def endless() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    with pytest.raises(TimeoutError):
+        portal.run(endless, 0.01)
+    assert cancelled.wait(5)
+    assert portal.run(where, 5) == portal.run(where)
+
+
 def test_a_closed_portal_refuses(portal: Portal) -> None:
     """A second close does nothing."""
     assert portal.run(where)
@@ -246,6 +262,16 @@ def test_a_closed_portal_refuses(portal: Portal) -> None:
             each.run(where)
         with pytest.raises(RuntimeError, match="closed"):
             each.nudge(threading.Event().set)
+
+
+def test_a_closed_portal_may_be_opened_again(portal: Portal) -> None:
+    """It begins a loop anew; to open an open one changes nothing."""
+    for _ in range(2):
+        assert portal.run(where)
+        portal.close(nothing)
+        for _ in range(2):
+            portal.reopen()
+    assert portal.run(where)
 
 
 def test_many_close_at_once() -> None:
@@ -455,7 +481,9 @@ def test_the_loop_keeps_no_context(portal: Portal) -> None:
 
 def test_greenlets_are_refused() -> None:
     """At construction, and where they came later at the first use."""
-    assert run_script(GREENLETS).count("SyncJWKS needs threads") == 2
+    told = run_script(GREENLETS)
+    assert told.count("SyncJWKS needs threads") == 2
+    assert told.count("gthread") == told.count("Celery") == 2
 
 
 def test_a_fork_of_which_python_is_not_told() -> None:

@@ -1,5 +1,6 @@
 """`JWKS`, the verifier for asyncio, and the verification that it shares with `SyncJWKS`."""
 
+import logging
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -25,6 +26,8 @@ from auth_jwks.events import Observer
 from auth_jwks.stores.base import KeyStore
 
 __all__ = ["JWKS", "Verification", "checked_rules"]
+
+logger = logging.getLogger("auth_jwks")
 
 DEFAULT_ALGORITHMS = ("RS256", "ES256")
 
@@ -70,6 +73,9 @@ class Verification:
         self._rules = rules
         self._clock = clock
         self._closed = False
+        if rules.audience is None:
+            text = "aud: not given, so tokens for any audience are accepted from %s; pass aud="
+            logger.warning(text, keys.status().source)
 
     async def verify_token(
         self, token: str, audience: str | Iterable[str] | None = None, *, verify_iss: bool = True
@@ -96,7 +102,11 @@ class Verification:
             claims = seen.claims(current, now, rules.leeway)
             if claims is not None:
                 return claims
-        parsed = parse_token(compact(token), rules.allowed)
+        bare = compact(token)
+        if bare is not token:
+            # Remembered without its scheme: else there would be an entry for each spelling.
+            return await Verification.verify_token(self, bare, audience, verify_iss=verify_iss)
+        parsed = parse_token(token, rules.allowed)
         current = self._keys.ready(now)
         candidates = current.key_set.select(parsed.kid, parsed.alg) if current else ()
         if current is None or not candidates:
@@ -144,14 +154,20 @@ class Verification:
         return self._keys.status()
 
     async def close(self) -> None:
-        """Close everything this verifier opened; a second call does nothing."""
+        """Close everything this verifier opened; a second call does nothing.
+
+        Entered again, as in `async with`, it works again.
+        """
         self._closed = True
         await self._keys.aclose()
 
     aclose = close
 
     async def __aenter__(self) -> Self:
-        self._refuse_if_closed()
+        # Some servers and test clients run the lifespan of an application more than once.
+        if self._closed:
+            self._keys.reopen()
+            self._closed = False
         return self
 
     async def __aexit__(self, *_exc: object) -> None:

@@ -202,6 +202,15 @@ async def test_close_may_be_repeated_and_may_come_first(flights: SingleFlight[st
         flights.start("upkeep", _nothing)
 
 
+async def test_closed_flights_may_be_reopened(flights: SingleFlight[str]) -> None:
+    """Then flights begin again."""
+    await flights.aclose()
+    flights.reopen()
+    assert flights.under_way("upkeep") is None
+    assert await flights.wait(flights.start("upkeep", _nothing), None) is not None
+    await flights.aclose()
+
+
 async def test_state_is_told(clock: FakeClock, flights: SingleFlight[str]) -> None:
     """The representation says whether anything is under way."""
     assert repr(flights) == "SingleFlight(busy=False)"

@@ -35,7 +35,7 @@ from auth_jwks.stores import (
 from auth_jwks.stores._breaker import CallFailedError
 from auth_jwks.stores._driver import Driver
 from auth_jwks.stores.gate import microseconds
-from auth_jwks.stores.redis import FORMAT, SCRIPT
+from auth_jwks.stores.redis import FORMAT, script
 from auth_jwks.testing import FakeClock
 
 SECRET, OTHER = b"s" * 32, b"o" * 32
@@ -181,7 +181,7 @@ async def test_formats_are_apart(store: RedisKeyStore, keys: Keys) -> None:
 
 def test_the_script_has_the_limits_of_the_contract() -> None:
     """They are written twice, as a constant of the script costs nothing to send."""
-    stated = dict(re.findall(r"^local ([A-Z_]+) = (\d+)$", SCRIPT, re.MULTILINE))
+    stated = dict(re.findall(r"^local ([A-Z_]+) = (\d+)$", script(), re.MULTILINE))
     assert {name: int(number) for name, number in stated.items()} == {
         "EXACT": 2 * microseconds(math.inf),
         "DAY": microseconds(base.DAY),
@@ -760,8 +760,8 @@ async def test_an_acl_that_forbids_what_the_script_does_is_told(valkey: ValkeySe
 )
 async def test_each_release_words_it_in_its_own_way(redis_url: str, words: str, kind: str) -> None:
     """What a command in the script was refused with: by Redis 6.2, 7.0 and Valkey 9."""
-    raising = SCRIPT.replace("pcall(answer)", f'pcall(error, "{words}", 0)')
-    assert raising != SCRIPT
+    raising = script().replace("pcall(answer)", f'pcall(error, "{words}", 0)')
+    assert raising != script()
     driver = Driver(redis_url, raising, timeout=0.75, connect_timeout=1.5)
     with pytest.raises(CallFailedError) as caught:
         async with driver.turn() as run:

@@ -65,7 +65,7 @@ async def test_another_issuer_is_refused_before_its_keys(
     make: Make, clock: FakeClock, issuer: FakeIssuer, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A discovery document that differs by a slash is refused: an ERROR, and no key is fetched."""
-    jwks = make(issuer=issuer.issuer + "/")
+    jwks = make(aud="api", issuer=issuer.issuer + "/")
     for _ in range(3):
         with pytest.raises(IssuerMismatchError, match=r"^issuer: ") as caught:
             await jwks.verify_token(issuer.sign())

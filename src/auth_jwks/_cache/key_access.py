@@ -36,5 +36,9 @@ class KeyAccess(Protocol):
         ...
 
     async def aclose(self) -> None:
-        """Cancel what is running."""
+        """Cancel what is running. Refreshes raise `RuntimeError` until `reopen`."""
+        ...
+
+    def reopen(self) -> None:
+        """Allow refreshes again after `aclose`."""
         ...

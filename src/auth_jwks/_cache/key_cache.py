@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import assert_never
 
@@ -57,6 +58,7 @@ class KeyCache:
         self._observer = observer
         self._uniform = uniform
         self._flights: SingleFlight[Outcome] = SingleFlight(clock)
+        self.reopen = self._flights.reopen
         self._bucket = Bucket()
         self._attempts = Attempts()
 
@@ -91,9 +93,8 @@ class KeyCache:
         """
         current = self._refresher.current
         served = peek(current.aged(now, wall).life, self._attempts, now)
-        if served is None:
-            return None, False
-        return current, served.stale or served.refresh or served.poll
+        is_due = served is not None and (served.stale or served.refresh or served.poll)
+        return None if served is None else current, is_due
 
     async def ensure(self) -> CurrentKeys:
         """Return usable keys, waiting for a refresh as long as the rules say."""
@@ -125,7 +126,7 @@ class KeyCache:
         asked = enough = False
         while not (skipped := self._refresher.current.key_set.reason_for(kid, alg)) and not enough:
             flight = self._flights.under_way("search")
-            searching = flight is not None
+            searching = bool(flight)
             refusal = hopeless(self._bucket, self._attempts, now, searching=searching)
             if isinstance(refusal, Exhausted):
                 break
@@ -186,7 +187,7 @@ class KeyCache:
         )  # fmt: skip
 
     async def aclose(self) -> None:
-        """Cancel what is running. Later refreshes raise `RuntimeError`."""
+        """Cancel what is running. Refreshes raise `RuntimeError` until `reopen`."""
         await self._flights.aclose()
 
     def _decide(self, now: float) -> Decision:
@@ -261,11 +262,9 @@ class KeyCache:
         return now + self._policy.poll_interval * self._uniform(*POLL_SPREAD)
 
     async def _wait(self, flight: Flight[Outcome], seconds: float | None) -> Outcome | None:
-        try:
+        with suppress(FlightCancelledError):
             return await self._flights.wait(flight, seconds)
-        except FlightCancelledError as fault:
-            reason = str(fault)
-        raise KeysUnavailableError(reason)
+        raise KeysUnavailableError("the refresh was cancelled")
 
     async def _join(self, flight: Flight[Outcome], seconds: float) -> None:
         flight.joiners += 1

@@ -133,13 +133,17 @@ class SingleFlight(Generic[T]):
         return True
 
     async def aclose(self) -> None:
-        """Cancel the flights of this loop. Any later `start` raises `RuntimeError`."""
+        """Cancel the flights of this loop. `start` raises `RuntimeError` until `reopen`."""
         idle = self._closed or not self._states
         tasks = () if idle else tuple(self._here().tasks)
         self._closed = True
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    def reopen(self) -> None:
+        """Let flights start again after `aclose`."""
+        self._closed = False
 
     def _here(self) -> _LoopState[T]:
         if self._closed:

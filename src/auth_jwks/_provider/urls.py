@@ -3,7 +3,7 @@
 import ipaddress
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
-__all__ = ["fault_in", "is_local", "redacted", "repaired"]
+__all__ = ["fault_in", "is_exposed", "is_local", "redacted", "repaired"]
 
 _LOCAL_SUFFIXES = (".local", ".internal", ".localhost")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -72,6 +72,12 @@ def is_local(host: str) -> bool:
         return "." not in name or name.endswith(_LOCAL_SUFFIXES)
     mapped = getattr(address, "ipv4_mapped", None) or address
     return bool(mapped.is_private)  # true of loopback and link-local too
+
+
+def is_exposed(url: str) -> bool:
+    """Return whether others can read and change what is fetched: plain http, to a public host."""
+    parts = urlsplit(url)
+    return parts.scheme == "http" and not is_local(parts.hostname or "")
 
 
 def _name(host: str) -> str:

@@ -4,6 +4,7 @@ import logging
 import os
 import random
 from collections.abc import Callable, Sequence
+from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Literal, Self
 from urllib.parse import quote, urlsplit
@@ -42,7 +43,6 @@ REASONS: dict[bytes, Literal["budget", "failed", "mismatch"]] = {
     b"budget": "budget", b"failed": "failed", b"mismatch": "mismatch"
 }  # fmt: skip
 NO_LEASE = LeaseRequest("", 0.0, "age")
-SCRIPT = files("auth_jwks.stores").joinpath("gate.lua").read_text("utf-8")
 
 
 class RedisKeyStore:
@@ -212,6 +212,12 @@ class RedisKeyStore:
         return StoreUnavailable(fault.reason)
 
 
+@cache
+def script() -> str:
+    """Return the script of the gate, which is read from the package when it is first needed."""
+    return files("auth_jwks.stores").joinpath("gate.lua").read_text("utf-8")
+
+
 def _micro(seconds: float) -> str:
     return str(microseconds(seconds))
 
@@ -245,8 +251,9 @@ def _connected(
     except ImportError as fault:
         text = "RedisKeyStore needs redis-py: install auth-jwks[redis]"
         raise ImportError(text, name="redis") from fault
+    gate = script()
     try:
-        return name, Driver(redis, SCRIPT, timeout=timeout, connect_timeout=connect_timeout)
+        return name, Driver(redis, gate, timeout=timeout, connect_timeout=connect_timeout)
     except Exception as fault:  # noqa: BLE001 - redis-py raises many kinds, undocumented
         # The messages of these two name the option and quote no value.
         quotable = isinstance(fault, (TypeError, ValueError))

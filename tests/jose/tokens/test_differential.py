@@ -6,6 +6,7 @@ Tokens are generated, mutated at every level and signed; then both verify them.
 import contextlib
 import dataclasses
 import json
+import math
 import re
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -153,6 +154,18 @@ def has_constants(segment: int) -> Callable[[Any], bool]:
     return applies
 
 
+def has_infinite(segment: int) -> Callable[[Any], bool]:
+    """Tell whether a number is beyond what a float can hold."""
+
+    def applies(token: Any) -> bool:
+        found: list[str] = []
+        with contextlib.suppress(ValueError, RecursionError):
+            json.loads(content(token, segment), parse_float=found.append)
+        return any(math.isinf(float(text)) for text in found)
+
+    return applies
+
+
 def has_duplicates(token: Any) -> bool:
     """Tell whether an object in the header has two members of one name."""
     found: list[bool] = []
@@ -193,10 +206,16 @@ def is_mistyped(*names: str) -> Callable[[Any], bool]:
 TABLE = [
     Row("not exactly a `str`", jwt.DecodeError, lambda token: type(token) is not str),
     Row("longer than 16384 characters", jwt.DecodeError, lambda token: len(token) > 16_384),
+    Row(
+        "header longer than 8192 characters",
+        jwt.DecodeError,
+        lambda token: len(token[: token.find("." if isinstance(token, str) else b".")]) > 8192,
+    ),
     Row("`=` padding", jwt.DecodeError, is_padded),
     Row("header not in UTF-8, or with a byte order mark", jwt.DecodeError, is_not_utf8(0)),
     Row("duplicate member in the header", jwt.DecodeError, has_duplicates),
     Row("`NaN` or `Infinity` in the header", jwt.DecodeError, has_constants(0)),
+    Row("number beyond a float's in the header", jwt.DecodeError, has_infinite(0)),
     Row("more than 64 opening brackets in the header", jwt.DecodeError, has_many_brackets),
     Row(
         "`kid` longer than 256 characters",
@@ -211,6 +230,7 @@ TABLE = [
     Row("PSS signature without its leading zero", jwt.InvalidSignatureError, is_short_pss),
     Row("payload not in UTF-8, or with a byte order mark", jwt.DecodeError, is_not_utf8(1)),
     Row("`NaN` or `Infinity` in the payload", jwt.DecodeError, has_constants(1)),
+    Row("number beyond a float's in the payload", jwt.DecodeError, has_infinite(1)),
     Row("payload nested deeper than 64 levels", jwt.DecodeError, is_deep),
     Row("`iat` a string or a boolean", jwt.InvalidIssuedAtError, is_mistyped("iat")),
     Row("`nbf` or `exp` a string or a boolean", jwt.DecodeError, is_mistyped("nbf", "exp")),
@@ -440,6 +460,10 @@ WITNESSES: dict[str, list[Callable[[SigningKey], object]]] = {
         lambda key: type("Text", (str,), {})(key.sign(good())),
     ],
     "longer than 16384 characters": [lambda key: key.sign(good(pad="a" * 12_288))],
+    "header longer than 8192 characters": [
+        lambda key: key.sign(good(), {"pad": "a" * 6144}),
+        lambda key: key.sign(good(), {"x5c": ["A" * 1000] * 7}),
+    ],
     "`=` padding": [lambda key: key.sign(good()) + "=="],
     "header not in UTF-8, or with a byte order mark": [
         lambda key: key.sign(good(), header().decode().encode("utf-8-sig")),
@@ -453,6 +477,10 @@ WITNESSES: dict[str, list[Callable[[SigningKey], object]]] = {
     "`NaN` or `Infinity` in the header": [
         lambda key: key.sign(good(), header(',"a":NaN')),
         lambda key: key.sign(good(), header(',"a":[-Infinity]')),
+    ],
+    "number beyond a float's in the header": [
+        lambda key: key.sign(good(), header(',"a":1e999')),
+        lambda key: key.sign(good(), header(',"a":[{"b":-1e400}]')),
     ],
     "more than 64 opening brackets in the header": [
         lambda key: key.sign(good(), header(f',"a":{nested(64)}')),
@@ -473,6 +501,11 @@ WITNESSES: dict[str, list[Callable[[SigningKey], object]]] = {
     "`NaN` or `Infinity` in the payload": [
         lambda key: key.sign(good(a=float("nan"))),
         lambda key: key.sign(good(a=[{"b": float("inf")}])),
+    ],
+    "number beyond a float's in the payload": [
+        lambda key: key.sign(good(a="b").replace(b'"b"', b"1e999")),
+        lambda key: key.sign(good(a="b").replace(b'"b"', b'[{"c":[-1e309]}]')),
+        lambda key: key.sign(good(a="b").replace(b'"b"', b"9" * 400 + b".5")),
     ],
     "payload nested deeper than 64 levels": [
         lambda key: key.sign(good(a="b").replace(b'"b"', nested(64).encode())),
