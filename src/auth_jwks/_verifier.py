@@ -20,7 +20,6 @@ from auth_jwks._settings import (
     checked_flag,
     checked_number,
     checked_strings,
-    checked_text,
 )
 from auth_jwks.events import Observer
 from auth_jwks.stores.base import KeyStore
@@ -40,7 +39,6 @@ class Rules:
     audience: frozenset[str] | None
     leeway: float
     required: tuple[str, ...]
-    issuer: str | None
 
 
 def checked_rules(
@@ -48,7 +46,6 @@ def checked_rules(
     aud: str | Iterable[str] | None,
     leeway: float,
     required_claims: Collection[str],
-    issuer: str | None,
 ) -> Rules:
     """Check the parameters of `JWKS` that are about tokens. `exp` is always required."""
     algorithms = DEFAULT_ALGORITHMS if allowed_algorithms is None else allowed_algorithms
@@ -57,7 +54,6 @@ def checked_rules(
         None if aud is None else checked_audience("aud", aud),
         checked_number("leeway", leeway),
         tuple(dict.fromkeys(("exp", *checked_strings("required_claims", required_claims)))),
-        checked_text("issuer", issuer),
     )
 
 
@@ -136,8 +132,8 @@ class Verification:
     ) -> dict[str, Any]:
         """Return the claims if they are acceptable; whether they are true is not asked here."""
         rules = self._rules
-        known = rules.issuer if current is None else current.issuer
-        issuer = known if verify_iss else None
+        # Before the provider has confirmed the issuer, it may be the configured one that is wrong.
+        issuer = current.issuer if current is not None and verify_iss else None
         expected = _cached_expected(rules.leeway, rules.required, issuer, audience)
         return read_claims(parsed.payload, expected, self._clock.time())
 
@@ -221,10 +217,10 @@ class JWKS(Verification):
 
         Raises `ValueError` or `TypeError`, which name the parameter and what was expected.
         """
-        rules = checked_rules(allowed_algorithms, aud, leeway, required_claims, issuer)
+        rules = checked_rules(allowed_algorithms, aud, leeway, required_claims)
         seen = TokenCache(token_cache_size)
         keys = assembled(
-            discovery_url=discovery_url, jwks_uri=jwks_uri, issuer=rules.issuer,
+            discovery_url=discovery_url, jwks_uri=jwks_uri, issuer=issuer,
             fix_local_url=fix_local_url, timeout=timeout, retries=retries, http_client=http_client,
             store=store, cache_ttl=cache_ttl, max_stale=max_stale, allowed=rules.allowed,
             observer=observer, clock=clock,

@@ -8,14 +8,14 @@ from typing import Any
 
 import jwt
 
-from auth_jwks._asgi_scope import (
+from auth_jwks._asgi.public_paths import PublicPaths
+from auth_jwks._asgi.scope import (
     add_to_state,
     authorization,
     header_values,
     query_taker,
     tokens_in_subprotocols,
 )
-from auth_jwks._public_paths import PublicPaths
 from auth_jwks._settings import checked_flag, checked_parts, checked_text, checked_verifier
 from auth_jwks.bearer import (
     Challenge,

@@ -6,7 +6,7 @@ from typing import Any, Generic, Literal, TypedDict, TypeVar, Unpack, overload
 
 import jwt
 
-from auth_jwks._asgi_scope import authorization
+from auth_jwks._asgi.scope import authorization
 from auth_jwks._settings import checked_flag, checked_parts, checked_text, checked_verifier
 from auth_jwks.asgi import DENIAL_EXTENSION, POLICY_VIOLATION
 from auth_jwks.bearer import (

@@ -6,7 +6,7 @@ from typing import Any
 
 import jwt
 
-from auth_jwks._asgi_scope import authorization
+from auth_jwks._asgi.scope import authorization
 from auth_jwks._settings import checked_parts, checked_verifier
 from auth_jwks.bearer import (
     Challenge,

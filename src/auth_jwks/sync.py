@@ -93,10 +93,10 @@ class SyncJWKS:
         """
         if http_client is not None:
             raise TypeError("http_client: expected None, as a client belongs to one event loop")
-        rules = checked_rules(allowed_algorithms, aud, leeway, required_claims, issuer)
+        rules = checked_rules(allowed_algorithms, aud, leeway, required_claims)
         seen = TokenCache(token_cache_size)
         cache = assembled(
-            discovery_url=discovery_url, jwks_uri=jwks_uri, issuer=rules.issuer,
+            discovery_url=discovery_url, jwks_uri=jwks_uri, issuer=issuer,
             fix_local_url=fix_local_url, timeout=timeout, retries=retries, http_client=None,
             store=store, cache_ttl=cache_ttl, max_stale=max_stale, allowed=rules.allowed,
             observer=observer, clock=clock,

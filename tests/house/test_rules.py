@@ -21,7 +21,7 @@ PURE = [
     "_provider/document",
     "_provider/headers",
     "_provider/urls",
-    "_public_paths",
+    "_asgi/public_paths",
     "_settings",
     "stores/_breaker",
     "stores/gate",

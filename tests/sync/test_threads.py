@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from types import FrameType
 from typing import TYPE_CHECKING
 
-import jwt
 import pytest
 
 from auth_jwks import KeysUnavailableError
@@ -133,7 +132,7 @@ def test_an_observer_must_not_wait(
     make: Make, clock: FakeClock, issuer: FakeIssuer, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It is called in the background thread: what waits for that is refused, and nothing hangs."""
-    token, outcomes, made = issuer.sign(), list[str](), list[SyncJWKS]()
+    token, outcomes, made = issuer.sign(exp=4_000_000_000), list[str](), list[SyncJWKS]()
 
     def observe(event: Event) -> None:
         if isinstance(event, StaleServed):
@@ -150,8 +149,7 @@ def test_an_observer_must_not_wait(
     jwks.verify_token(token)
     issuer.outage()
     clock.advance(901)
-    with pytest.raises(jwt.ExpiredSignatureError):
-        jwks.verify_token(token)
+    jwks.verify_token(token)
     until(lambda: len(outcomes) == 4)
     assert outcomes == ["auth_jwks", "auth_jwks", "refused", "refused"]
     assert "observer failed" not in caplog.text

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.routing import Match, Mount, Route
 
-from auth_jwks._public_paths import MAX_PATH, PublicPaths
+from auth_jwks._asgi.public_paths import MAX_PATH, PublicPaths
 
 PATHS, PREFIXES = ("/health", "/", "/docs/oauth2-redirect/"), ("/static", "/v1.0/~open")
 

@@ -16,6 +16,7 @@ from auth_jwks._settings import (
     checked_flag,
     checked_number,
     checked_parts,
+    checked_text,
     checked_url,
 )
 from auth_jwks.events import Observer
@@ -52,7 +53,7 @@ def assembled(
     source = Source(
         discovery_url=checked_url("discovery_url", discovery_url),
         jwks_uri=checked_url("jwks_uri", jwks_uri),
-        issuer=issuer,
+        issuer=checked_text("issuer", issuer),
         fix_local_url=checked_flag("fix_local_url", fix_local_url),
         timeout=checked_number("timeout", timeout, above=0),
         retries=checked_count("retries", retries),

@@ -194,8 +194,7 @@ class KeyCache:
         self._catch_up(now)
         flight = self._flights.under_way("upkeep")
         attempts = self._attempts
-        if flight is not None:
-            attempts = replace(attempts, began=flight.began_running)
+        attempts = replace(attempts, began=flight.began_running) if flight else attempts
         return decide(self.current.life, attempts, now, self._policy)
 
     def _catch_up(self, now: float) -> None:
@@ -230,8 +229,8 @@ class KeyCache:
         return flight or self._flights.start("upkeep", lambda: self._carry_out(purpose))
 
     def _begin_search(self, kid: str | None, alg: str, now: float) -> Flight[Outcome]:
-        purpose = FindKey(kid, alg, self.current, now)
-        flight = self._flights.start("search", lambda: self._carry_out(purpose))
+        search = FindKey(kid, alg, self.current, now)
+        flight = self._flights.start("search", lambda: self._carry_out(search))
         # Only after the search has started, as `raise_if_hopeless` reads them in that order.
         self._bucket = self._bucket.taken(now) or self._bucket
         return flight

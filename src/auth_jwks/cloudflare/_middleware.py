@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import jwt
 
-from auth_jwks._asgi_scope import add_to_state, cookie_finder, header_values
+from auth_jwks._asgi.scope import add_to_state, cookie_finder, header_values
 from auth_jwks._settings import checked_parts
 from auth_jwks.asgi import ASGIApp, Receive, Scope, Send, send_refusal
 from auth_jwks.bearer import MAX_CREDENTIALS, UNAVAILABLE, Challenge, Refusal

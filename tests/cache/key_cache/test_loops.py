@@ -29,7 +29,7 @@ def provider(clock: FakeClock) -> Iterator[FakeIssuer]:
 
 def verifier(issuer: FakeIssuer, clock: FakeClock, **options: Any) -> JWKS:
     """Return a verifier whose time is the test's."""
-    return JWKS(issuer.discovery_url, issuer=issuer.issuer, clock=clock, **options)
+    return JWKS(issuer.discovery_url, "api", issuer=issuer.issuer, clock=clock, **options)
 
 
 def call(jwks: JWKS, token: str) -> str:
@@ -41,7 +41,7 @@ def call(jwks: JWKS, token: str) -> str:
 def test_a_loop_for_each_call_renews_the_keys(provider: FakeIssuer, clock: FakeClock) -> None:
     """A refresh in the background dies with its loop; the call that finds them expired waits."""
     jwks = verifier(provider, clock)
-    token = provider.sign(exp=4_000_000_000)
+    token = provider.sign(aud="api", exp=4_000_000_000)
     call(jwks, token)
     provider.rotate(SECOND)
     provider.reset()
@@ -58,10 +58,10 @@ def test_a_loop_for_each_call_renews_the_keys(provider: FakeIssuer, clock: FakeC
 def test_a_key_that_was_withdrawn_is_gone_there_too(provider: FakeIssuer, clock: FakeClock) -> None:
     """Not after `max_stale`, but with the first call after `cache_ttl`."""
     jwks = verifier(provider, clock)
-    call(jwks, provider.sign(exp=4_000_000_000))
+    call(jwks, provider.sign(aud="api", exp=4_000_000_000))
     provider.rotate(SECOND, keep=False)
     clock.advance(901)
-    assert call(jwks, provider.sign(exp=4_000_000_000)) == "alice"
+    assert call(jwks, provider.sign(aud="api", exp=4_000_000_000)) == "alice"
     assert jwks.status().kids == ("second",)
 
 
@@ -71,7 +71,7 @@ def test_a_loop_for_each_call_asks_the_store_once_a_minute(
     """A look that is lost counts as one."""
     store = CountingStore(timer=clock.monotonic)
     jwks = verifier(provider, clock, store=store)
-    token = provider.sign(exp=4_000_000_000)
+    token = provider.sign(aud="api", exp=4_000_000_000)
     call(jwks, token)
     store.polls = 0
     clock.advance(76)
@@ -108,15 +108,17 @@ def test_a_loop_that_closes_amid_a_refresh_is_no_news(
     del loop
     gc.collect()
     provider.release()
-    assert call(jwks, provider.sign(exp=4_000_000_000)) == "alice"
+    assert call(jwks, provider.sign(aud="api", exp=4_000_000_000)) == "alice"
     ours = [record for record in caplog.records if record.name == "auth_jwks"]
     assert [record.levelname for record in ours if record.levelno > logging.INFO] == []
 
 
 def test_threads_may_each_have_a_loop(provider: FakeIssuer) -> None:
     """One verifier for all of them: no token is refused, and nothing is counted wrongly."""
-    jwks = JWKS(provider.discovery_url, issuer=provider.issuer, token_cache_size=8, leeway=1e9)
-    tokens = [provider.sign(exp=4_000_000_000, jti=str(number)) for number in range(24)]
+    jwks = JWKS(
+        provider.discovery_url, "api", issuer=provider.issuer, token_cache_size=8, leeway=1e9
+    )
+    tokens = [provider.sign(aud="api", exp=4_000_000_000, jti=str(number)) for number in range(24)]
     faults: list[BaseException] = []
 
     async def verify_all() -> None:
@@ -154,7 +156,7 @@ def test_eager_tasks_are_tasks(clock: FakeClock, cache_ttl: float) -> None:
         async with httpx.AsyncClient(transport=issuer.transport()) as client:
             jwks = verifier(issuer, clock, cache_ttl=cache_ttl, http_client=client)
             for _ in range(2):
-                await jwks.verify_token(issuer.sign(exp=4_000_000_000))
+                await jwks.verify_token(issuer.sign(aud="api", exp=4_000_000_000))
             await jwks.close()
 
     asyncio.run(verify())
@@ -173,7 +175,7 @@ async def test_a_refresh_has_a_context_of_its_own(clock: FakeClock, issuer: Fake
     async with httpx.AsyncClient(transport=transport, event_hooks=hooks) as client:
         jwks = verifier(issuer, clock, http_client=client)
         REQUEST.set("alice's")
-        await jwks.verify_token(issuer.sign())
+        await jwks.verify_token(issuer.sign(aud="api"))
         await jwks.close()
     assert seen == ["none", "none"]
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auth_jwks._asgi_scope import (
+from auth_jwks._asgi.scope import (
     MAX_COOKIE_BYTES,
     MAX_COOKIES,
     MAX_ESCAPES,
