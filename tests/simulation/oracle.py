@@ -180,7 +180,8 @@ class Oracle:
         key = call.credential
         match fault:
             case KeysUnavailableError() | IssuerMismatchError():
-                self._judge_denied(record, call, fault)
+                if key is not None and self._provider.is_published(key):
+                    self._judge_denied(record, call, fault)
             case UnknownKeyError() | jwt.InvalidSignatureError():
                 pass
             case _:

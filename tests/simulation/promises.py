@@ -23,7 +23,7 @@ class Promises:
     slack: float = 2.0
     soonest_refresh: float = 0.75
     shortest_life: float = 1.0
-    noise_window: float = 30.0
+    noise_window: float = 10.0
     noise_refreshes: int = 2
     store_calls_a_minute: int = 150
 
