@@ -21,7 +21,7 @@ async def test_cold_workers_make_one_fetch(issuer: FakeIssuer, hire: Hire, store
     issuer.rotate()
     outcomes = await commanded(crew, "verify", issuer.sign())
     assert {outcome for outcome, _ in outcomes} == {"alice"}
-    assert asked(issuer) == (1, 2)
+    assert asked(issuer) == (2, 2)
 
 
 async def test_killed_holder_costs_one_fetch(issuer: FakeIssuer, hire: Hire, store: str) -> None:
