@@ -98,16 +98,6 @@ def test_a_byte_order_mark_is_read_over() -> None:
     assert decode(encode(marked)) == marked
 
 
-@pytest.mark.parametrize(
-    ("stated", "count"), [(3, 3), (0, 0), (-3, 0), (True, 0), ("3", 0), (None, 0), (3.0, 0)]
-)
-def test_shortcuts_are_counted_where_there_were_some(stated: object, count: int) -> None:
-    """The member is left out otherwise, as an earlier release does."""
-    document = decode(_stored(shortcuts=stated))
-    assert document == replace(FULL, shortcuts=count)
-    assert ("shortcuts" in json.loads(encode(replace(FULL, shortcuts=count)))) is (count > 0)
-
-
 def test_unknown_members_are_left_alone() -> None:
     """A later writer may add to the form."""
     assert decode(_stored(more=1)) == FULL

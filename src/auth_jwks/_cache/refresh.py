@@ -75,7 +75,6 @@ class Refresher:
         self.current = CurrentKeys()
         self._store = store
         self._unfit, self._unfit_reason = NO_LIFE, ""
-        self._mismatch = False
         self._failures = 0
         self._policy = policy
         self._allowed = allowed
@@ -175,7 +174,6 @@ class Refresher:
         life = lifetime(
             self._policy, fetched=fetched, max_age=document.max_age, refresh_ahead=share
         )
-        self._mismatch = False
         if not keys.keys:
             self._unfit, self._unfit_reason = life, summary(keys.skipped)
         elif fetched >= self.current.life.fetched:
@@ -197,8 +195,6 @@ class Refresher:
                     self.current.document,
                     past_caches=cause in {"unknown_kid", "forced"},
                     revalidate=cause != "forced",
-                    # Only discovery can take the verdict on the issuer back.
-                    shortcut=cause == "unknown_kid" and not self._mismatch,
                 )
             keys = parse_key_set(document.jwks, self._allowed)
         except FetchError as fault:
@@ -246,7 +242,6 @@ class Refresher:
 
     def _failed(self, kind: RefreshFault, reason: str, cooldown: float) -> Failed:
         announce(RefreshFailed(self.source.name, kind, reason, cooldown), self._observer)
-        self._mismatch = self._mismatch or kind == "issuer_mismatch"
         return Failed(reason, cooldown, mismatch=kind == "issuer_mismatch", here=True)
 
 

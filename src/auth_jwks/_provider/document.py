@@ -4,7 +4,6 @@ import json
 from codecs import BOM_UTF8
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
 
 from auth_jwks._jose.strict_json import strict_object
 from auth_jwks._provider.headers import entity_tag
@@ -20,7 +19,6 @@ class Document:
 
     `issuer` is the one that tokens must name, None if unknown. `uri` is the URL of `jwks`.
     `max_age` is for how many seconds the provider calls it fresh, None if it doesn't say.
-    `shortcuts` counts the fetches in a row that left out the discovery document.
     """
 
     uri: str
@@ -28,7 +26,6 @@ class Document:
     jwks: bytes
     etag: str | None = None
     max_age: float | None = None
-    shortcuts: int = 0
 
 
 def store_key(*, mode: str, url: str, issuer: str | None, fix_local_url: bool) -> str:
@@ -48,8 +45,6 @@ def encode(document: Document) -> bytes:
         "max_age": document.max_age,
         "jwks": document.jwks.decode(),
     }
-    if document.shortcuts:
-        content["shortcuts"] = document.shortcuts
     text = json.dumps(content, separators=(",", ":"), ensure_ascii=False)
     # A lone surrogate, which UTF-8 can't hold, becomes its JSON escape.
     return text.encode(errors="backslashreplace")
@@ -57,8 +52,7 @@ def encode(document: Document) -> bytes:
 
 def decode(payload: bytes) -> Document | None:
     """Return what `encode` stored; None for anything else, as a store's content is untrusted."""
-    content = strict_object(payload.removeprefix(BOM_UTF8)) or {}
-    match content:
+    match strict_object(payload.removeprefix(BOM_UTF8)):
         case {
             "format": 1,
             "uri": str() as uri,
@@ -68,12 +62,6 @@ def decode(payload: bytes) -> Document | None:
             "jwks": str() as jwks,
         }:
             raw = jwks.encode(errors="replace")
-            return Document(uri, issuer, raw, entity_tag(etag or ""), max_age, _count(content))
+            return Document(uri, issuer, raw, entity_tag(etag or ""), max_age)
         case _:
             return None
-
-
-def _count(content: dict[str, Any]) -> int:
-    """Return the number of shortcuts, which not every writer states."""
-    stated = content.get("shortcuts")
-    return max(0, stated) if type(stated) is int else 0

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import TypeGuard
 
 from auth_jwks._clock import Clock, within
-from auth_jwks._jose.keys import ALGORITHMS, UnusableKeySetError, parse_key_set
 from auth_jwks._jose.strict_json import strict_object
 from auth_jwks._provider.attempts import Attempts
 from auth_jwks._provider.client import (
@@ -24,8 +23,6 @@ from auth_jwks._provider.urls import fault_in, redacted, repaired
 from auth_jwks.errors import IssuerMismatchError
 
 __all__ = ["Source"]
-
-MAX_SHORTCUTS = 10  # fetches in a row without discovery: or a flood of them would put it off
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,20 +78,16 @@ class Source:
         *,
         past_caches: bool = False,
         revalidate: bool = True,
-        shortcut: bool = False,
     ) -> Document:
         """Return what the provider publishes now. If it is still `current`, a 304 is enough.
 
         `past_caches` asks HTTP caches to ask the provider; without `revalidate` a 304 is not
-        enough. `shortcut` asks for the keys where `current` has them from, and for the discovery
-        document only if there are none. Raises `FetchError` or `IssuerMismatchError`, within
-        `deadline` seconds.
+        enough. Raises `FetchError` or `IssuerMismatchError`, within `deadline` seconds.
         """
         headers = {"cache-control": "no-cache"} if past_caches else {}
         manner = _Manner(headers, revalidate, self._clock.monotonic() + self.deadline)
         try:
-            work = self._fetch(current, manner, shortcut=shortcut)
-            return await within(self._clock, self.deadline, work)
+            return await within(self._clock, self.deadline, self._fetch(current, manner))
         except TimeoutError:
             pass
         raise FetchError("timeout", f"no answer within {self.deadline:g} s")
@@ -111,41 +104,12 @@ class Source:
             return f"its key set is larger than {MAX_BODY} bytes"
         return self._fault_in_jwks_uri(document.uri)
 
-    async def _fetch(
-        self, current: Document | None, manner: _Manner, *, shortcut: bool
-    ) -> Document:
+    async def _fetch(self, current: Document | None, manner: _Manner) -> Document:
         async with self._http.client() as client:
             if not self.discovers:
                 return await self._keys(client, self.url, self.issuer, current, manner)
-            if shortcut and current is not None and current.shortcuts < MAX_SHORTCUTS:
-                return await self._found_again(client, current, manner)
             issuer, uri = await self._discovery(client, manner)
             return await self._keys(client, uri, issuer, current, manner)
-
-    async def _found_again(
-        self, client: HTTPClient, current: Document, manner: _Manner
-    ) -> Document:
-        """Ask for the keys where they were; if they have moved, where discovery says."""
-        found: Document | None = None
-        fault = FetchError("timeout", f"no answer within {self._timeout:g} s")
-        fault = fault.at(self._document_at(current.uri))
-        # Half of the time, as the other half may be needed.
-        half = replace(manner, ends_at=manner.ends_at - self._timeout)
-        try:
-            work = self._keys(client, current.uri, current.issuer, current, half)
-            found = await within(self._clock, self._timeout, work)
-        except FetchError as refusal:
-            fault = refusal
-        except TimeoutError:
-            pass
-        if found is not None and _has_keys(found):
-            return replace(found, shortcuts=current.shortcuts + 1)
-        issuer, uri = await self._discovery(client, manner)
-        if uri != current.uri:
-            return await self._keys(client, uri, issuer, current, manner)
-        if found is None:
-            raise fault
-        return replace(found, issuer=issuer)
 
     async def _discovery(self, client: HTTPClient, manner: _Manner) -> tuple[str, str]:
         return self._discovered(await self._get(client, self.url, manner.headers, manner.ends_at))
@@ -168,7 +132,7 @@ class Source:
         if known is not None and reply.status == NOT_MODIFIED:
             # A header that the 304 lacks keeps its value (RFC 9111 §4.3.4).
             fresh_for = fresh_for if "cache-control" in headers else known.max_age
-            return replace(known, issuer=issuer, max_age=fresh_for, shortcuts=0)
+            return replace(known, issuer=issuer, max_age=fresh_for)
         tag = entity_tag(headers.get("etag", ""))
         return Document(uri, issuer, reply.body, tag, fresh_for)
 
@@ -210,15 +174,6 @@ class Source:
         except FetchError as fault:
             failure = fault
         raise failure.at(self._document_at(url)) if self.discovers else failure
-
-
-def _has_keys(document: Document) -> bool:
-    """Return whether it is a key set that somebody can use."""
-    try:
-        parse_key_set(document.jwks, ALGORITHMS)
-    except UnusableKeySetError:
-        return False
-    return True
 
 
 def _is_issuer(value: object) -> TypeGuard[str]:

@@ -215,7 +215,7 @@ async def test_a_search_that_came_too_early_is_followed_by_another(
     issuer.reset()
     issuer.hang(times=1, on="jwks")
     early = begin(worker.verify("random"))
-    await issuer.arrived(1)
+    await issuer.arrived(2)
     clock.advance(1)
     issuer.rotate(SECOND)
     late = begin(worker.verify("second"))
