@@ -3,7 +3,6 @@
 import errno
 import os
 import stat
-import sys
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -13,7 +12,9 @@ from weakref import WeakSet
 __all__ = ["Descriptor", "Directory", "file_system", "prepared", "unsafe"]
 
 # Windows has none: `prepared` says so.
-fcntl: Any = None if sys.platform == "win32" else import_module("fcntl")
+fcntl: Any = None
+with suppress(ModuleNotFoundError):
+    fcntl = import_module("fcntl")
 # Their locks are another machine's, late, or nobody's.
 NETWORKS = frozenset({
     "9p", "afs", "beegfs", "ceph", "cifs", "coda", "fuse.ceph", "fuse.gcsfuse", "fuse.glusterfs",
@@ -159,10 +160,10 @@ class Directory:
         return _open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, self._own.number)
 
 
-def prepared(directory: str | os.PathLike[str], platform: str = sys.platform) -> Path:
+def prepared(directory: str | os.PathLike[str]) -> Path:
     """Return the absolute path of a directory, made if it is missing, that is fit for a store."""
-    if platform == "win32":
-        raise ValueError("directory: there is no flock on Windows; use another store")
+    if fcntl is None:
+        raise ValueError("directory: there is no flock on this system; use another store")
     if not isinstance(directory, (str, os.PathLike)):
         raise TypeError(f"directory: expected a path, got {type(directory).__name__}")
     if not os.fspath(directory):
