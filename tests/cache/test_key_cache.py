@@ -1189,6 +1189,7 @@ def test_a_refresh_may_be_cancelled_by_others(clock: FakeClock, issuer: FakeIssu
     asyncio.run(cancel_all_others())
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize(("moment", "fetches"), [("new", 3), ("used", 2), ("amid", 3)])
 async def test_a_process_may_fork(moment: str, fetches: int) -> None:
     """At any moment: child and parent verify, and the child waits for nothing of its parent's."""

