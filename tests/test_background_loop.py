@@ -19,16 +19,17 @@ import pytest
 from auth_jwks._background_loop import NoLoopError, Portal, run_at_once
 
 SCRIPT = """
-import os, resource, sys, threading
+import os, sys, threading
 from auth_jwks._background_loop import NoLoopError, Portal
 
 async def pid():
     return os.getpid()
 """
 NO_FILES = """
+import resource
 portal = Portal()
 limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) - 1, limits[1]))
+resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/dev/fd")) - 1, limits[1]))
 try:
     portal.run(pid)
 except NoLoopError as fault:
@@ -303,6 +304,7 @@ def test_the_thread_does_not_wait_for_itself(portal: Portal) -> None:
     assert portal.run(where) == "auth_jwks"
 
 
+@pytest.mark.posix
 def test_a_signal_ends_a_wait_and_nothing_else(portal: Portal, stop: Callable[[], None]) -> None:
     """What a thread waited for goes on for others."""
     goes_on, ended = threading.Event(), threading.Event()
@@ -318,6 +320,7 @@ def test_a_signal_ends_a_wait_and_nothing_else(portal: Portal, stop: Callable[[]
     assert ended.wait(5)
 
 
+@pytest.mark.posix
 def test_a_signal_amid_close(stop: Callable[[], None]) -> None:
     """The thread ends nevertheless."""
     portal, goes_on = Portal(), threading.Event()
@@ -408,6 +411,7 @@ def test_a_signal_handler_may_close_what_begins(portal: Portal) -> None:
     assert faults == ["the verifier is closed"]
 
 
+@pytest.mark.posix
 def test_no_thread_is_left() -> None:
     """A process at its limit is told so, and may try again."""
     portal = Portal()
@@ -421,6 +425,7 @@ def test_no_thread_is_left() -> None:
     portal.close(nothing)
 
 
+@pytest.mark.posix
 def test_no_file_is_left() -> None:
     """Neither does that keep a lock."""
     assert run_script(NO_FILES) == "no event loop can be created: OSError\n"
@@ -486,6 +491,7 @@ def test_greenlets_are_refused() -> None:
     assert told.count("gthread") == told.count("Celery") == 2
 
 
+@pytest.mark.posix
 def test_a_fork_of_which_python_is_not_told() -> None:
     """The child makes a loop of its own, and the parent's goes on."""
     assert run_script(UNTOLD_FORK) == "both\n"

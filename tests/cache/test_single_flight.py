@@ -269,6 +269,7 @@ def test_loops_may_follow_each_other(flights: SingleFlight[str]) -> None:
     assert [loop() is None for loop in loops] == [True, True, False]
 
 
+@pytest.mark.posix
 def test_flights_of_the_parent_are_dropped_in_a_fork() -> None:
     """A forked worker sees no flight and starts its own; the parent's goes on."""
     # A process of its own: to fork is safe only where no other thread runs.

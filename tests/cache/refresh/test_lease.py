@@ -207,6 +207,7 @@ def test_a_lease_token_is_not_shared_with_a_living_loop(
     assert first != second == third
 
 
+@pytest.mark.posix
 def test_a_lease_token_is_not_shared_with_a_forked_child() -> None:
     """Two processes never hold one lease: the child asks with a token of its own."""
     command = [sys.executable, "-c", NO_SUCCESSOR]

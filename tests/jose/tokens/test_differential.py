@@ -282,7 +282,7 @@ def test_each_row_of_the_table_has_a_witness(row: Row, trusts: dict[str, Trust])
 
 def test_the_table_is_the_documented_one() -> None:
     """Row by row: what is refused beyond PyJWT, a reason, and the class raised."""
-    lines = DOCUMENTED.read_text().partition("| refused | why | raised |\n")[2].splitlines()
+    lines = DOCUMENTED.read_text("utf-8").partition("| refused | why | raised |\n")[2].splitlines()
     cells = [re.fullmatch(r"\| (.+?) \| (.+?) \| `(\w+)` \|", line) for line in lines[1:]]
     documented = [(found[1], found[3]) for found in cells if found]
     assert documented == [(row.check, row.raises.__name__) for row in TABLE]

