@@ -241,10 +241,11 @@ class _ThreadedKeys:
 
     async def _close_cache(self) -> None:
         await self._cache.aclose()
+        store = self._store
         redis = sys.modules.get("auth_jwks.stores.redis")  # not imported: there is no such store
-        if redis is not None and isinstance(self._store, redis.RedisKeyStore):
+        if store is not None and redis is not None and isinstance(store, redis.RedisKeyStore):
             # The store stays open, but only this loop can close its connections of this loop.
-            await self._store.aclose()
+            await store.aclose()
 
     def _blocking(self, work: Work[T], seconds: float | None = None) -> T:
         try:

@@ -68,7 +68,7 @@ async def test_another_issuer_is_refused_before_its_keys(
     jwks = make(aud="api", issuer=issuer.issuer + "/")
     for _ in range(3):
         with pytest.raises(IssuerMismatchError, match=r"^issuer: ") as caught:
-            await jwks.verify_token(issuer.sign())
+            await jwks.verify_token(issuer.sign(aud="api"))
         assert isinstance(caught.value, jwt.InvalidTokenError)
     with pytest.raises(IssuerMismatchError):
         await jwks.refresh(force=True)

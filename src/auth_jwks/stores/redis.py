@@ -48,10 +48,10 @@ NO_LEASE = LeaseRequest("", 0.0, "age")
 class RedisKeyStore:
     """Key sets in Redis ≥ 6.2 or Valkey, standalone or behind Sentinel or Cluster.
 
-    `redis` is a URL (`redis://`, `rediss://`, `unix://`) or a client of redis-py's asyncio API,
-    which stays open when the store is closed. `integrity_key`, one or several of at least 32
-    bytes, seals the stored documents: the first key seals, any of them opens. `timeout` limits a
-    call, `connect_timeout` a call that has to connect. Both are in seconds.
+    `redis` is a URL (`redis://`, `rediss://`, `unix://`) or a client of `redis.asyncio` or
+    `valkey.asyncio`, which stays open when the store is closed. `integrity_key`, one or several of
+    at least 32 bytes, seals the stored documents: the first key seals, any of them opens.
+    `timeout` limits a call, `connect_timeout` a call that has to connect. Both are in seconds.
 
     Raises `ValueError` or `TypeError`, which name the parameter, and `ImportError` without the
     extra `auth-jwks[redis]`.
@@ -244,7 +244,7 @@ def _connected(
     if isinstance(redis, str):
         name = _checked_url(redis)
     else:
-        expected = "a URL, or a client of redis.asyncio"
+        expected = "a URL, or a client of redis.asyncio or valkey.asyncio"
         name = type(checked_parts("redis", redis, expected, "execute_command", "aclose")).__name__
     try:
         from auth_jwks.stores._driver import Driver  # noqa: PLC0415 - redis-py is an extra

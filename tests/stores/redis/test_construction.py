@@ -3,12 +3,16 @@
 import logging
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
+from valkey import Valkey
+from valkey.asyncio import Valkey as AsyncValkey
 
-from auth_jwks import RedisKeyStore
+from auth_jwks import JWKS, RedisKeyStore
+from auth_jwks.testing import FakeIssuer
 from tests.stores.redis.storing import SECRET
 
 
@@ -59,7 +63,23 @@ def test_a_wrong_option_is_refused(option: str, value: object, message: str) -> 
     assert "hunter2" not in str(caught.value)
 
 
-@pytest.mark.parametrize("client", [None, 7, object(), Redis(), AsyncRedis])
+@pytest.mark.parametrize("library", [AsyncRedis, AsyncValkey])
+async def test_a_client_of_either_library_shares_keys(redis_url: str, library: Any) -> None:
+    """At a server that does not know the script yet, with one that has a URL."""
+    with FakeIssuer() as issuer, Redis.from_url(redis_url) as admin:
+        admin.script_flush()
+        client = library.from_url(redis_url)
+        for redis in (client, redis_url):
+            async with (
+                RedisKeyStore(redis, prefix=library.__name__, integrity_key=SECRET) as store,
+                JWKS(issuer.discovery_url, "api", issuer=issuer.issuer, store=store) as jwks,
+            ):
+                assert (await jwks.verify_token(issuer.sign(aud="api")))["sub"] == "alice"
+        await client.aclose()
+        assert issuer.jwks_requests == 1
+
+
+@pytest.mark.parametrize("client", [None, 7, object(), Redis(), Valkey(), AsyncRedis])
 def test_another_client_is_refused(client: object) -> None:
     """A synchronous one, say."""
     with pytest.raises(TypeError, match=r"^redis: expected a URL, or a client of redis\.asyncio"):
