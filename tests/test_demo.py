@@ -76,7 +76,7 @@ def test_demo_fails_where_verification_does(tmp_path: Path) -> None:
     assert failing.returncode == 1
     good = [name for name, mark in ROW.findall(failing.stdout) if mark != "FAILED"]
     assert len(good) <= 1
-    assert all("expired" in name for name in good)
+    assert all("Expired" in name for name in good)
     assert failing.stdout.endswith("\nFAILED\n")
 
 
