@@ -47,17 +47,18 @@ class Clock(Protocol):
         ...
 
 
-def uptime() -> Callable[[], float]:
+def uptime(system: Any = time, platform: str = sys.platform) -> Callable[[], float]:
     """Return the clock that counts while the machine sleeps, as the age of a key set does.
 
     Linux has one of its own, macOS keeps it under a name that means another clock elsewhere, and
     Windows counts so anyway.
     """
-    if hasattr(time, "CLOCK_BOOTTIME"):
-        return partial(time.clock_gettime, time.CLOCK_BOOTTIME)
-    if sys.platform == "darwin":
-        return partial(time.clock_gettime, time.CLOCK_MONOTONIC)
-    return time.monotonic
+    if hasattr(system, "CLOCK_BOOTTIME"):
+        return partial(system.clock_gettime, system.CLOCK_BOOTTIME)
+    if platform == "darwin":
+        return partial(system.clock_gettime, system.CLOCK_MONOTONIC)
+    clock: Callable[[], float] = system.monotonic
+    return clock
 
 
 class SystemClock:

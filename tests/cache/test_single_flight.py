@@ -242,6 +242,19 @@ def test_each_loop_has_its_own_flights(clock: FakeClock, flights: SingleFlight[s
     first.close()
 
 
+async def test_a_caller_that_was_cancelled_a_moment_ago_is_no_obstacle(
+    clock: FakeClock, flights: SingleFlight[str]
+) -> None:
+    """The flight may end between its cancellation and its last step."""
+    flight = flights.start("upkeep", lasting(clock, 2, []))
+    await clock.until_sleeping()
+    leaving = asyncio.get_running_loop().create_future()
+    leaving.cancel()
+    flight.waiting.add(leaving)
+    clock.advance(2)
+    assert await flights.wait(flight, None) == "it"
+
+
 def test_close_leaves_the_flights_of_another_loop(
     clock: FakeClock, flights: SingleFlight[str]
 ) -> None:

@@ -462,3 +462,25 @@ async def _count_calls(function: Callable[..., object], verifier: JWKS, token: s
     finally:
         sys.setprofile(None)
     return len(called)
+
+
+def test_token_may_leave_while_it_is_looked_up() -> None:
+    """Another thread may put so many that it is dropped between the two steps of a hit."""
+    compared: list[object] = []
+
+    class Evicting:
+        """A key that makes room for others when it is looked up for the second time."""
+
+        def __hash__(self) -> int:
+            return 7
+
+        def __eq__(self, other: object) -> bool:
+            compared.append(other)
+            if len(compared) == 2:
+                cache.clear()
+            return True
+
+    cache, token = TokenCache(2), seen()
+    cache.put(Evicting(), token)
+    assert cache.get(Evicting()) is token
+    assert len(cache) == 0

@@ -10,11 +10,11 @@ from auth_jwks._cache.announce import announce
 from auth_jwks._cache.attempts import Attempts
 from auth_jwks._cache.current import CurrentKeys
 from auth_jwks._cache.freshness import (
+    EXHAUSTED,
     MIN_RETRY_AFTER,
     POLL_SPREAD,
     Bucket,
     Decision,
-    Exhausted,
     Policy,
     Refuse,
     Serve,
@@ -93,8 +93,7 @@ class KeyCache:
         """
         current = self._refresher.current
         served = peek(current.aged(now, wall).life, self._attempts, now)
-        is_due = served is not None and (served.stale or served.refresh or served.poll)
-        return None if served is None else current, is_due
+        return (current, served != Serve()) if served else (None, False)
 
     async def ensure(self) -> CurrentKeys:
         """Return usable keys, waiting for a refresh as long as the rules say."""
@@ -118,17 +117,15 @@ class KeyCache:
     ) -> tuple[CurrentKeys, tuple[Key, ...]]:
         """Return the keys for a token that none of the current ones fit.
 
-        It asks the store, then the provider, as often as the limits allow. Raises
-        `UnknownKeyError`, or `KeysUnavailableError` if they could not be asked; before that it
-        calls `check`, which raises if the token is not worth it.
+        It asks the store, then the provider, as often as the limits allow, unless `check` raises.
+        Raises `UnknownKeyError`, or `KeysUnavailableError` if they could not be asked.
         """
         now = came = self._clock.monotonic()
         asked = enough = False
-        while not (skipped := self._refresher.current.key_set.reason_for(kid, alg)) and not enough:
+        while not enough:
             flight = self._flights.under_way("search")
-            searching = bool(flight)
-            refusal = hopeless(self._bucket, self._attempts, now, searching=searching)
-            if isinstance(refusal, Exhausted):
+            refusal = hopeless(self._bucket, self._attempts, now, searching=flight is not None)
+            if refusal is EXHAUSTED or self._skipped(kid, alg):
                 break
             check()
             if refusal is not None:
@@ -142,7 +139,7 @@ class KeyCache:
             if keys := self.current.key_set.select(kid, alg):
                 return self.current, keys
             now = self._clock.monotonic()
-        raise self._unknown(skipped, asked=asked)
+        raise self._unknown(kid, alg, asked=asked)
 
     def raise_if_hopeless(
         self, kid: str | None, alg: str, now: float, check: Callable[[], object]
@@ -151,13 +148,13 @@ class KeyCache:
         # In this order: whoever took the last token is visible as running before the result is.
         bucket, searching = self._bucket, self._flights.busy
         refusal = hopeless(bucket, self._attempts, now, searching=searching)
-        skipped = self.current.key_set.reason_for(kid, alg)
+        skipped = self._skipped(kid, alg)
         if skipped is None and (refusal is None or self.current.key_set.select(kid, alg)):
             return
         if skipped is None and isinstance(refusal, Refuse):
             check()
             raise self._unavailable()
-        raise self._unknown(skipped, asked=False)
+        raise self._unknown(kid, alg, asked=False)
 
     async def refresh(self, *, force: bool) -> None:
         """Make sure that the keys are fresh; with `force`, fetched after this call."""
@@ -193,17 +190,15 @@ class KeyCache:
     def _decide(self, now: float) -> Decision:
         self._catch_up(now)
         flight = self._flights.under_way("upkeep")
-        attempts = self._attempts
-        attempts = replace(attempts, began=flight.began_running) if flight else attempts
-        return decide(self.current.life, attempts, now, self._policy)
+        began = flight.began_running if flight else None
+        return decide(self.current.life, replace(self._attempts, began=began), now, self._policy)
 
     def _catch_up(self, now: float) -> None:
         """Take into account what happened while nobody looked: sleep, and loops that have ended."""
         current = self.current
         aged = current.aged(now, self._clock.time())
         if aged is not current:
-            slept = current.life.fetched - aged.life.fetched
-            self._attempts = self._attempts.earlier(slept)
+            self._attempts = self._attempts.earlier(current.life.fetched - aged.life.fetched)
             self._refresher.current = aged
         if lost := self._flights.lost("upkeep"):
             self._attempts = self._attempts.after_loss(lost, now, aged.life.expires)
@@ -280,15 +275,20 @@ class KeyCache:
 
     def _require_success(self, outcome: Outcome | None) -> None:
         if isinstance(outcome, Deferred):
-            message = "too many refreshes were made recently"
-            raise KeysUnavailableError(message, retry_after=outcome.retry_after)
+            text = "too many refreshes were made recently"
+            raise KeysUnavailableError(text, retry_after=outcome.retry_after)
         if isinstance(outcome, Failed):
             raise self._unavailable()
 
-    def _unknown(self, skipped: str | None, *, asked: bool) -> UnknownKeyError:
+    def _skipped(self, kid: str | None, alg: str) -> str | None:
+        keys = self._refresher.current.key_set
+        return keys.reason_for(kid, alg) if keys.skipped else None
+
+    def _unknown(self, kid: str | None, alg: str, *, asked: bool) -> UnknownKeyError:
         announce(UnknownKey(self._source.name, asked), self._observer)
-        detail = "" if skipped is None else f": the one that it names is skipped, as {skipped}"
-        return UnknownKeyError(UNKNOWN + detail)
+        skipped = self._skipped(kid, alg)
+        why = f": the one that it names is skipped, as {skipped}" if skipped else ""
+        return UnknownKeyError(UNKNOWN + why)
 
     def _unavailable(self) -> IssuerMismatchError | KeysUnavailableError:
         failure = self._attempts.failure
@@ -296,5 +296,5 @@ class KeyCache:
             return IssuerMismatchError(failure.reason)
         reason = "no answer in time" if failure is None else failure.reason
         left = self._attempts.not_before - self._clock.monotonic()
-        message = f"the signing keys are unavailable: {reason}"
-        return KeysUnavailableError(message, retry_after=max(MIN_RETRY_AFTER, left))
+        text = f"the signing keys are unavailable: {reason}"
+        return KeysUnavailableError(text, retry_after=max(MIN_RETRY_AFTER, left))
