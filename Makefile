@@ -2,6 +2,8 @@
 # there are. PYTHON=/path/to/python narrows those to one.
 MAKEFLAGS += --no-print-directory
 MINUTES ?= 10
+# Where a virtual environment has its programs.
+BIN := $(if $(filter Windows_NT,$(OS)),Scripts,bin)
 
 # Asked when a recipe needs them: `make help` and `make clean` need no Python.
 VERSIONS = $(or $(shell PYTHON='$(PYTHON)' sh .ci/pythons | cut -d' ' -f1),$(error no interpreter))
@@ -9,25 +11,25 @@ LOWEST = $(firstword $(VERSIONS))
 # The slow tests are neighbours: who is done with the quick ones takes some of them.
 SPREAD = --numprocesses auto --dist worksteal
 
-.PHONY: help demo playground bench lint quick test test-all test-floors fuzz check venvs clean
+.PHONY: help demo playground bench lint quick test test-all test-floors fuzz simulate check venvs clean
 .PRECIOUS: .venv/%/ready
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
 demo: .venv/demo/ready ## the main job, step by step, then a fleet and its failures
-	.venv/demo/bin/python examples/demo.py
-	.venv/demo/bin/python -m examples.fleet_demo
+	.venv/demo/$(BIN)/python examples/demo.py
+	.venv/demo/$(BIN)/python -m examples.fleet_demo
 
 playground: .venv/playground/ready ## a page to try the library with
-	.venv/playground/bin/python -m examples.playground
+	.venv/playground/$(BIN)/python -m examples.playground
 
 lint: .venv/lint/ready ## style, in seconds
-	.venv/lint/bin/ruff check
-	.venv/lint/bin/ruff format --check
+	.venv/lint/$(BIN)/ruff check
+	.venv/lint/$(BIN)/ruff format --check
 
 quick: .venv/quick/ready ## the tests that need no server, in a minute
-	.venv/quick/bin/python -m pytest $(SPREAD) -m 'not full'
+	.venv/quick/$(BIN)/python -m pytest $(SPREAD) -m 'not full'
 
 test: ## all tests, on the lowest Python here (or PYTHON=...)
 	@$(MAKE) test-$(LOWEST)
@@ -36,32 +38,36 @@ test-all: ## all tests, on every Python here, and on the oldest dependencies
 	@$(MAKE) --keep-going $(VERSIONS:%=test-%) test-floors
 
 test-floors: .venv/floors/ready ## the tests on the oldest dependencies that are declared
-	.venv/floors/bin/python -m pytest $(SPREAD) -m 'not once' --ignore=tests/fleet
+	.venv/floors/$(BIN)/python -m pytest $(SPREAD) -m 'not once' --ignore=tests/fleet
 
 test-%: .venv/%/ready
-	COVERAGE_FILE='$(CURDIR)/.venv/$*/coverage' .venv/$*/bin/python -m pytest --cov $(SPREAD) \
+	COVERAGE_FILE='$(CURDIR)/.venv/$*/coverage' .venv/$*/$(BIN)/python -m pytest --cov $(SPREAD) \
 		$(if $(filter $(LOWEST),$*),,-m 'not once')
 
 fuzz: ## random tests with new seeds, for MINUTES=10
 	@$(MAKE) .venv/$(LOWEST)/ready
-	.venv/$(LOWEST)/bin/python tests/fuzz.py $(MINUTES)
+	.venv/$(LOWEST)/$(BIN)/python tests/fuzz.py $(MINUTES)
+
+simulate: ## fleets under virtual time, at random, for MINUTES=10
+	@$(MAKE) .venv/$(LOWEST)/ready
+	.venv/$(LOWEST)/$(BIN)/python -m tests.simulation --minutes $(MINUTES)
 
 check: lint .venv/check/ready .venv/demo/ready ## style, types, import contracts, house rules
-	.venv/check/bin/mypy
-	.venv/check/bin/basedpyright --pythonpath .venv/check/bin/python
-	.venv/check/bin/lint-imports --no-logo
-	.venv/check/bin/python -m pytest --quiet tests/house
+	.venv/check/$(BIN)/mypy
+	.venv/check/$(BIN)/basedpyright --pythonpath .venv/check/$(BIN)/python
+	.venv/check/$(BIN)/lint-imports --no-logo
+	.venv/check/$(BIN)/python -m pytest --quiet tests/house
 	@# No web framework is installed there.
-	.venv/demo/bin/python -W error -c "import auth_jwks, auth_jwks.testing, auth_jwks.asgi, auth_jwks.cloudflare, auth_jwks.sync"
+	.venv/demo/$(BIN)/python -W error -c "import auth_jwks, auth_jwks.testing, auth_jwks.asgi, auth_jwks.cloudflare, auth_jwks.sync"
 
 BENCH := bench bench-040 bench-old bench-peers
 bench: $(BENCH:%=.venv/%/ready) ## measures for a quarter of an hour, and writes to benchmarks/results
 	@# One that misses a target keeps no other from being run.
-	@failed=0; run() { .venv/bench/bin/python -m "benchmarks.$$@" || failed=1; }; \
+	@failed=0; run() { .venv/bench/$(BIN)/python -m "benchmarks.$$@" || failed=1; }; \
 	run fleet; \
 	run backends; \
 	run scale; \
-	run verify --peers=.venv/bench-peers/bin/python --old=.venv/bench-old/bin/python; \
+	run verify --peers=.venv/bench-peers/$(BIN)/python --old=.venv/bench-old/$(BIN)/python; \
 	run refresh; \
 	run start; \
 	run middleware; \

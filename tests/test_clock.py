@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import pytest
 
-from auth_jwks._clock import SYSTEM_CLOCK, Clock, SystemClock, patience, settle, within
+from auth_jwks._clock import SYSTEM_CLOCK, Clock, SystemClock, patience, settle, uptime, within
 from auth_jwks.testing import FakeClock
 
 
@@ -215,3 +215,41 @@ async def test_patience_lets_a_cancellation_through() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+class System:
+    """What the `time` module of some system has."""
+
+    CLOCK_MONOTONIC = 4
+
+    def clock_gettime(self, number: int) -> float:
+        """Return the number of the clock that was asked."""
+        return float(number)
+
+    def monotonic(self) -> float:
+        """Return the time of a clock that stands still while the machine sleeps, or does not."""
+        return -1.0
+
+
+class Linux(System):
+    """With a clock that counts on."""
+
+    CLOCK_BOOTTIME = 7
+
+
+@pytest.mark.parametrize(
+    ("system", "platform", "asked"),
+    [(Linux(), "linux", 7), (System(), "darwin", 4), (System(), "win32", -1)],
+)
+def test_the_clock_for_intervals_counts_while_the_machine_sleeps(
+    system: System, platform: str, asked: int
+) -> None:
+    """Wherever there is such a clock, the age of keys is told by it."""
+    assert uptime(system, platform)() == asked
+
+
+@pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="there is no such clock here")
+def test_the_systems_clock_is_the_one_since_the_boot() -> None:
+    """On Linux the other one stands still in a virtual machine that is paused."""
+    before = time.clock_gettime(time.CLOCK_BOOTTIME)
+    assert before <= SYSTEM_CLOCK.monotonic() <= time.clock_gettime(time.CLOCK_BOOTTIME)

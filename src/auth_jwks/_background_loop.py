@@ -14,7 +14,7 @@ from contextlib import suppress
 from contextvars import Context
 from typing import Any, TypeVar
 
-__all__ = ["NoLoopError", "Portal", "Work", "run_at_once"]
+__all__ = ["NoLoopError", "Portal", "Work", "refuse_greenlets", "run_at_once"]
 
 T = TypeVar("T")
 
@@ -36,6 +36,19 @@ def run_at_once(work: Coroutine[Any, Any, T]) -> T:
     raise RuntimeError("the coroutine waits for an event loop")
 
 
+def refuse_greenlets() -> None:
+    """Raise `RuntimeError` where threads are greenlets: gevent, eventlet.
+
+    asyncio would see the loop in one greenlet as running in all of them. asyncio and Django
+    refuse to work then.
+    """
+    if threading.get_ident.__module__ != "_thread":
+        raise RuntimeError(
+            "SyncJWKS needs threads, not the greenlets of gevent or eventlet: use gthread workers "
+            "with gunicorn, and the prefork or threads pool with Celery"
+        )
+
+
 class _Loop:
     """A running event loop in a daemon thread of its own.
 
@@ -43,7 +56,7 @@ class _Loop:
     """
 
     def __init__(self, user: "Portal") -> None:
-        _refuse_greenlets()
+        refuse_greenlets()
         self.users = {user}
         self._pid = os.getpid()
         self._loop = _new_loop()
@@ -163,21 +176,25 @@ class Portal:
     """
 
     def __init__(self) -> None:
-        _refuse_greenlets()
+        refuse_greenlets()
         self._closed = False
 
-    def run(self, work: Work[T]) -> T:
+    def run(self, work: Work[T], seconds: float | None = None) -> T:
         """Run `work` on the loop while this thread waits, and return its result.
 
-        An exception that ends this thread's wait does not stop the work. Raises `NoLoopError`,
-        and `RuntimeError` after `close` or in the loop's own thread.
+        An exception that ends this thread's wait does not stop the work, but `TimeoutError` after
+        `seconds` does. Raises `NoLoopError`, and `RuntimeError` in the loop's own thread, or after
+        `close` until `reopen`.
         """
         with _process.lock:
             loop = self._loop_in_use()
             loop.refuse_own_thread()
             future = loop.start(work)
         try:
-            return future.result()
+            return future.result(seconds)
+        except TimeoutError:
+            future.cancel()
+            raise
         finally:
             del future  # it holds the exception, whose traceback holds this frame
 
@@ -199,6 +216,11 @@ class Portal:
         finally:  # a signal handler may have raised
             if loop is not None:
                 self._leave(loop)
+
+    def reopen(self) -> None:
+        """Let the portal be used again after `close`."""
+        with _process.lock:
+            self._closed = False
 
     def _loop_in_use(self) -> _Loop:
         self._refuse_if_closed()
@@ -228,13 +250,3 @@ def _new_loop() -> asyncio.AbstractEventLoop:
     except OSError as fault:
         reason = type(fault).__name__
     raise NoLoopError(f"no event loop can be created: {reason}")
-
-
-def _refuse_greenlets() -> None:
-    """Raise `RuntimeError` where threads are greenlets: gevent, eventlet.
-
-    asyncio would see the loop in one greenlet as running in all of them. asyncio and Django
-    refuse to work then.
-    """
-    if threading.get_ident.__module__ != "_thread":
-        raise RuntimeError("SyncJWKS needs threads, not greenlets; use gunicorn's gthread worker")

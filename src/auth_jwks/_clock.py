@@ -6,16 +6,29 @@ it guards against code that may never return.
 """
 
 import asyncio
+import sys
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
-__all__ = ["SYSTEM_CLOCK", "Clock", "SystemClock", "patience", "settle", "within"]
+__all__ = [
+    "SYSTEM_CLOCK",
+    "Clock",
+    "LoopWatch",
+    "SystemClock",
+    "loop_runs",
+    "patience",
+    "settle",
+    "within",
+]
 
 T = TypeVar("T")
 
 TICK = 0.05  # how often `patience` looks whether the loop runs
+WATCH_TICK = 0.25  # how often a `LoopWatch` does
+STALL = 1.0  # an event loop that is later than this stood still, and was not only busy
 
 
 class Clock(Protocol):
@@ -34,10 +47,24 @@ class Clock(Protocol):
         ...
 
 
+def uptime(system: Any = time, platform: str = sys.platform) -> Callable[[], float]:
+    """Return the clock that counts while the machine sleeps, as the age of a key set does.
+
+    Linux has one of its own, macOS keeps it under a name that means another clock elsewhere, and
+    Windows counts so anyway.
+    """
+    if hasattr(system, "CLOCK_BOOTTIME"):
+        return partial(system.clock_gettime, system.CLOCK_BOOTTIME)
+    if platform == "darwin":
+        return partial(system.clock_gettime, system.CLOCK_MONOTONIC)
+    clock: Callable[[], float] = system.monotonic
+    return clock
+
+
 class SystemClock:
     """The machine's own clocks."""
 
-    monotonic = staticmethod(time.monotonic)
+    monotonic = staticmethod(uptime())
     time = staticmethod(time.time)
     sleep = staticmethod(asyncio.sleep)
 
@@ -48,7 +75,40 @@ class SystemClock:
 SYSTEM_CLOCK = SystemClock()
 
 
-async def settle(clock: Clock, seconds: float, task: asyncio.Task[Any]) -> bool:
+class LoopWatch:
+    """Counts the seconds for which an event loop stood still: its process was frozen, say.
+
+    It is to be made in the loop, and closed. What came due meanwhile is nobody's failure.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.stalled = 0.0
+        self._loop = loop
+        self._due = loop.time() + WATCH_TICK
+        self._timer = loop.call_at(self._due, self._look)
+
+    def close(self) -> None:
+        """Stop counting."""
+        self._timer.cancel()
+
+    def _look(self) -> None:
+        now = self._loop.time()
+        if now - self._due > STALL:
+            self.stalled += now - self._due
+        self._due = now + WATCH_TICK
+        self._timer = self._loop.call_at(self._due, self._look)
+
+
+def loop_runs() -> bool:
+    """Tell whether an event loop runs in this thread."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+async def settle(clock: Clock, seconds: float, task: asyncio.Future[Any]) -> bool:
     """Wait for `task` at most that long, and return whether it is done. Never cancels it."""
     timer = asyncio.ensure_future(clock.sleep(seconds))
     try:

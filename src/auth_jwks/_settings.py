@@ -113,4 +113,6 @@ def checked_audience(name: str, value: object) -> frozenset[str]:
     members = frozenset(checked_strings(name, (value,) if isinstance(value, str) else value))
     if not members:
         raise ValueError(f"{name}: expected at least one audience, or None for no check")
+    if not all(member.isprintable() for member in members):
+        raise ValueError(f"{name}: expected printable strings")
     return members

@@ -1,23 +1,32 @@
 """`JWKS`, the verifier for asyncio, and the verification that it shares with `SyncJWKS`."""
 
+import logging
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Self
 
 from auth_jwks._cache.assembly import assembled
+from auth_jwks._cache.current import CurrentKeys
 from auth_jwks._cache.key_access import KeyAccess
 from auth_jwks._cache.status import Status
 from auth_jwks._cache.token_cache import SeenToken, TokenCache, cache_key
 from auth_jwks._clock import SYSTEM_CLOCK, Clock
 from auth_jwks._jose.keys import checked_algorithms
-from auth_jwks._jose.tokens import Expected, compact, parse_token, read_claims, signer
+from auth_jwks._jose.tokens import Expected, Token, compact, parse_token, read_claims, signer
 from auth_jwks._provider.client import HTTPClient
-from auth_jwks._settings import checked_audience, checked_flag, checked_number, checked_strings
+from auth_jwks._settings import (
+    checked_audience,
+    checked_flag,
+    checked_number,
+    checked_strings,
+)
 from auth_jwks.events import Observer
 from auth_jwks.stores.base import KeyStore
 
 __all__ = ["JWKS", "Verification", "checked_rules"]
+
+logger = logging.getLogger("auth_jwks")
 
 DEFAULT_ALGORITHMS = ("RS256", "ES256")
 
@@ -60,6 +69,9 @@ class Verification:
         self._rules = rules
         self._clock = clock
         self._closed = False
+        if rules.audience is None:
+            text = "aud: not given, so tokens for any audience are accepted from %s; pass aud="
+            logger.warning(text, keys.status().source)
 
     async def verify_token(
         self, token: str, audience: str | Iterable[str] | None = None, *, verify_iss: bool = True
@@ -80,22 +92,50 @@ class Verification:
         wanted = rules.audience if audience is None else _checked_audience(audience)
         seen_as = cache_key(token, wanted, verify_iss)
         seen = self._seen.get(seen_as)
-        current = None if seen is None else self._keys.ready()
+        now = self._clock.time()
+        current = None if seen is None else self._keys.ready(now)
         if seen is not None and current is not None:
-            claims = seen.claims(current, self._clock.time(), rules.leeway)
+            claims = seen.claims(current, now, rules.leeway)
             if claims is not None:
                 return claims
-        parsed = parse_token(compact(token), rules.allowed)
-        current = self._keys.ready() or await self._keys.ensure()
-        candidates = current.key_set.select(parsed.kid, parsed.alg)
-        if not candidates:
-            current, candidates = await self._keys.find(parsed.kid, parsed.alg)
+        bare = compact(token)
+        if bare is not token:
+            # Remembered without its scheme: else there would be an entry for each spelling.
+            return await Verification.verify_token(self, bare, audience, verify_iss=verify_iss)
+        parsed = parse_token(token, rules.allowed)
+        current = self._keys.ready(now)
+        candidates = current.key_set.select(parsed.kid, parsed.alg) if current else ()
+        if current is None or not candidates:
+            # A token that its own claims rule out is worth no request, and no wait.
+            check = partial(self._judge, parsed, current, wanted, verify_iss=verify_iss)
+            if current is None:
+                check()
+                current = await self._keys.ensure()
+                candidates = current.key_set.select(parsed.kid, parsed.alg)
+            if not candidates:
+                current, candidates = await self._keys.find(parsed.kid, parsed.alg, check)
         key = signer(parsed, candidates)
-        issuer = current.issuer if verify_iss else None
-        expected = _cached_expected(rules.leeway, rules.required, issuer, wanted)
-        claims = read_claims(parsed.payload, expected, self._clock.time())
-        self._seen.put(seen_as, SeenToken(parsed.kid, key, current, parsed.payload))
+        claims = self._judge(parsed, current, wanted, verify_iss=verify_iss)
+        token_seen = SeenToken(
+            parsed.kid, key.alg, key.thumbprint, current.issuer, current.generation, parsed.payload
+        )
+        self._seen.put(seen_as, token_seen)
         return claims
+
+    def _judge(
+        self,
+        parsed: Token,
+        current: CurrentKeys | None,
+        audience: frozenset[str] | None,
+        *,
+        verify_iss: bool,
+    ) -> dict[str, Any]:
+        """Return the claims if they are acceptable; whether they are true is not asked here."""
+        rules = self._rules
+        # Before the provider has confirmed the issuer, it may be the configured one that is wrong.
+        issuer = current.issuer if current is not None and verify_iss else None
+        expected = _cached_expected(rules.leeway, rules.required, issuer, audience)
+        return read_claims(parsed.payload, expected, self._clock.time())
 
     async def refresh(self, *, force: bool = False) -> None:
         """Make sure that the keys are fresh, as a warm-up; `force` fetches them after this call.
@@ -110,14 +150,20 @@ class Verification:
         return self._keys.status()
 
     async def close(self) -> None:
-        """Close everything this verifier opened; a second call does nothing."""
+        """Close everything this verifier opened; a second call does nothing.
+
+        Entered again, as in `async with`, it works again.
+        """
         self._closed = True
         await self._keys.aclose()
 
     aclose = close
 
     async def __aenter__(self) -> Self:
-        self._refuse_if_closed()
+        # Some servers and test clients run the lifespan of an application more than once.
+        if self._closed:
+            self._keys.reopen()
+            self._closed = False
         return self
 
     async def __aexit__(self, *_exc: object) -> None:

@@ -5,11 +5,17 @@ import re
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote_plus
 
 import jwt
 
-from auth_jwks._public_paths import PublicPaths
+from auth_jwks._asgi.public_paths import PublicPaths
+from auth_jwks._asgi.scope import (
+    add_to_state,
+    authorization,
+    header_values,
+    query_taker,
+    tokens_in_subprotocols,
+)
 from auth_jwks._settings import checked_flag, checked_parts, checked_text, checked_verifier
 from auth_jwks.bearer import (
     Challenge,
@@ -41,7 +47,7 @@ ASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
 
 DENIAL_EXTENSION = "websocket.http.response"
 POLICY_VIOLATION = 1008
-PREFLIGHT_HEADERS = {b"origin", b"access-control-request-method"}
+PREFLIGHT_HEADERS = (b"origin", b"access-control-request-method")
 # It needs no escape in a header or a URL (RFC 9110 §5.6.2, RFC 3986 §2.3).
 URL_SAFE_NAME = re.compile(r"[\w.~-]+", re.ASCII)
 
@@ -66,11 +72,15 @@ class WebSocketToken:
                 raise ValueError(f'{field}: expected a name such as "access_token"')
 
     def take(self, scope: Scope) -> list[str]:
-        """Return the tokens of a handshake, and remove them from its scope."""
-        found = _tokens_in_query(scope, self.query_parameter) if self.query_parameter else []
-        return found + (
-            _tokens_in_subprotocols(scope, self.subprotocol) if self.subprotocol else []
-        )
+        """Return the tokens of a handshake, and remove them from its scope.
+
+        Raises `InvalidRequestError` for more than a client can need.
+        """
+        name = self.query_parameter
+        found = [] if name is None else query_taker(name)(scope)
+        if self.subprotocol is not None:
+            found += tokens_in_subprotocols(scope, self.subprotocol)
+        return found
 
     def selecting(self, scope: Scope, send: Send) -> Send:
         """Return a `send` that accepts `subprotocol` if it was offered and `app` chose none.
@@ -139,21 +149,22 @@ class JWTAuthMiddleware:
         if kind == "lifespan":
             await self.app(scope, receive, send)
             return
-        tokens: list[str] = []
-        if kind == "websocket":
-            tokens = self._websocket.take(scope)
-            send = self._websocket.selecting(scope, send)
-        elif kind != "http":
+        if kind not in {"http", "websocket"}:
             raise ValueError("scope: expected type http, websocket or lifespan")
         try:
-            claims = None if self._is_public(scope) else await self._claims(scope, tokens)
+            claims = await self._admitted(scope)
         except jwt.InvalidTokenError as error:
             refusal = self._challenge.refusal(error)
         else:
-            scope.setdefault("state", {})["claims"] = claims
-            await self.app(scope, receive, send)
+            add_to_state(scope, "claims", claims)
+            await self.app(scope, receive, self._websocket.selecting(scope, send))
             return
         await send_refusal(refusal, scope, receive, send)
+
+    async def _admitted(self, scope: Scope) -> dict[str, Any] | None:
+        """Return the claims to pass on. A handshake's tokens leave its scope in any case."""
+        tokens = self._websocket.take(scope) if scope["type"] == "websocket" else []
+        return None if self._is_public(scope) else await self._claims(scope, tokens)
 
     def _is_public(self, scope: Scope) -> bool:
         if self._public is None:
@@ -162,8 +173,7 @@ class JWTAuthMiddleware:
 
     async def _claims(self, scope: Scope, tokens: list[str]) -> dict[str, Any] | None:
         """Return the claims of a valid token, None for a request that needs no token."""
-        headers = scope.get("headers", ())
-        values = [value.decode("latin-1") for name, value in headers if name == b"authorization"]
+        values = authorization(scope)
         values += [f"Bearer {token}" for token in tokens]
         if not values and (self._optional or (self._preflight and _is_preflight(scope))):
             return None
@@ -200,32 +210,4 @@ def _is_preflight(scope: Scope) -> bool:
     """Return whether this is a CORS-preflight request in the sense of the Fetch standard."""
     if scope["type"] != "http" or scope["method"] != "OPTIONS":
         return False
-    return {name for name, _ in scope.get("headers", ())} >= PREFLIGHT_HEADERS
-
-
-def _tokens_in_query(scope: Scope, name: str) -> list[str]:
-    found, kept = [], []
-    for part in scope.get("query_string", b"").split(b"&"):
-        key, _, value = part.decode("latin-1").partition("=")
-        if key == name or ("%" in key and unquote_plus(key) == name):
-            found.append(unquote_plus(value))
-        else:
-            kept.append(part)
-    if found:
-        scope["query_string"] = b"&".join(kept)
-    return found
-
-
-def _tokens_in_subprotocols(scope: Scope, name: str) -> list[str]:
-    found, kept = [], []
-    offered = iter(scope.get("subprotocols", ()))
-    for entry in offered:
-        kept.append(entry)
-        if entry == name:
-            found.append(next(offered, ""))
-    if found:
-        header = b"sec-websocket-protocol"
-        headers = [field for field in scope.get("headers", ()) if field[0] != header]
-        scope["headers"] = [*headers, (header, ", ".join(kept).encode("latin-1", "replace"))]
-        scope["subprotocols"] = kept
-    return found
+    return all(header_values(scope, name) for name in PREFLIGHT_HEADERS)

@@ -38,6 +38,7 @@ logger = logging.getLogger("auth_jwks")
 # A challenge must have at least one parameter (RFC 6750 §3).
 DEFAULT_REALM = "api"
 MAX_RETRY_AFTER = 86_400
+MAX_CREDENTIALS = 64 * 1024
 # Text that needs no escape between quotes (RFC 6750 §3), and one scope (RFC 6749 §3.3).
 _QUOTABLE = re.compile(r"[ !#-\[\]-~]+")
 _SCOPE = re.compile(r"[!#-\[\]-~]+")
@@ -65,10 +66,12 @@ def bearer_token(values: Sequence[str]) -> str:
         raise TypeError(f"values: expected a list of the headers' values, got {kind}")
     if len(values) > 1:
         raise InvalidRequestError("more than one set of credentials")
-    scheme, _, token = (values[0] if values else "").partition(" ")
-    if scheme.lower() != "bearer":
+    value = values[0] if values else ""
+    if value[:7].lower() not in {"bearer", "bearer "}:
         raise MissingTokenError("no bearer token")
-    token = token.strip(" ")
+    if len(value) > MAX_CREDENTIALS:
+        raise InvalidRequestError(f"more than {MAX_CREDENTIALS} characters of credentials")
+    token = value[7:].strip(" ")
     # A comma joins two headers into one (RFC 9110 §5.3). The verifier finds every other fault.
     if not token or not token.isascii() or " " in token or "," in token or "\t" in token:
         raise InvalidRequestError("malformed credentials")

@@ -24,7 +24,7 @@ RefreshFault = Literal[
     "connection", "content", "environment", "issuer_mismatch", "no_fitting_keys", "status",
     "timeout", "unexpected", "unusable_keys",
 ]  # fmt: skip
-StoreFault = Literal["cancelled", "timeout", "unavailable", "unexpected"]
+StoreFault = Literal["cancelled", "resting", "timeout", "unavailable", "unexpected"]
 DocumentFault = Literal["format", "keys", "seal", "source"]
 
 
@@ -32,8 +32,8 @@ DocumentFault = Literal["format", "keys", "seal", "source"]
 class KeysRefreshed:
     """A key set was adopted.
 
-    `origin` is where it came from. `skipped` has one reason for each JWK that was ignored. `age`
-    is the number of seconds since its fetch at the provider began.
+    `origin` is where it came from. `skipped` has one reason for each JWK that was ignored,
+    with its `kid`. `age` is the number of seconds since its fetch at the provider began.
     """
 
     source: str

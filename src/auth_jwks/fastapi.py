@@ -6,6 +6,7 @@ from typing import Any, Generic, Literal, TypedDict, TypeVar, Unpack, overload
 
 import jwt
 
+from auth_jwks._asgi.scope import authorization
 from auth_jwks._settings import checked_flag, checked_parts, checked_text, checked_verifier
 from auth_jwks.asgi import DENIAL_EXTENSION, POLICY_VIOLATION
 from auth_jwks.bearer import (
@@ -120,9 +121,9 @@ class JWTBearer(SecurityBase, Generic[ClaimsT]):
         Raises `HTTPException` with the status and headers of the refusal, or `WebSocketException`.
         Any exception of the verifier but `jwt.InvalidTokenError` propagates.
         """
-        authorization = connection.headers.getlist("authorization")
         try:
-            claims: ClaimsT = await self._claims(authorization, security.scopes)
+            values = authorization(connection.scope)
+            claims: ClaimsT = await self._claims(values, security.scopes)
         except jwt.InvalidTokenError as error:
             refusal = self._challenge.naming(security.scopes).refusal(error)
         else:
@@ -130,11 +131,11 @@ class JWTBearer(SecurityBase, Generic[ClaimsT]):
         # Raised outside the handler, so that a log of it does not show the fault as its context.
         raise _exception(refusal, connection)
 
-    async def _claims(self, authorization: Sequence[str], wanted: Sequence[str]) -> Any:
+    async def _claims(self, values: Sequence[str], wanted: Sequence[str]) -> Any:
         # An anonymous caller has no scopes, so a route that requires some stays closed.
-        if not (authorization or wanted or self._auto_error):
+        if not (values or wanted or self._auto_error):
             return None
-        claims = await verified(self._verifier, authorization)
+        claims = await verified(self._verifier, values)
         # Read before the model is built: a validator may change the claims that it is given.
         is_enough = not wanted or granted(claims, self._scopes_from).issuperset(wanted)
         result = claims if self._claims_model is None else _fitted(self._claims_model, claims)

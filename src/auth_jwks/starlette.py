@@ -6,6 +6,7 @@ from typing import Any
 
 import jwt
 
+from auth_jwks._asgi.scope import authorization
 from auth_jwks._settings import checked_parts, checked_verifier
 from auth_jwks.bearer import (
     Challenge,
@@ -104,11 +105,11 @@ class JWTAuthBackend(AuthenticationBackend):
         Raises `TokenRefusedError`. Any exception of the verifier but `jwt.InvalidTokenError`
         propagates.
         """
-        authorization = conn.headers.getlist("authorization")
-        if not authorization:
-            return None
         try:
-            claims = await verified(self._verifier, authorization)
+            values = authorization(conn.scope)
+            if not values:
+                return None
+            claims = await verified(self._verifier, values)
         except jwt.InvalidTokenError as error:
             refusal = self._challenge.refusal(error)
         else:

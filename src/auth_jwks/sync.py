@@ -1,29 +1,44 @@
 """The verifier for threads: Flask, Django, and gunicorn's sync and gthread workers."""
 
-from collections.abc import Collection, Iterable
-from contextlib import suppress
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from importlib import import_module
+from math import inf
 from typing import Any, Self, TypeVar
 
-from auth_jwks._background_loop import NoLoopError, Portal, Work, run_at_once
+from auth_jwks._background_loop import (
+    NoLoopError,
+    Portal,
+    Work,
+    refuse_greenlets,
+    run_at_once,
+)
 from auth_jwks._cache.assembly import assembled
 from auth_jwks._cache.current import CurrentKeys
+from auth_jwks._cache.freshness import MIN_RETRY_AFTER
 from auth_jwks._cache.key_cache import KeyCache
 from auth_jwks._cache.status import Status
-from auth_jwks._cache.token_cache import ThreadedTokenCache
+from auth_jwks._cache.token_cache import TokenCache
 from auth_jwks._clock import SYSTEM_CLOCK, Clock
 from auth_jwks._jose.keys import Key
 from auth_jwks._verifier import Verification, checked_rules
 from auth_jwks.errors import KeysUnavailableError
 from auth_jwks.events import Observer
 from auth_jwks.stores.base import KeyStore
-from auth_jwks.stores.redis import RedisKeyStore
 
 __all__ = ["SyncJWKS"]
 
 T = TypeVar("T")
 
 NUDGE_INTERVAL = 0.05  # seconds
+MAX_SEARCHERS = 2  # threads
+SEARCH_WAIT = 0.5  # seconds
+
+refuse_greenlets()
 
 # Imported here, so that the background thread never imports them: a fork amid an import leaves
 # the child a half-initialised module.
@@ -33,6 +48,7 @@ for _name in (
     "concurrent.futures.thread",
     "cryptography.hazmat.backends.openssl.backend",
     "httpcore",
+    "importlib.metadata",
 ):
     with suppress(ImportError):
         import_module(_name)
@@ -78,7 +94,7 @@ class SyncJWKS:
         if http_client is not None:
             raise TypeError("http_client: expected None, as a client belongs to one event loop")
         rules = checked_rules(allowed_algorithms, aud, leeway, required_claims)
-        seen = ThreadedTokenCache(token_cache_size)
+        seen = TokenCache(token_cache_size)
         cache = assembled(
             discovery_url=discovery_url, jwks_uri=jwks_uri, issuer=issuer,
             fix_local_url=fix_local_url, timeout=timeout, retries=retries, http_client=None,
@@ -104,7 +120,8 @@ class SyncJWKS:
     def close(self) -> None:
         """Close everything this verifier opened; a second call does nothing.
 
-        Threads that are waiting for keys get a `RuntimeError`.
+        Threads that are waiting for keys get a `RuntimeError`. Entered again, as in `with`, it
+        works again.
         """
         run_at_once(self._verification.close())
 
@@ -119,6 +136,41 @@ class SyncJWKS:
         return f"Sync{self._verification!r}"
 
 
+class _Searchers:
+    """The threads that wait for a search. Few may wait to its end: strangers could take all.
+
+    That is real time, whatever the clock, as it is threads that are held.
+    """
+
+    def __init__(self) -> None:
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self._patient = 0
+        self._began = -inf
+
+    def of_this_process(self) -> "_Searchers":
+        """Return these, or new ones after a fork: the threads that are counted are gone."""
+        return self if self._pid == os.getpid() else _Searchers()
+
+    @contextmanager
+    def joined(self) -> Iterator[float | None]:
+        """Yield for how many seconds this thread may wait, None for as long as it takes."""
+        now = time.monotonic()
+        with self._lock:
+            is_patient = self._patient < MAX_SEARCHERS
+            if is_patient:
+                self._patient += 1
+                self._began = now
+        if not is_patient:
+            yield max(0.0, self._began + SEARCH_WAIT - now)
+            return
+        try:
+            yield None
+        finally:
+            with self._lock:
+                self._patient -= 1
+
+
 class _ThreadedKeys:
     """Gives other threads access to a key cache that runs on the background loop."""
 
@@ -128,28 +180,38 @@ class _ThreadedKeys:
         self._clock = clock
         self._portal = Portal()
         self._nudge_at = 0.0
+        self._searchers = _Searchers()
 
-    def ready(self) -> CurrentKeys | None:
+    def ready(self, wall: float) -> CurrentKeys | None:
         """Return the keys if this call need not wait for any.
 
         If they are due for a refresh, the loop is nudged, at most once per `NUDGE_INTERVAL`.
         """
         now = self._clock.monotonic()
-        current, is_due = self._cache.peek(now)
+        current, is_due = self._cache.peek(now, wall)
         if is_due and now >= self._nudge_at:
             self._nudge_at = now + NUDGE_INTERVAL
             with suppress(NoLoopError):
-                self._portal.nudge(self._cache.ready)
+                self._portal.nudge(lambda: self._cache.ready(self._clock.time()))
         return current
 
     async def ensure(self) -> CurrentKeys:
         """Return usable keys."""
         return self._blocking(self._cache.ensure)
 
-    async def find(self, kid: str | None, alg: str) -> tuple[CurrentKeys, tuple[Key, ...]]:
+    async def find(
+        self, kid: str | None, alg: str, check: Callable[[], object]
+    ) -> tuple[CurrentKeys, tuple[Key, ...]]:
         """Return the keys for a token that none of the current ones fit."""
-        self._cache.raise_if_hopeless(kid, alg, self._clock.monotonic())
-        return self._blocking(lambda: self._find_again(kid, alg))
+        self._cache.raise_if_hopeless(kid, alg, self._clock.monotonic(), check)
+        searchers = self._searchers = self._searchers.of_this_process()
+        with searchers.joined() as seconds:
+            if seconds != 0:
+                with suppress(TimeoutError):
+                    return self._blocking(lambda: self._find_again(kid, alg, check), seconds)
+        check()
+        message = "the signing keys are unavailable: a search for new ones is under way"
+        raise KeysUnavailableError(message, retry_after=MIN_RETRY_AFTER)
 
     async def refresh(self, *, force: bool) -> None:
         """Make sure that the keys are fresh."""
@@ -160,25 +222,34 @@ class _ThreadedKeys:
         return self._cache.status()
 
     async def aclose(self) -> None:
-        """Cancel what is running."""
+        """Cancel what is running. Refreshes raise `RuntimeError` until `reopen`."""
         self._portal.close(self._close_cache)
 
-    async def _find_again(self, kid: str | None, alg: str) -> tuple[CurrentKeys, tuple[Key, ...]]:
+    def reopen(self) -> None:
+        """Allow refreshes again after `aclose`."""
+        self._cache.reopen()
+        self._portal.reopen()
+
+    async def _find_again(
+        self, kid: str | None, alg: str, check: Callable[[], object]
+    ) -> tuple[CurrentKeys, tuple[Key, ...]]:
         """Search for a key, unless a search that has ended meanwhile found it."""
-        current, _ = self._cache.peek(self._clock.monotonic())
+        current, _ = self._cache.peek(self._clock.monotonic(), self._clock.time())
         if current is not None and (keys := current.key_set.select(kid, alg)):
             return current, keys
-        return await self._cache.find(kid, alg)
+        return await self._cache.find(kid, alg, check)
 
     async def _close_cache(self) -> None:
         await self._cache.aclose()
-        if isinstance(self._store, RedisKeyStore):
+        store = self._store
+        redis = sys.modules.get("auth_jwks.stores.redis")  # not imported: there is no such store
+        if store is not None and redis is not None and isinstance(store, redis.RedisKeyStore):
             # The store stays open, but only this loop can close its connections of this loop.
-            await self._store.aclose()
+            await store.aclose()
 
-    def _blocking(self, work: Work[T]) -> T:
+    def _blocking(self, work: Work[T], seconds: float | None = None) -> T:
         try:
-            return self._portal.run(work)
+            return self._portal.run(work, seconds)
         except NoLoopError as fault:
             reason = str(fault)
         raise KeysUnavailableError(f"the signing keys are unavailable: {reason}")

@@ -17,13 +17,20 @@ from auth_jwks.events import (
 )
 
 SOURCE = "https://issuer.test/jwks"
-SKIPPED = ("its use is not sig", "not an object", "its use is not sig")
+NAMED = [f"its use is not sig (kid '{name}')" for name in "abcd"]
+SKIPPED = ("not an object", "its use is not sig", *NAMED)
+TOLD = "skipped its use is not sig (5: 'a', 'b', 'c'), not an object (1)"
 
 LOGGED: list[tuple[Event, int, str]] = [
     (
         KeysRefreshed(SOURCE, "provider", 2, SKIPPED, 0.25),
         logging.INFO,
-        f"fetched 2 keys from {SOURCE}, skipped {{'its use is not sig': 2, 'not an object': 1}}",
+        f"fetched 2 keys from {SOURCE}, {TOLD}",
+    ),
+    (
+        KeysRefreshed(SOURCE, "provider", 2, (), 0.25),
+        logging.INFO,
+        f"fetched 2 keys from {SOURCE}, skipped none",
     ),
     (
         KeysRefreshed(SOURCE, "store", 2, (), 12.5),

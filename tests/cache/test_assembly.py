@@ -11,6 +11,7 @@ from auth_jwks._cache.assembly import assembled
 from auth_jwks._cache.key_cache import KeyCache
 from auth_jwks.events import Event, KeysRefreshed
 from auth_jwks.stores import MemoryKeyStore
+from auth_jwks.sync import SyncJWKS
 from auth_jwks.testing import FakeClock, FakeIssuer
 
 URL, ISSUER = "https://idp.test/.well-known/openid-configuration", "https://idp.test"
@@ -33,12 +34,47 @@ def test_a_missing_issuer_is_one_warning(
 ) -> None:
     """At construction, naming the parameter; with `issuer` there is none."""
     with caplog.at_level(logging.WARNING):
-        JWKS(**options, issuer=ISSUER)
+        JWKS(**options, aud="api", issuer=ISSUER)
         assert caplog.messages == []
-        JWKS(**options)
+        JWKS(**options, aud="api")
     [record] = caplog.records
     assert (record.name, record.levelno) == ("auth_jwks", logging.WARNING)
     assert record.getMessage().startswith("issuer: ")
+
+
+@pytest.mark.parametrize("verifier", [JWKS, SyncJWKS])
+def test_a_missing_audience_is_one_warning(verifier: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """A token for any other service of the issuer would do."""
+    verifier(URL, issuer=ISSUER)
+    [record] = caplog.records
+    assert (record.name, record.levelno) == ("auth_jwks", logging.WARNING)
+    assert record.getMessage().startswith("aud: ")
+    assert URL in record.getMessage()
+
+
+@pytest.mark.parametrize(
+    ("options", "parameter"),
+    [
+        ({"discovery_url": "http://idp.example.com/a?hunter2"}, "discovery_url"),
+        ({"jwks_uri": "http://idp.example.com/a?hunter2"}, "jwks_uri"),
+        ({"discovery_url": URL, "jwks_uri": "http://8.8.8.8/jwks"}, "jwks_uri"),
+        ({"discovery_url": "http://idp.example.com/a", "jwks_uri": "https://idp.example.com"}, ""),
+        ({"discovery_url": "https://idp.example.com/a"}, ""),
+        ({"discovery_url": "http://keycloak:8080/a"}, ""),
+        ({"discovery_url": "http://127.0.0.1/a"}, ""),
+        ({"jwks_uri": "http://[::1]/a"}, ""),
+        ({"jwks_uri": "http://10.1.2.3/a"}, ""),
+    ],
+)
+def test_plain_http_to_a_public_host_is_one_warning(
+    options: dict[str, Any], parameter: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever is on the way can replace the keys; a local host is nobody's way."""
+    JWKS(**options, aud="api", issuer=ISSUER)
+    assert [message.partition(":")[0] for message in caplog.messages] == [parameter] * bool(
+        parameter
+    )
+    assert "hunter2" not in caplog.text
 
 
 def cache_of(issuer: FakeIssuer, client: httpx.AsyncClient, **options: Any) -> KeyCache:

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from auth_jwks._cache.attempts import Attempts
 from auth_jwks._cache.freshness import (
     EXHAUSTED,
-    Attempts,
     Bucket,
     Decision,
     Lifetime,
@@ -24,6 +24,7 @@ from auth_jwks._cache.freshness import (
     peek,
     unscheduled_window,
 )
+from auth_jwks._cache.outcome import Failed
 
 POLICY = Policy(cache_ttl=900, max_stale=3600)
 FETCHED = 10_000.0
@@ -32,8 +33,9 @@ REFRESH_AT, EXPIRES, DIES = 720.0, 900.0, 4500.0
 
 IDLE = Attempts()
 COOLING = Attempts(not_before=FETCHED + 1e6)
-MISMATCH = Attempts(mismatch=True)
-MISMATCH_COOLING = Attempts(not_before=FETCHED + 1e6, mismatch=True)
+OTHER_ISSUER = Failed("issuer", 5.0, mismatch=True, here=True)
+MISMATCH = Attempts(failure=OTHER_ISSUER)
+MISMATCH_COOLING = Attempts(not_before=FETCHED + 1e6, failure=OTHER_ISSUER)
 HOPELESS = Attempts(began=FETCHED - 60)
 
 KEYS = Serve()
@@ -121,6 +123,13 @@ def test_stale_set_waits_for_nothing_during_a_cooldown() -> None:
     assert at(1000, looking) == Wait(0.25)
 
 
+def test_stale_set_waits_to_the_end_where_refreshes_are_lost() -> None:
+    """A refresh that is not waited for dies with its event loop, and the next one too."""
+    assert at(1000, Attempts(lost=1)) == HARD
+    assert at(1000, Attempts(began=FETCHED + 990, lost=1)) == HARD
+    assert at(1000, Attempts(not_before=FETCHED + 1001, lost=1)) == STALE
+
+
 @pytest.mark.parametrize("age", [DIES, 5000, 1e9])
 def test_dead_set_waits_for_the_refresh_to_its_end(age: float) -> None:
     """From `max_stale` on there is nothing to serve but what the refresh brings."""
@@ -139,8 +148,8 @@ def test_dead_set_is_refused_during_a_cooldown(age: float) -> None:
 def test_mismatch_is_never_papered_over_with_a_stale_set(age: float) -> None:
     """After another issuer was named, an expired set waits or refuses; it never serves."""
     assert at(age, MISMATCH) == HARD
-    assert at(age, Attempts(FETCHED + age - 5, mismatch=True)) == HARD
-    assert at(age, Attempts(not_before=FETCHED + age + 7, mismatch=True)) == Refuse(7)
+    assert at(age, Attempts(FETCHED + age - 5, failure=OTHER_ISSUER)) == HARD
+    assert at(age, Attempts(not_before=FETCHED + age + 7, failure=OTHER_ISSUER)) == Refuse(7)
 
 
 def test_no_set_is_like_a_dead_one() -> None:
@@ -193,16 +202,26 @@ def test_life_counts_from_when_the_fetch_began() -> None:
 
 @pytest.mark.parametrize(
     ("max_age", "ttl"),
-    [(None, 900), (1200, 900), (900, 900), (300, 300), (60, 60), (59, 60), (0, 60), (-5, 60)],
+    [
+        (None, 900),
+        (1200, 900),
+        (900, 900),
+        (301, 301),
+        (300, 300),
+        (299, 300),
+        (15, 300),
+        (0, 300),
+        (-5, 300),
+    ],
 )
 def test_max_age_shortens_a_life(max_age: float | None, ttl: float) -> None:
-    """`max-age` counts between one minute and `cache_ttl`."""
+    """`max-age` counts between five minutes and `cache_ttl`."""
     life = lifetime(POLICY, fetched=0, max_age=max_age, refresh_ahead=0.75)
     assert (life.refresh_at, life.expires, life.dies) == (ttl * 0.75, ttl, ttl + 3600)
 
 
 def test_max_age_never_prolongs_a_short_cache_ttl() -> None:
-    """The minute below which `max-age` is not heeded is no floor for `cache_ttl`."""
+    """The five minutes below which `max-age` is not heeded is no floor for `cache_ttl`."""
     life = lifetime(Policy(cache_ttl=10), fetched=0, max_age=0, refresh_ahead=0.75)
     assert life.expires == 10
 
@@ -225,10 +244,10 @@ def test_life_is_in_order(
 
 
 def test_cooldown_doubles_to_its_limit() -> None:
-    """Five seconds, doubled with each failure in a row, to five minutes."""
+    """Five seconds, doubled with each failure in a row, to half a minute."""
     cooldowns = [failure_cooldown(failures, None, 0.0) for failures in range(9)]
-    assert cooldowns == [5, 10, 20, 40, 80, 160, 300, 300, 300]
-    assert failure_cooldown(10_000, None, 1.0) == 300
+    assert cooldowns == [5, 10, 20, 30, 30, 30, 30, 30, 30]
+    assert failure_cooldown(10_000, None, 1.0) == 30
 
 
 def test_cooldown_is_jittered_upward() -> None:
@@ -238,12 +257,12 @@ def test_cooldown_is_jittered_upward() -> None:
 
 @pytest.mark.parametrize(
     ("failures", "stated", "expected"),
-    [(0, 60, 60), (0, 5, 5), (0, 1, 5), (0, 0, 5), (3, 20, 40), (0, 299, 299), (0, 86_400, 300)],
+    [(0, 60, 60), (0, 5, 5), (0, 1, 5), (0, 0, 5), (3, 20, 30), (3, 59, 59), (0, 86_400, 60)],
 )
 def test_retry_after_is_honoured_within_bounds(
     failures: int, stated: float, expected: float
 ) -> None:
-    """`Retry-After` prolongs a cool-down to at most five minutes and never shortens it."""
+    """`Retry-After` prolongs a cool-down to at most a minute and never shortens it."""
     assert failure_cooldown(failures, stated, 0.0) == expected
 
 
@@ -253,9 +272,9 @@ def test_senseless_retry_after_is_ignored(stated: float) -> None:
     assert failure_cooldown(0, stated, 0.0) == 5
 
 
-@pytest.mark.parametrize(("ttl", "window"), [(900, 30), (60, 30), (59, 29.5), (10, 5), (0, 0)])
+@pytest.mark.parametrize(("ttl", "window"), [(900, 10), (20, 10), (19, 9.5), (10, 5), (0, 0)])
 def test_unscheduled_window_is_half_a_short_life(ttl: float, window: float) -> None:
-    """Thirty seconds, or half of `cache_ttl` if that is less."""
+    """Ten seconds, or half of `cache_ttl` if that is less."""
     assert unscheduled_window(Policy(cache_ttl=ttl)) == window
 
 
@@ -264,8 +283,8 @@ attempts_made = st.builds(
     Attempts,
     began=st.none(),
     not_before=moments | st.just(-inf),
-    failed=st.booleans(),
-    mismatch=st.booleans(),
+    search_not_before=moments | st.just(-inf),
+    failure=st.none() | st.just(OTHER_ISSUER),
     poll_at=moments | st.just(inf),
 )
 lives = st.lists(moments, min_size=4, max_size=4).map(lambda times: Lifetime(*sorted(times)))
@@ -302,7 +321,7 @@ def test_a_search_needs_a_token_of_the_bucket_or_one_to_join() -> None:
     assert hopeless(Bucket(), IDLE, 0.0, searching=False) is None
     assert hopeless(empty, IDLE, 0.0, searching=False) == EXHAUSTED
     assert hopeless(empty, IDLE, 0.0, searching=True) is None
-    failed = Attempts(not_before=7.0, failed=True)
+    failed = Attempts(search_not_before=7.0)
     assert hopeless(Bucket(), failed, 0.0, searching=True) == Refuse(7.0)
     assert hopeless(Bucket(), failed, 7.0, searching=False) is None
     assert hopeless(Bucket(), Attempts(not_before=7.0), 0.0, searching=False) is None

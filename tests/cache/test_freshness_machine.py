@@ -20,8 +20,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from auth_jwks._cache.attempts import Attempts
 from auth_jwks._cache.freshness import (
-    Attempts,
     Decision,
     Lifetime,
     Policy,
@@ -32,6 +32,7 @@ from auth_jwks._cache.freshness import (
     failure_cooldown,
     lifetime,
 )
+from auth_jwks._cache.outcome import Failed
 from auth_jwks.testing import FakeClock
 
 SOFT_WAIT = 0.5
@@ -169,7 +170,7 @@ class Worker(RuleBasedStateMachine):
             return
         self.life = lifetime(self.policy, fetched=fetched, max_age=max_age, refresh_ahead=share)
         ttl = self.policy.cache_ttl
-        self.facts.ttl = ttl if max_age is None else min(ttl, max(60, max_age))
+        self.facts.ttl = ttl if max_age is None else min(ttl, max(300, max_age))
         self.facts.fetched, self.facts.refresh_age = fetched, self.facts.ttl * share
 
     @rule(count=st.integers(1, 3))
@@ -180,7 +181,7 @@ class Worker(RuleBasedStateMachine):
 
     @precondition(lambda self: self.facts.began is not None and not self.facts.looking)
     @rule(
-        max_age=st.none() | st.sampled_from([0, 60, 90, 10_000]),
+        max_age=st.none() | st.sampled_from([0, 300, 400, 10_000]),
         share=st.sampled_from([0.75, 0.875]),
     )
     def succeed(self, max_age: float | None, share: float) -> None:
@@ -188,7 +189,7 @@ class Worker(RuleBasedStateMachine):
         assert self.facts.began is not None
         self.adopt(self.facts.began, max_age, share)
         self.facts.failures, self.facts.mismatch, self.facts.held_off_until = 0, False, -inf
-        self.attempts = replace(self.attempts, not_before=-inf, mismatch=False)
+        self.attempts = replace(self.attempts, not_before=-inf, failure=None)
         self.land()
         self.wake()
         assert not self.waiting or self.now >= self.facts.fetched + self.facts.ttl
@@ -203,8 +204,8 @@ class Worker(RuleBasedStateMachine):
         """The provider does not answer, says when to come back, or names another issuer."""
         cooldown = failure_cooldown(self.facts.failures, stated, jitter)
         doubled = 5 * 2**self.facts.failures
-        assert min(300, max(doubled, stated or 0)) <= cooldown
-        assert cooldown <= min(300, max(doubled * 1.25, stated or 0))
+        assert max(min(30, doubled), min(60, stated or 0)) <= cooldown
+        assert cooldown <= max(min(30, doubled * 1.25), min(60, stated or 0))
         self.facts.failures += 1
         self.facts.mismatch = self.facts.mismatch or mismatch
         self.hold_off(cooldown)
@@ -219,8 +220,8 @@ class Worker(RuleBasedStateMachine):
     def hold_off(self, seconds: float) -> None:
         """End the refresh, and begin none for that long; nobody waits for it any more."""
         self.facts.held_off_until = self.now + seconds
-        mismatch = self.facts.mismatch
-        self.attempts = replace(self.attempts, not_before=self.now + seconds, mismatch=mismatch)
+        failure = Failed("", seconds, mismatch=self.facts.mismatch)
+        self.attempts = replace(self.attempts, not_before=self.now + seconds, failure=failure)
         self.land()
         self.wake()
         assert self.waiting == []

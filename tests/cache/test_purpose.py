@@ -24,19 +24,17 @@ BEFORE = fetched(100)
 
 
 @pytest.mark.parametrize(
-    ("purpose", "cause", "heeds_cooldown"),
+    ("purpose", "cause"),
     [
-        (Renew(), "age", True),
-        (FindKey("second", "ES256", BEFORE, 105), "unknown_kid", True),
-        (Replace(BEFORE, 105), "forced", False),
-        (Look(), None, False),
+        (Renew(), "age"),
+        (FindKey("second", "ES256", BEFORE, 105), "unknown_kid"),
+        (Replace(BEFORE, 105), "forced"),
+        (Look(), None),
     ],
 )
-def test_purpose_knows_its_cause(
-    purpose: Purpose, cause: str | None, *, heeds_cooldown: bool
-) -> None:
-    """The one that the store is told; what is forced, or asks for no lease, heeds no cool-down."""
-    assert (purpose.cause, purpose.heeds_cooldown) == (cause, heeds_cooldown)
+def test_purpose_knows_its_cause(purpose: Purpose, cause: str | None) -> None:
+    """The one that the store is told; a look asks for no lease."""
+    assert purpose.cause == cause
 
 
 def test_renewal_is_met_while_the_set_is_young() -> None:

@@ -202,6 +202,15 @@ async def test_close_may_be_repeated_and_may_come_first(flights: SingleFlight[st
         flights.start("upkeep", _nothing)
 
 
+async def test_closed_flights_may_be_reopened(flights: SingleFlight[str]) -> None:
+    """Then flights begin again."""
+    await flights.aclose()
+    flights.reopen()
+    assert flights.under_way("upkeep") is None
+    assert await flights.wait(flights.start("upkeep", _nothing), None) is not None
+    await flights.aclose()
+
+
 async def test_state_is_told(clock: FakeClock, flights: SingleFlight[str]) -> None:
     """The representation says whether anything is under way."""
     assert repr(flights) == "SingleFlight(busy=False)"
@@ -233,6 +242,19 @@ def test_each_loop_has_its_own_flights(clock: FakeClock, flights: SingleFlight[s
     first.close()
 
 
+async def test_a_caller_that_was_cancelled_a_moment_ago_is_no_obstacle(
+    clock: FakeClock, flights: SingleFlight[str]
+) -> None:
+    """The flight may end between its cancellation and its last step."""
+    flight = flights.start("upkeep", lasting(clock, 2, []))
+    await clock.until_sleeping()
+    leaving = asyncio.get_running_loop().create_future()
+    leaving.cancel()
+    flight.waiting.add(leaving)
+    clock.advance(2)
+    assert await flights.wait(flight, None) == "it"
+
+
 def test_close_leaves_the_flights_of_another_loop(
     clock: FakeClock, flights: SingleFlight[str]
 ) -> None:
@@ -260,6 +282,7 @@ def test_loops_may_follow_each_other(flights: SingleFlight[str]) -> None:
     assert [loop() is None for loop in loops] == [True, True, False]
 
 
+@pytest.mark.posix
 def test_flights_of_the_parent_are_dropped_in_a_fork() -> None:
     """A forked worker sees no flight and starts its own; the parent's goes on."""
     # A process of its own: to fork is safe only where no other thread runs.

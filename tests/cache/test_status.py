@@ -1,4 +1,4 @@
-"""`Status`: what an operator is shown; `test_key_cache` has when each of it changes."""
+"""`Status`: what an operator is shown; `key_cache/` has when each of it changes."""
 
 import dataclasses
 import json

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from auth_jwks import JWKS
 from auth_jwks._cache.current import CurrentKeys
-from auth_jwks._cache.token_cache import SeenToken, ThreadedTokenCache, TokenCache, cache_key
+from auth_jwks._cache.token_cache import SeenToken, TokenCache, cache_key
 from auth_jwks._jose.keys import KeySet, parse_key_set
 from auth_jwks._jose.tokens import signer
 from auth_jwks.testing import FakeClock, FakeIssuer, SigningKey
@@ -37,11 +37,17 @@ def held(keys: KeySet, issuer: str | None = None) -> CurrentKeys:
     return CurrentKeys(key_set=keys, issuer=issuer)
 
 
+def token_of(kid: str | None, current: CurrentKeys, payload: bytes) -> SeenToken:
+    """Return a token that the first of these keys has signed."""
+    key = current.key_set.keys[0]
+    return SeenToken(kid, key.alg, key.thumbprint, current.issuer, current.generation, payload)
+
+
 def seen(size: int = 0, kid: str | None = "k0", **claims: Any) -> SeenToken:
     """Return a token of about that size that the first key has signed."""
     keys = key_set(KEYS[0].jwk())
     claims = {"exp": 100, "text": "x" * size} | claims
-    return SeenToken(kid, keys.keys[0], held(keys), json.dumps(claims).encode())
+    return token_of(kid, held(keys), json.dumps(claims).encode())
 
 
 def test_token_is_found_again() -> None:
@@ -161,7 +167,7 @@ def test_token_without_kid_needs_the_only_key(
 def test_another_issuer_is_no_answer() -> None:
     """A document that names another one vouches for no token of before."""
     keys = key_set(KEYS[0].jwk())
-    token = SeenToken("k0", keys.keys[0], held(keys, "one"), b'{"exp": 100}')
+    token = token_of("k0", held(keys, "one"), b'{"exp": 100}')
     assert token.claims(held(keys, "two"), 0.0, 0.0) is None
     assert token.claims(held(keys, "one"), 0.0, 0.0) == {"exp": 100}
 
@@ -178,7 +184,7 @@ def test_times_are_judged_each_time(begins: str, now: float, leeway: float, *, v
     """To the second, as for a token that is new."""
     times: dict[str, Any] = {begins: 50.9, "exp": 100.9}
     token = seen(**times)
-    assert (token.claims(token.confirmed_by, now, leeway) is not None) is valid
+    assert (token.claims(held(key_set(KEYS[0].jwk())), now, leeway) is not None) is valid
 
 
 def test_what_can_be_no_token_has_no_name() -> None:
@@ -222,7 +228,7 @@ def fill(cache: TokenCache, cost: int) -> int:
 
 def test_cache_of_threads_is_one() -> None:
     """What was put is got, and the least recently used leave first."""
-    cache, token = ThreadedTokenCache(2), seen()
+    cache, token = TokenCache(2), seen()
     cache.put("used", token)
     cache.put("old", seen())
     assert cache.get("used") is token
@@ -233,7 +239,7 @@ def test_cache_of_threads_is_one() -> None:
 
 def test_threads_lose_no_byte() -> None:
     """However they get in each other's way, the bounds hold, during and after."""
-    cache = ThreadedTokenCache(10)
+    cache = TokenCache(10)
     tokens = {name: seen(name * 100, sub=str(name)) for name in range(30)}
     names = random.sample([*tokens] * 20, 600)
 
@@ -260,7 +266,7 @@ def test_threads_lose_no_byte() -> None:
 @pytest.mark.parametrize("amid_a_change", [True, False])
 def test_child_process_keeps_the_cache(*, amid_a_change: bool) -> None:
     """But one that another thread was changing at the fork: that is empty, and usable."""
-    cache, name = ThreadedTokenCache(2), SlowName()
+    cache, name = TokenCache(2), SlowName()
     cache.put("name", seen())
     thread = threading.Thread(target=cache.put, args=(name, seen()))
     if amid_a_change:
@@ -456,3 +462,25 @@ async def _count_calls(function: Callable[..., object], verifier: JWKS, token: s
     finally:
         sys.setprofile(None)
     return len(called)
+
+
+def test_token_may_leave_while_it_is_looked_up() -> None:
+    """Another thread may put so many that it is dropped between the two steps of a hit."""
+    compared: list[object] = []
+
+    class Evicting:
+        """A key that makes room for others when it is looked up for the second time."""
+
+        def __hash__(self) -> int:
+            return 7
+
+        def __eq__(self, other: object) -> bool:
+            compared.append(other)
+            if len(compared) == 2:
+                cache.clear()
+            return True
+
+    cache, token = TokenCache(2), seen()
+    cache.put(Evicting(), token)
+    assert cache.get(Evicting()) is token
+    assert len(cache) == 0

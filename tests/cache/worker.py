@@ -9,8 +9,9 @@ import httpx
 from auth_jwks._cache.freshness import Policy
 from auth_jwks._cache.guarded_store import GuardedStore
 from auth_jwks._cache.key_cache import KeyCache
+from auth_jwks._cache.outcome import Outcome
 from auth_jwks._cache.purpose import FindKey, Look, Purpose, Renew, Replace
-from auth_jwks._cache.refresh import Outcome, Refresher
+from auth_jwks._cache.refresh import Refresher
 from auth_jwks._provider.source import Source
 from auth_jwks.events import Event
 from auth_jwks.stores import Cause, KeyStore, MemoryKeyStore
@@ -51,7 +52,8 @@ class Worker:
         )
         shared = GuardedStore(
             store or MemoryKeyStore(timer=clock.monotonic), source.key,
-            name=source.name, policy=numbers, clock=clock, observer=self.events.append,
+            name=source.name, deadline=source.deadline, policy=numbers,
+            clock=clock, observer=self.events.append,
         )  # fmt: skip
         self.refresher = Refresher(
             source, shared, policy=numbers, allowed=frozenset((algorithm,)),
@@ -70,16 +72,16 @@ class Worker:
     @property
     def at_once(self) -> list[str | None]:
         """The keys that a verification gets without an await; fails if it had to wait."""
-        current = self.cache.ready()
+        current = self.cache.ready(self.clock.time())
         assert current is not None
         return [key.kid for key in current.key_set.keys]
 
     async def verify(self, kid: str | None = "first") -> list[str | None]:
         """Return the keys to try for a token of that `kid`, as a verification asks for them."""
-        current = self.cache.ready() or await self.cache.ensure()
+        current = self.cache.ready(self.clock.time()) or await self.cache.ensure()
         keys = current.key_set.select(kid, "ES256")
         if not keys:
-            _, keys = await self.cache.find(kid, "ES256")
+            _, keys = await self.cache.find(kid, "ES256", lambda: None)
         return [key.kid for key in keys]
 
     async def run(self, cause: Cause | None = "age") -> Outcome:

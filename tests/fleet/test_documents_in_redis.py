@@ -216,5 +216,4 @@ async def test_forged_key_set_is_believed_without_a_seal(
     intruder.forge(attacker)
     await verified([cold], issuer.sign(key=attacker), within=SHARED)
     for log in await commanded(crew, "log"):
-        [line] = log
-        assert line.startswith("WARNING integrity_key not given")
+        assert [line for line in log if line.startswith("WARNING integrity_key not given")]

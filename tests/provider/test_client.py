@@ -140,6 +140,7 @@ assert left and left[0] <= forked
 """
 
 
+@pytest.mark.posix
 def test_a_fork_waits_for_a_tls_context() -> None:
     """In a child the locks of OpenSSL stay as they were: none may be held by another thread."""
     command = [sys.executable, "-W", "ignore", "-c", FORKING]

@@ -1,6 +1,7 @@
 """The stored form of a key set: it round-trips, and nothing else is taken for it."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -88,6 +89,13 @@ def test_every_member_is_needed(member: str) -> None:
     content = json.loads(encode(FULL))
     del content[member]
     assert decode(json.dumps(content).encode()) is None
+
+
+def test_a_byte_order_mark_is_read_over() -> None:
+    """Before the stored form, and before the key set in it."""
+    assert decode(b"\xef\xbb\xbf" + encode(FULL)) == FULL
+    marked = replace(FULL, jwks=b"\xef\xbb\xbf" + FULL.jwks)
+    assert decode(encode(marked)) == marked
 
 
 def test_unknown_members_are_left_alone() -> None:

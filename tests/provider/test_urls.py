@@ -146,10 +146,39 @@ def test_these_hosts_are_public(host: str) -> None:
         ("http://localhost/jwks", "https://localhost/d", "https://localhost/jwks"),
         ("http://localhost/jwks", "http://[::1]:8080/d", "http://[::1]:8080/jwks"),
         ("http://10.0.0.1/jwks", "https://sso.example/d", "https://sso.example/jwks"),
+        (
+            "https://sso.example.com/jwks",
+            "http://kc.auth.svc:8080/d",
+            "http://kc.auth.svc:8080/jwks",
+        ),
+        ("https://sso.example.com/jwks", "http://KC.auth.SVC./d", "http://KC.auth.SVC./jwks"),
+        (
+            "https://sso.example.com/jwks",
+            "http://kc.auth.svc.cluster.local/d",
+            "http://kc.auth.svc.cluster.local/jwks",
+        ),
+        ("http://kc.auth.svc/jwks", "http://kc.auth:8080/d", "http://kc.auth:8080/jwks"),
+        ("http://kc.auth/jwks", "http://kc.auth.svc:8080/d", "http://kc.auth.svc:8080/jwks"),
+        ("http://kc.auth:8080/jwks", "http://keycloak/d", "http://keycloak/jwks"),
+        ("http://kc.auth.svc/jwks", "http://localhost/d", "http://localhost/jwks"),
+        (
+            "http://kc.auth/jwks",
+            "http://kc.auth.svc.k8s.corp/d",
+            "http://kc.auth.svc.k8s.corp/jwks",
+        ),
+        ("http://kc.auth.svc.k8s.corp/jwks", "http://kc.auth/d", "http://kc.auth/jwks"),
+        (
+            "http://a.b.svc.k8s.corp/jwks",
+            "http://c.b.svc.k8s.corp/d",
+            "http://c.b.svc.k8s.corp/jwks",
+        ),
     ],
 )
 def test_a_local_set_up_is_repaired(advertised: str, discovery: str, result: str) -> None:
-    """If one of two different origins is local, keys are fetched where discovery was."""
+    """If one of two different origins is local, keys are fetched where discovery was.
+
+    So they are in a cluster, where one service has several names.
+    """
     assert repaired(advertised, discovery) == result
 
 
@@ -162,10 +191,19 @@ def test_a_local_set_up_is_repaired(advertised: str, discovery: str, result: str
         ("http://localhost:80/jwks", "http://localhost/d"),
         ("https://LOCALHOST/jwks", "https://localhost:443/d"),
         ("http://keycloak:8080/jwks", "http://keycloak:8080/d"),
+        ("http://kc.auth:8080/jwks", "http://kc.sso/d"),
+        ("https://sso.example.com/jwks", "http://kc.auth:8080/d"),
+        ("http://kc.auth.svc/jwks", "https://sso.example.com/d"),
+        ("http://kc.auth.svc.k8s.corp/jwks", "https://sso.example.com/d"),
+        ("https://cdn.example.com/jwks", "https://login.tenant.svc.example.com/d"),
+        ("https://cdn.example.com/jwks", "https://svc.example.com/d"),
     ],
 )
 def test_other_set_ups_are_left_alone(advertised: str, discovery: str) -> None:
-    """Two public hosts, and one origin however it is spelt, need no repair."""
+    """Two public hosts, and one origin however it is spelt, need no repair.
+
+    A name of a cluster says nothing beside a public one: `name.namespace` may be either.
+    """
     assert repaired(advertised, discovery) == advertised
 
 

@@ -46,3 +46,14 @@ def test_seal_fits_around_the_longest_payload() -> None:
 def test_unavailable_store_says_why() -> None:
     """In its one argument."""
     assert str(StoreUnavailable("timed out")) == "timed out"
+
+
+def test_call_takes_a_quarter_of_a_lease_at_most() -> None:
+    """Both numbers are in the specification: 0.75 s of 3 s."""
+    assert (MAX_CALL, LEASE) == (0.75, 3.0)
+    assert MAX_CALL * 4 == LEASE
+
+
+def test_unavailable_store_is_no_kind_of_built_in_error() -> None:
+    """Whoever catches `OSError` or `TimeoutError` around a call does not catch it by chance."""
+    assert StoreUnavailable.__bases__ == (Exception,)

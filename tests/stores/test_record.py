@@ -11,7 +11,8 @@ from auth_jwks.stores.gate import EMPTY, Gate, Record
 from auth_jwks.stores.record import FORMAT, MAX_RECORD, decode, encode
 
 COUNT = st.integers(0, 2**63 - 1)
-GATES = st.builds(Gate, st.none() | st.text(), COUNT, COUNT, COUNT, st.booleans())
+FAILURES = st.sampled_from([None, "failed", "mismatch"])
+GATES = st.builds(Gate, st.text(), COUNT, COUNT, COUNT, COUNT, FAILURES)
 RECORDS = st.builds(
     Record,
     version=COUNT,
@@ -20,11 +21,15 @@ RECORDS = st.builds(
     expires=COUNT,
     issued=COUNT,
     failures=COUNT,
+    failed_by=st.text(),
+    repaired=COUNT,
     window=COUNT,
     unscheduled=st.lists(COUNT, max_size=2).map(tuple),
     gate=st.none() | GATES,
 )
-RECORD = Record(1, b"keys\nand more", 2, 3, 4, 5, 6, (7, 8), Gate("holder", 9, 10, 11))
+RECORD = Record(
+    1, b"keys\nand more", 2, 3, 4, 5, "last", 12, 6, (7, 8), Gate("holder", 9, 10, 11, 13)
+)
 HEAD = json.loads(encode(RECORD, "boot").partition(b"\n")[0])
 
 
@@ -69,6 +74,8 @@ def test_record_without_a_member_is_absent(member: str) -> None:
         {"version": 1.5},
         {"issued": "1"},
         {"failures": None},
+        {"failed_by": None},
+        {"repaired": "then"},
         {"fetched": "now"},
         {"fetched": True},
         {"fetched": 1.0},
@@ -81,7 +88,7 @@ def test_record_without_a_member_is_absent(member: str) -> None:
         {"gate": "open"},
         {"gate": {}},
         {"gate": HEAD["gate"] | {"holder": 1}},
-        {"gate": HEAD["gate"] | {"mismatch": None}},
+        {"gate": HEAD["gate"] | {"failed": "badly"}},
         {"gate": HEAD["gate"] | {"fence": None}},
         {"gate": HEAD["gate"] | {"ttl": "long"}},
     ],
@@ -104,14 +111,16 @@ def test_stored_form_is_this() -> None:
     assert FORMAT == 2
     assert encode(RECORD, "boot") == (
         b'{"format": 2, "boot": "boot", "size": 13, "version": 1, "fetched": 2, "expires": 3, '
-        b'"issued": 4, "failures": 5, "window": 6, "unscheduled": [7, 8], "gate": {"holder": '
-        b'"holder", "fence": 9, "granted": 10, "ttl": 11, "mismatch": false}}\nkeys\nand more'
+        b'"issued": 4, "failures": 5, "failed_by": "last", "repaired": 12, "window": 6, '
+        b'"unscheduled": [7, 8], "gate": {"holder": "holder", "fence": 9, "granted": 10, '
+        b'"ttl": 11, "began": 13, "failed": null}}\nkeys\nand more'
     )
 
 
 def test_longest_head_has_room() -> None:
     """So that what was written can be read."""
     most = 2**63 - 1
-    gate = Gate("f" * 32, most, most, most)
-    record = Record(most, b"", most, most, most, most, most, (most, most), gate)
+    name = "f" * 32
+    gate = Gate(name, most, most, most, most, "mismatch")
+    record = Record(most, b"", most, most, most, most, name, most, most, (most, most), gate)
     assert len(encode(record, "b" * 64)) < MAX_RECORD - MAX_PAYLOAD

@@ -106,7 +106,26 @@ def test_after_close_nothing_works(make: Make, issuer: FakeIssuer) -> None:
         jwks.close()
         with pytest.raises(RuntimeError, match="closed"):
             jwks.verify_token(issuer.sign())
-        for call in (jwks.refresh, jwks.__enter__):
+        for force in (False, True):
             with pytest.raises(RuntimeError, match="closed"):
-                call()
+                jwks.refresh(force=force)
     assert used.status().kids == ("first",)
+
+
+def test_a_closed_verifier_may_be_entered_again(
+    make: Make, clock: FakeClock, issuer: FakeIssuer
+) -> None:
+    """It keeps its keys, and fetches new ones."""
+    jwks, token = make(), issuer.sign()
+    for fetches in range(1, 4):
+        with jwks as same:
+            assert same is jwks
+            assert jwks.verify_token(token)["sub"] == "alice"
+            assert issuer.jwks_requests == fetches
+            clock.advance(1)
+            jwks.refresh(force=True)
+            assert threads() == 1
+        assert threads() == 0
+        with pytest.raises(RuntimeError, match="closed"):
+            jwks.verify_token(token)
+        clock.advance(30)

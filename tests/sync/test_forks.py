@@ -22,7 +22,7 @@ from auth_jwks.sync import SyncJWKS
 
 url, issuer, redis, *tokens = sys.argv[1:]
 store = RedisKeyStore(redis, integrity_key="k" * 32) if redis else None
-jwks = SyncJWKS(url, issuer=issuer, store=store, retries=0, token_cache_size=2)
+jwks = SyncJWKS(url, "api", issuer=issuer, store=store, retries=0, token_cache_size=2)
 
 def say(*words):
     print(*words, flush=True)
@@ -63,7 +63,7 @@ class Program:
     def __init__(
         self, issuer: FakeIssuer, text: str, redis: str = "", *, measured: bool = True
     ) -> None:
-        tokens = [issuer.sign(jti=str(number)) for number in range(4)]
+        tokens = [issuer.sign(aud="api", jti=str(number)) for number in range(4)]
         environment = {
             name: value
             for name, value in os.environ.items()
@@ -143,7 +143,7 @@ def test_a_child_without_a_thread(provider: FakeIssuer) -> None:
 from auth_jwks.testing import FakeClock
 
 clock = FakeClock(time.time())
-jwks = SyncJWKS(url, issuer=issuer, retries=0, clock=clock)
+jwks = SyncJWKS(url, "api", issuer=issuer, retries=0, clock=clock)
 
 def child():
     clock.advance(850)

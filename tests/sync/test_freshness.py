@@ -3,10 +3,12 @@
 import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
 from auth_jwks import KeysUnavailableError, UnknownKeyError
+from auth_jwks._clock import SYSTEM_CLOCK
 from auth_jwks.events import Event, StaleServed, UnknownKey
 from auth_jwks.sync import SyncJWKS
 from auth_jwks.testing import FakeClock, FakeIssuer
@@ -129,6 +131,51 @@ def test_made_up_keys_wait_for_nothing(make: Make, clock: FakeClock, issuer: Fak
     issuer.rotate(OTHER)
     clock.advance(30)
     assert jwks.verify_token(issuer.sign())["sub"] == "alice"
+
+
+def test_made_up_keys_hold_two_threads_of_a_pool(provider: FakeIssuer, make: Make) -> None:
+    """While the provider hangs others are told soon, then at once; good tokens never wait."""
+    issuer = provider
+    jwks = make(discovery_url=issuer.discovery_url, issuer=issuer.issuer, clock=SYSTEM_CLOCK)
+    jwks.refresh()
+    issuer.hang()
+    made_up = [issuer.sign(headers={"kid": f"made-up-{number}"}) for number in range(12)]
+    with ThreadPoolExecutor(8) as pool:
+        waiting = [pool.submit(outcome, partial(jwks.verify_token, token)) for token in made_up]
+        good = pool.submit(jwks.verify_token, issuer.sign())
+        assert good.result(3)["sub"] == "alice", "though all eight threads were taken"
+        until(lambda: sum(each.done() for each in waiting) == 10)
+        [(kind, words)] = {each.result() for each in waiting if each.done()}
+        assert kind == "KeysUnavailableError"
+        assert "under way" in words
+        with pytest.raises(KeysUnavailableError) as caught:
+            jwks.verify_token(made_up[0])
+        assert 0 < caught.value.retry_after <= 1
+        issuer.recover()
+        issuer.release()
+        kinds = {each.result(10)[0] for each in waiting}
+        assert kinds == {"KeysUnavailableError", "UnknownKeyError"}
+
+
+def test_a_search_that_takes_long_is_found_by_those_who_come_back(
+    make: Make, issuer: FakeIssuer
+) -> None:
+    """A token of a new key is no 401 while the search for it goes on."""
+    jwks = make()
+    jwks.refresh()
+    issuer.rotate(OTHER)
+    issuer.hang()
+    token = issuer.sign()
+    with ThreadPoolExecutor(6) as pool:
+        waiting = [pool.submit(jwks.verify_token, token) for _ in range(6)]
+        until(lambda: sum(each.done() for each in waiting) == 4)
+        refused = [each for each in waiting if each.done()]
+        assert {type(each.exception()) for each in refused} == {KeysUnavailableError}
+        issuer.recover()
+        issuer.release()
+        found = [each.result(10)["sub"] for each in waiting if each not in refused]
+    assert found == ["alice"] * 2
+    assert jwks.verify_token(token)["sub"] == "alice"
 
 
 def test_a_process_at_its_limit(jwks: SyncJWKS, issuer: FakeIssuer) -> None:

@@ -12,7 +12,14 @@ from auth_jwks.sync import SyncJWKS
 from auth_jwks.testing import FakeIssuer
 
 
-@pytest.mark.parametrize("kind", [pytest.param("redis", marks=pytest.mark.full), "file", "memory"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param("redis", marks=pytest.mark.full),
+        pytest.param("file", marks=pytest.mark.posix),
+        "memory",
+    ],
+)
 def test_verifiers_of_a_process_share_a_store(
     request: pytest.FixtureRequest, provider: FakeIssuer, tmp_path: Path, kind: str
 ) -> None:

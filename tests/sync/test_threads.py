@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from types import FrameType
 from typing import TYPE_CHECKING
 
-import jwt
 import pytest
 
 from auth_jwks import KeysUnavailableError
@@ -102,6 +101,7 @@ def test_closing_ends_all_waits(jwks: SyncJWKS, issuer: FakeIssuer) -> None:
     assert threads() == 0
 
 
+@pytest.mark.posix
 def test_a_signal_ends_a_wait_alone(jwks: SyncJWKS, issuer: FakeIssuer) -> None:
     """What a handler raises in the main thread, as of a worker's timeout, ends no refresh."""
 
@@ -133,7 +133,7 @@ def test_an_observer_must_not_wait(
     make: Make, clock: FakeClock, issuer: FakeIssuer, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It is called in the background thread: what waits for that is refused, and nothing hangs."""
-    token, outcomes, made = issuer.sign(), list[str](), list[SyncJWKS]()
+    token, outcomes, made = issuer.sign(exp=4_000_000_000), list[str](), list[SyncJWKS]()
 
     def observe(event: Event) -> None:
         if isinstance(event, StaleServed):
@@ -150,8 +150,7 @@ def test_an_observer_must_not_wait(
     jwks.verify_token(token)
     issuer.outage()
     clock.advance(901)
-    with pytest.raises(jwt.ExpiredSignatureError):
-        jwks.verify_token(token)
+    jwks.verify_token(token)
     until(lambda: len(outcomes) == 4)
     assert outcomes == ["auth_jwks", "auth_jwks", "refused", "refused"]
     assert "observer failed" not in caplog.text

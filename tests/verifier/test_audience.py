@@ -57,6 +57,7 @@ async def test_an_audience_does_not_fit(
 @pytest.mark.parametrize(
     ("audience", "error"),
     [("", ValueError), (" ", ValueError), ([], ValueError), (["api", ""], ValueError),
+     ("api\n", ValueError), (["api", "a\x00"], ValueError),
      (5, TypeError), (b"api", TypeError), ([5], TypeError)],
 )  # fmt: skip
 async def test_an_empty_audience_does_not_disable_the_check(

@@ -65,6 +65,7 @@ URLS = ("discovery_url", "jwks_uri")
         ("aud", " "),
         ("aud", []),
         ("aud", ["api", ""]),
+        *(("aud", value) for value in ("my-api\n", "a\x00", "a\tb", ["api", "web\r"], "a\u2028")),
         ("allowed_algorithms", []),
         ("allowed_algorithms", ["HS256"]),
         ("allowed_algorithms", ["RS256", "HS512"]),

@@ -1,11 +1,33 @@
 """Tokens seen before: verified faster, judged alike."""
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
 import jwt
 import pytest
 
 from auth_jwks import KeysUnavailableError, UnknownKeyError
+from auth_jwks._jose.tokens import signer
 from auth_jwks.testing import FakeClock, FakeIssuer, SigningKey
 from tests.verifier.maker import Make, landed
+
+
+@contextmanager
+def checks() -> Iterator[list[str]]:
+    """Collect the checks of signatures."""
+    found: list[str] = []
+
+    def note(frame: FrameType, event: str, _argument: object) -> None:
+        if event == "call" and frame.f_code is signer.__code__:
+            found.append(event)
+
+    sys.setprofile(note)
+    try:
+        yield found
+    finally:
+        sys.setprofile(None)
 
 
 async def test_claims_are_the_callers_own(make: Make, issuer: FakeIssuer) -> None:
@@ -31,6 +53,21 @@ async def test_a_token_seen_before_is_judged_anew(
     clock.advance(331)
     with pytest.raises(jwt.ExpiredSignatureError):
         await jwks.verify_token(token)
+
+
+@pytest.mark.parametrize("scheme", ["", "Bearer", "bearer", "BEARER"])
+async def test_a_scheme_makes_no_other_token(make: Make, issuer: FakeIssuer, scheme: str) -> None:
+    """Nor do blanks, so that one token can't take the places of all others."""
+    jwks = make(token_cache_size=2)
+    token, other = issuer.sign(jti="1"), issuer.sign(jti="2")
+    await jwks.verify_token(other)
+    await jwks.verify_token(token)
+    for blanks in range(1, 50):
+        spelled = f"{scheme}{' ' * blanks}{token}{' ' * blanks}" if scheme else token
+        with checks() as checked:
+            assert (await jwks.verify_token(spelled))["jti"] == "1"
+            assert (await jwks.verify_token(other))["jti"] == "2"
+        assert checked == []
 
 
 async def test_a_token_seen_before_dies_with_its_key(

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.routing import Match, Mount, Route
 
-from auth_jwks._public_paths import PublicPaths
+from auth_jwks._asgi.public_paths import MAX_PATH, PublicPaths
 
 PATHS, PREFIXES = ("/health", "/", "/docs/oauth2-redirect/"), ("/static", "/v1.0/~open")
 
@@ -113,6 +113,20 @@ def test_without_a_raw_path_the_decoded_one_decides() -> None:
     assert not public.opens("/static/%2e%2e/admin")
 
 
+@pytest.mark.parametrize("step", ["a", "/a", "/..a"])
+def test_a_long_path_is_not_read(step: str) -> None:
+    """It needs a token, whatever stands in it, so no pattern is held against it."""
+    longest = "/static/x"
+    while len(longest + step) <= MAX_PATH:
+        longest += step
+    assert opens(longest)
+    for times in (4, MAX_PATH, 1 << 18):
+        assert not opens(longest + step * times)
+    public = PublicPaths.checked(PATHS, PREFIXES)
+    assert public is not None
+    assert not public.opens("/health", "", b"/health" + b"/" * MAX_PATH)
+
+
 @pytest.mark.parametrize(
     ("path", "root", "is_open"),
     [
@@ -165,7 +179,8 @@ def test_a_mount_is_a_root_path() -> None:
         ([""], (), ValueError, "public_paths: expected non-empty strings"),
         *(
             ([path], (), ValueError, 'public_paths: expected plain paths such as "/health"')
-            for path in ("health", "//", "/a//b", "/a/../b", "/a%2fb", "/a b", "/a;b", "/caf\xe9")
+            for path in ("health", "//", "/a//b", "/a/../b", "/a%2fb", "/a b", "/a;b", "/caf\xe9",
+                         "/" + "a" * MAX_PATH)
         ),
         *(
             ((), [prefix], ValueError, 'public_prefixes: expected plain paths such as "/docs"')

@@ -1,8 +1,8 @@
 """Sends each event to the log and to the observer."""
 
 import logging
-from collections import Counter
 
+from auth_jwks._jose.keys import summary
 from auth_jwks.events import (
     DocumentRejected,
     Event,
@@ -15,6 +15,8 @@ from auth_jwks.events import (
 )
 
 __all__ = ["announce"]
+
+MAX_LOGGED_KIDS = 3  # of the keys that are skipped for one reason
 
 logger = logging.getLogger("auth_jwks")
 
@@ -37,7 +39,7 @@ def _log(event: Event) -> None:
         case UnknownKey():  # first, as anyone can cause as many of these as they like
             logger.debug("%s", event)
         case KeysRefreshed(origin="provider"):
-            skipped = dict(Counter(event.skipped))
+            skipped = summary(event.skipped, kids=MAX_LOGGED_KIDS) or "none"
             logger.info("fetched %d keys from %s, skipped %s", event.keys, event.source, skipped)
         case RefreshFailed(kind="issuer_mismatch"):
             logger.error("refused the keys from %s: %s", event.source, event.reason)
@@ -47,7 +49,7 @@ def _log(event: Event) -> None:
         case StaleServed(first=True):
             text = "serving stale keys from %s, fetched %.0f s ago, until max_stale has passed"
             logger.warning(text, event.source, event.age)
-        case StoreFailed():
+        case StoreFailed() if event.kind != "resting":  # else strangers could cause one a second
             text = "the key store failed to %s for %s: %s"
             logger.warning(text, event.operation, event.source, event.reason)
         case DocumentRejected():

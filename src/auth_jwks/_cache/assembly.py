@@ -10,6 +10,7 @@ from auth_jwks._cache.refresh import Refresher
 from auth_jwks._clock import Clock
 from auth_jwks._provider.client import HTTPClient
 from auth_jwks._provider.source import Source
+from auth_jwks._provider.urls import is_exposed
 from auth_jwks._settings import (
     checked_count,
     checked_flag,
@@ -61,13 +62,15 @@ def assembled(
     )
     shared = GuardedStore(
         MemoryKeyStore(timer=clock.monotonic) if store is None else _checked_store(store),
-        source.key, name=source.name, policy=policy, clock=clock, observer=observer,
+        source.key, name=source.name, deadline=source.deadline, policy=policy,
+        clock=clock, observer=observer,
     )  # fmt: skip
     refresher = Refresher(
         source, shared, policy=policy, allowed=allowed, clock=clock, observer=observer
     )
     cache = KeyCache(refresher, policy=policy, clock=clock, observer=observer)
     _warn_without_issuer(source)
+    _warn_of_plain_http(source)
     return cache
 
 
@@ -96,3 +99,10 @@ def _warn_without_issuer(source: Source) -> None:
     elif source.issuer is None:
         text = "issuer: not given, so the iss claim of tokens is not checked (%s); pass issuer="
         logger.warning(text, source.name)
+
+
+def _warn_of_plain_http(source: Source) -> None:
+    if is_exposed(source.url):
+        parameter = "discovery_url" if source.discovers else "jwks_uri"
+        text = "%s: plain http, so whoever is on the way to %s can forge its keys; use https"
+        logger.warning(text, parameter, source.name)

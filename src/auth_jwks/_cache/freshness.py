@@ -6,12 +6,12 @@ Times are monotonic seconds, spans are seconds.
 from dataclasses import dataclass
 from math import inf
 
+from auth_jwks._cache.attempts import Attempts
 from auth_jwks.stores.base import LEASE, MAX_COOLDOWN, UNSCHEDULED_WINDOW
 
 __all__ = [
     "EXHAUSTED",
     "NO_LIFE",
-    "Attempts",
     "Bucket",
     "Decision",
     "Exhausted",
@@ -29,13 +29,16 @@ __all__ = [
 ]
 
 # The numbers of the rules, in seconds. `docs/design.md` names them.
-MIN_MAX_AGE = 60.0  # a provider's `max-age` below it counts as this
+MIN_MAX_AGE = 300.0  # a provider's `max-age` below it counts as this
 FIRST_COOLDOWN = 5.0  # after one failure; it doubles with each further one
-FAILED_WORKER_DELAY = 1.0  # added for the worker that failed, so that another one tries next
+MAX_BACKOFF = 30.0  # what it doubles up to: recovery takes no longer than this
 NO_FITTING_KEYS_COOLDOWN = 30.0  # of a worker whose `allowed_algorithms` fit no published key
 STORELESS_INTERVAL = 30.0  # between the fetches of one worker while the store is down
 GRACE = 1.0  # added to lease and deadline for a worker that waits for others
 MIN_RETRY_AFTER = 1.0  # the least that a refused caller is told
+MAX_DRIFT = 1.0  # between two clocks; more is time for which one of them stood still
+REFRESH_POINT = (0.75, 0.9)  # of the life of a key set: drawn for each set and worker
+POLL_SPREAD = (0.75, 1.25)  # of the policy's `poll_interval`: drawn each time
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,22 +66,15 @@ class Lifetime:
     expires: float = -inf
     dies: float = -inf
 
+    def earlier(self, seconds: float) -> "Lifetime":
+        """Return the same ages for a set whose fetch began that much earlier."""
+        return Lifetime(
+            self.fetched - seconds, self.refresh_at - seconds,
+            self.expires - seconds, self.dies - seconds,
+        )  # fmt: skip
+
 
 NO_LIFE = Lifetime()
-
-
-@dataclass(frozen=True, slots=True)
-class Attempts:
-    """The state of refreshes: when the running one began, and how the last one ended.
-
-    `mismatch`: it found that the provider names another issuer, which is a failure too.
-    """
-
-    began: float | None = None
-    not_before: float = -inf
-    failed: bool = False
-    mismatch: bool = False
-    poll_at: float = inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,16 +136,12 @@ def decide(life: Lifetime, attempts: Attempts, now: float, policy: Policy) -> De
     cools = now < attempts.not_before
     if may_be_stale and cools:
         return Serve(stale=True)
-    if attempts.began is not None:
-        return _join(attempts.began, now, policy, may_be_stale=may_be_stale)
-    if cools:
+    if cools and attempts.began is None:
         return Refuse(attempts.not_before - now)
-    return Wait(policy.soft_wait if may_be_stale else None)
-
-
-def _join(began: float, now: float, policy: Policy, *, may_be_stale: bool) -> Decision:
-    if not may_be_stale:
+    # A refresh that nobody waits for is lost again.
+    if attempts.lost or not may_be_stale:
         return Wait(None)
+    began = now if attempts.began is None else attempts.began
     left = began + policy.soft_wait - now
     return Wait(left) if left > 0 else Serve(stale=True)
 
@@ -174,8 +166,8 @@ def hopeless(
     `searching`: a search is running that may be joined. A thread can't see the purpose of what
     is running, so it passes True whenever anything is.
     """
-    if attempts.failed and now < attempts.not_before:
-        return Refuse(attempts.not_before - now)
+    if now < attempts.search_not_before:
+        return Refuse(attempts.search_not_before - now)
     return None if searching or bucket.taken(now) is not None else EXHAUSTED
 
 
@@ -185,7 +177,8 @@ def failure_cooldown(failures: int, stated: float | None, jitter: float) -> floa
     `failures` is the number before it, `stated` the provider's `Retry-After`, `jitter` in [0, 1].
     """
     doubled = FIRST_COOLDOWN * 2.0 ** min(failures, 10) * (1 + jitter / 4)
-    return min(MAX_COOLDOWN, max(doubled, stated or 0.0))
+    honoured = min(MAX_COOLDOWN, stated) if stated is not None and stated > 0 else 0.0
+    return max(min(MAX_BACKOFF, doubled), honoured)
 
 
 def unscheduled_window(policy: Policy) -> float:

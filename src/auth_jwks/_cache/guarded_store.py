@@ -17,6 +17,7 @@ from auth_jwks._clock import Clock, patience
 from auth_jwks.events import Observer, StoreFailed, StoreFault
 from auth_jwks.stores.base import (
     Answer,
+    Busy,
     Cause,
     Cooling,
     Granted,
@@ -46,6 +47,7 @@ class GuardedStore:
         key: str,
         *,
         name: str,
+        deadline: float,
         policy: Policy,
         clock: Clock,
         observer: Observer | None = None,
@@ -55,11 +57,13 @@ class GuardedStore:
         self._stand_in = MemoryKeyStore(timer=clock.monotonic)
         self._key = key
         self._name = name
+        self._deadline = deadline
         self._policy = policy
         self._clock = clock
         self._observer = observer
         self._storeless_until = -inf
         self._holder: tuple[int, asyncio.AbstractEventLoop, str] | None = None
+        self._leased = 0, -inf
 
     def __repr__(self) -> str:
         return f"GuardedStore({self._name!r}, known={self.known})"
@@ -84,7 +88,7 @@ class GuardedStore:
         for _ in range(attempts):
             answer = await self._poll(self._store, request)
             if answer is not None:
-                return self._store, answer
+                return self._store, self._without_overdue(answer)
         now = self._clock.monotonic()
         if cause == "age" and now < self._storeless_until:
             return self._stand_in, Cooling(self._storeless_until - now, "budget")
@@ -115,7 +119,6 @@ class GuardedStore:
         version: int | None = await self._guarded(
             "commit", lambda: store.commit(lease, payload, ttl=ttl, window=window), 0
         )
-        self._holder = None
         if store is self._store:
             self._known = version or self._known
         else:
@@ -131,12 +134,27 @@ class GuardedStore:
         await self._guarded(
             "fail", lambda: store.fail(lease, retry_after=retry_after, mismatch=mismatch), None
         )
-        self._holder = None
+
+    def _without_overdue(self, answer: Answer) -> Answer:
+        """Return the answer, but `Busy` for a lease of ours that is older than a refresh may be.
+
+        Each refresh of it died with its event loop. It is left to lapse, so that others come in.
+        """
+        if not isinstance(answer, Granted):
+            return answer
+        now, lease = self._clock.monotonic(), answer.lease
+        fence, since = self._leased
+        if lease.fence != fence:
+            self._leased = lease.fence, now
+        elif now - since > self._deadline:
+            self._holder = None
+            return Busy(lease.ttl)
+        return answer
 
     def _lease_holder(self) -> str:
-        """Return the same name until the lease is used up: a lost reply must not lose the lease.
+        """Return the name of this worker, so that a lost reply loses nothing.
 
-        Another process is another holder, and so is a second open loop of this process.
+        Another process, or a loop beside a living one, is another holder.
         """
         here = asyncio.get_running_loop()
         if self._holder is not None:
@@ -172,7 +190,7 @@ class GuardedStore:
             async with patience(self._policy.store_patience):
                 return await call()
         except StoreUnavailable as fault:
-            kind, reason = "unavailable", str(fault)
+            kind, reason = "resting" if fault.resting else "unavailable", str(fault)
         except TimeoutError as fault:
             kind, reason = "timeout", type(fault).__name__
         except asyncio.CancelledError:

@@ -1,5 +1,6 @@
 """`KeyAccess`: how a verification gets its keys. `KeyCache` implements it, and so do threads."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 from auth_jwks._cache.current import CurrentKeys
@@ -12,7 +13,7 @@ __all__ = ["KeyAccess"]
 class KeyAccess(Protocol):
     """The keys that a verification uses."""
 
-    def ready(self) -> CurrentKeys | None:
+    def ready(self, wall: float) -> CurrentKeys | None:
         """Return the keys if this call need not wait for any."""
         ...
 
@@ -20,7 +21,9 @@ class KeyAccess(Protocol):
         """Return usable keys, waiting for a refresh as long as the rules say."""
         ...
 
-    async def find(self, kid: str | None, alg: str) -> tuple[CurrentKeys, tuple[Key, ...]]:
+    async def find(
+        self, kid: str | None, alg: str, check: Callable[[], object]
+    ) -> tuple[CurrentKeys, tuple[Key, ...]]:
         """Return the keys for a token that none of the current ones fit."""
         ...
 
@@ -33,5 +36,9 @@ class KeyAccess(Protocol):
         ...
 
     async def aclose(self) -> None:
-        """Cancel what is running."""
+        """Cancel what is running. Refreshes raise `RuntimeError` until `reopen`."""
+        ...
+
+    def reopen(self) -> None:
+        """Allow refreshes again after `aclose`."""
         ...

@@ -17,7 +17,6 @@ class Renew:
     """The keys are due for a refresh by their age."""
 
     cause: ClassVar[Cause | None] = "age"
-    heeds_cooldown: ClassVar[bool] = True
 
     def is_met(self, current: CurrentKeys, now: float) -> bool:
         """Return whether the keys are no longer due."""
@@ -29,7 +28,6 @@ class FindKey:
     """A token needs a key that the set `before`, current at the time `since`, does not have."""
 
     cause: ClassVar[Cause | None] = "unknown_kid"
-    heeds_cooldown: ClassVar[bool] = True
 
     kid: str | None
     alg: str
@@ -47,7 +45,6 @@ class Replace:
     """A caller forces a fetch: the set must be fetched at the time `since` or later."""
 
     cause: ClassVar[Cause | None] = "forced"
-    heeds_cooldown: ClassVar[bool] = False
 
     before: CurrentKeys
     since: float
@@ -62,7 +59,6 @@ class Look:
     """Another worker may have stored newer keys. Nothing is fetched from the provider."""
 
     cause: ClassVar[Cause | None] = None
-    heeds_cooldown: ClassVar[bool] = False
 
     def is_met(self, current: CurrentKeys, now: float) -> bool:  # noqa: ARG002 - as the others
         """Return True: one look is enough, whatever it finds."""

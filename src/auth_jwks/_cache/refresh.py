@@ -3,9 +3,9 @@
 `freshness` decides when, `key_cache` which calls wait. This module holds and replaces the keys.
 """
 
+import asyncio
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal, assert_never
 
 from auth_jwks._cache.announce import announce
@@ -15,15 +15,17 @@ from auth_jwks._cache.freshness import (
     GRACE,
     NO_FITTING_KEYS_COOLDOWN,
     NO_LIFE,
+    REFRESH_POINT,
     Policy,
     failure_cooldown,
     lifetime,
     unscheduled_window,
 )
 from auth_jwks._cache.guarded_store import GuardedStore
+from auth_jwks._cache.outcome import Deferred, Done, Failed, Outcome
 from auth_jwks._cache.purpose import Purpose
-from auth_jwks._clock import Clock
-from auth_jwks._jose.keys import KeySet, UnusableKeySetError, parse_key_set
+from auth_jwks._clock import Clock, LoopWatch, loop_runs
+from auth_jwks._jose.keys import KeySet, UnusableKeySetError, parse_key_set, summary
 from auth_jwks._provider.client import FetchError
 from auth_jwks._provider.document import Document, decode, encode
 from auth_jwks._provider.source import Source
@@ -49,35 +51,10 @@ from auth_jwks.stores.base import (
     Unchanged,
 )
 
-__all__ = ["Deferred", "Done", "Failed", "Outcome", "Refresher"]
+__all__ = ["Refresher"]
 
 FIRST_POLL_PAUSE = 0.05
 MAX_POLL_PAUSE = 0.4
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """The purpose of the refresh is met."""
-
-
-@dataclass(frozen=True, slots=True)
-class Deferred:
-    """Another worker is refreshing, or too many refreshes were made. Ask again later."""
-
-    retry_after: float
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """The refresh failed; none is made for `retry_after` seconds. `here`: this worker tried."""
-
-    reason: str
-    retry_after: float
-    mismatch: bool = False
-    here: bool = False
-
-
-Outcome = Done | Deferred | Failed
 
 
 class Refresher:
@@ -97,7 +74,8 @@ class Refresher:
         self.source = source
         self.current = CurrentKeys()
         self._store = store
-        self._unfit = NO_LIFE
+        self._unfit, self._unfit_reason = NO_LIFE, ""
+        self._failures = 0
         self._policy = policy
         self._allowed = allowed
         self._clock = clock
@@ -115,11 +93,15 @@ class Refresher:
     async def run(self, purpose: Purpose) -> Outcome:
         """Refresh until the purpose is met, or return why it is not."""
         try:
-            return await self._run(purpose)
+            outcome = await self._run(purpose)
         except Exception as fault:  # noqa: BLE001 - a cool-down must follow any fault
+            if not loop_runs():  # it was closed, and this coroutine is being thrown away
+                return Failed("the event loop has ended", 0.0)
             return self._failed("unexpected", f"unexpected {type(fault).__name__}", FIRST_COOLDOWN)
+        # None: the event loop stood still amid the fetch, and everything may have changed since.
+        return await self.run(purpose) if outcome is None else outcome
 
-    async def _run(self, purpose: Purpose) -> Outcome:
+    async def _run(self, purpose: Purpose) -> Outcome | None:
         ends_at = self._clock.monotonic() + self._policy.lease + self.source.deadline + GRACE
         pause = FIRST_POLL_PAUSE
         cause = purpose.cause
@@ -140,7 +122,7 @@ class Refresher:
                     elif purpose.is_met(self.current, self._clock.monotonic()):
                         return Done()
                 case Granted():
-                    return await self._fetch(store, answer.lease)
+                    return await self._fetch(store, answer.lease, cause)
                 case Unchanged() if unfit:
                     return self._no_fitting_keys()
                 case Busy() if cause != "age" or not self._is_fresh():
@@ -188,25 +170,32 @@ class Refresher:
         self, document: Document, keys: KeySet, fetched: float, origin: Literal["provider", "store"]
     ) -> None:
         """Replace the current set, unless it was fetched later, or this one has no key for us."""
-        share = self._uniform(0.75, 0.9)
+        share = self._uniform(*REFRESH_POINT)
         life = lifetime(
             self._policy, fetched=fetched, max_age=document.max_age, refresh_ahead=share
         )
         if not keys.keys:
-            self._unfit = life
+            self._unfit, self._unfit_reason = life, summary(keys.skipped)
         elif fetched >= self.current.life.fetched:
-            self.current = CurrentKeys(keys, life, document, document.issuer)
-            age = self._clock.monotonic() - fetched
+            now = self._clock.monotonic()
+            age, due_wall = now - fetched, self._clock.time() + life.refresh_at - now
+            self.current = CurrentKeys(keys, life, document, document.issuer, due_wall)
             event = KeysRefreshed(self.source.name, origin, len(keys.keys), keys.skipped, age)
             announce(event, self._observer)
 
-    async def _fetch(self, store: KeyStore, lease: Lease) -> Outcome:
+    async def _fetch(self, store: KeyStore, lease: Lease, cause: Cause | None) -> Outcome | None:
+        """Fetch under a lease. None if the event loop stood still: then nobody has failed."""
         began = self._clock.monotonic()
         stated: float | None = None
         kind: RefreshFault
+        watch = LoopWatch(asyncio.get_running_loop())
         try:
             async with self._store.renewing(store, lease):
-                document = await self.source.fetch(self.current.document)
+                document = await self.source.fetch(
+                    self.current.document,
+                    past_caches=cause in {"unknown_kid", "forced"},
+                    revalidate=cause != "forced",
+                )
             keys = parse_key_set(document.jwks, self._allowed)
         except FetchError as fault:
             kind, reason, stated = fault.kind, fault.reason, fault.retry_after
@@ -215,13 +204,21 @@ class Refresher:
         except IssuerMismatchError as fault:
             kind, reason = "issuer_mismatch", str(fault)
         else:
+            self._failures = 0
             self._replace(document, keys, began, "provider")
             await self._commit(store, lease, document)
             return Done() if keys.keys else self._no_fitting_keys()
-        cooldown = failure_cooldown(lease.failures, stated, self._uniform(0.0, 1.0))
-        mismatch = kind == "issuer_mismatch"
-        await self._store.fail(store, lease, retry_after=cooldown, mismatch=mismatch)
-        return self._failed(kind, reason, cooldown)
+        finally:
+            watch.close()
+        if watch.stalled:
+            return None
+        failures, self._failures = self._failures, self._failures + 1
+        jitter, mismatch = self._uniform(0.0, 1.0), kind == "issuer_mismatch"
+        shared = failure_cooldown(lease.failures, stated, jitter)
+        await self._store.fail(store, lease, retry_after=shared, mismatch=mismatch)
+        # One that fails again and again slows itself down, and not the others.
+        own = failure_cooldown(max(failures, lease.failures), stated, jitter)
+        return self._failed(kind, reason, own)
 
     async def _commit(self, store: KeyStore, lease: Lease, document: Document) -> None:
         """Share the set. If another lease superseded ours, adopt the set stored under it."""
@@ -240,7 +237,7 @@ class Refresher:
         Only this worker backs off; the set is good for the rest of the fleet, so no cool-down
         is shared.
         """
-        reason = "no published key fits allowed_algorithms"
+        reason = f"no published key fits allowed_algorithms: {self._unfit_reason}"
         return self._failed("no_fitting_keys", reason, NO_FITTING_KEYS_COOLDOWN)
 
     def _failed(self, kind: RefreshFault, reason: str, cooldown: float) -> Failed:
@@ -256,7 +253,7 @@ def _outcome_of(answer: Unchanged | Busy | Cooling, *, looking: bool) -> Outcome
             return Failed("the key store returned neither keys nor a lease", GRACE)
         case Cooling(reason="mismatch"):
             reason = "issuer: another worker found a different one in the discovery document"
-            return Failed(reason, _clamped(answer.retry_after), mismatch=True)
+            return Failed(reason, _clamped(answer.retry_after))
         case Cooling(reason="failed"):
             return Failed("the last refresh failed", _clamped(answer.retry_after))
         case Busy() | Cooling():
@@ -266,5 +263,5 @@ def _outcome_of(answer: Unchanged | Busy | Cooling, *, looking: bool) -> Outcome
 
 
 def _clamped(seconds: float) -> float:
-    """Return a store's number, but no less than `GRACE`, as for NaN, and no more than 5 minutes."""
+    """Return a store's number, but no less than `GRACE`, as for NaN, and no more than a minute."""
     return min(MAX_COOLDOWN, max(GRACE, seconds))

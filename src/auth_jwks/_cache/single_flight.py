@@ -1,12 +1,13 @@
-"""Single flight: each refresh runs in a task of its own, one at a time, for all its waiters."""
+"""Single flight: each refresh runs in its own task, one at a time; any caller may wait for it."""
 
 import asyncio
 import os
 from collections.abc import Callable, Coroutine
+from contextvars import Context
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar, get_args
 
-from auth_jwks._clock import Clock, settle
+from auth_jwks._clock import Clock, LoopWatch, settle
 
 __all__ = ["Flight", "FlightCancelledError", "SingleFlight", "Slot"]
 
@@ -16,16 +17,30 @@ Slot = Literal["upkeep", "search", "forced"]
 
 
 class FlightCancelledError(Exception):
-    """The task of a flight was cancelled, but not by `aclose`, so it has no result."""
+    """The task of a flight was cancelled, and not by a caller, so it has no result."""
 
 
 @dataclass(eq=False, slots=True)
 class Flight(Generic[T]):
-    """One refresh. It runs on when a caller stops waiting."""
+    """One refresh. A caller that stops waiting does not cancel it for the others."""
 
     task: asyncio.Task[T]
     began: float
+    watch: LoopWatch
     joiners: int = 0
+    waiting: set[asyncio.Future[None]] = field(default_factory=set)
+
+    @property
+    def began_running(self) -> float:
+        """When the flight began, less the time for which the event loop stood still since."""
+        return self.began + self.watch.stalled
+
+    def land(self, _task: asyncio.Task[T]) -> None:
+        """Wake the callers that wait for the end of the flight."""
+        self.watch.close()
+        for future in self.waiting:
+            if not future.done():
+                future.set_result(None)
 
 
 @dataclass(eq=False, slots=True)
@@ -38,6 +53,13 @@ class _LoopState(Generic[T]):
     tasks: set[asyncio.Task[T]] = field(default_factory=set)
     latest: dict[Slot, Flight[T]] = field(default_factory=dict)
 
+    def is_lost(self, slot: Slot) -> bool:
+        """Return whether the loop has ended before its latest flight in that slot did."""
+        flight = self.latest.get(slot)
+        if flight is None or not self.loop.is_closed():
+            return False
+        return not flight.task.done() or flight.task.cancelled()
+
 
 class SingleFlight(Generic[T]):
     """The flights of this process and loop. Those of another process are dropped, not awaited."""
@@ -45,6 +67,7 @@ class SingleFlight(Generic[T]):
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._states: dict[asyncio.AbstractEventLoop, _LoopState[T]] = {}
+        self._lost: list[Slot] = []
         self._closed = False
 
     def __repr__(self) -> str:
@@ -62,13 +85,25 @@ class SingleFlight(Generic[T]):
         flight = self._here().latest.get(slot)
         return None if flight is None or flight.task.done() else flight
 
+    def lost(self, slot: Slot) -> int:
+        """Return how many flights died with their event loop since this was asked last."""
+        self._here()
+        count = self._lost.count(slot)
+        self._lost = [other for other in self._lost if other != slot]
+        return count
+
     def start(self, slot: Slot, work: Callable[[], Coroutine[Any, Any, T]]) -> Flight[T]:
-        """Start `work` in its own task. All flights of this process and loop take one lock."""
+        """Start `work` in its own task. All flights of this process and loop take one lock.
+
+        Its context is empty: it works for all, and not for the request that happened to start it.
+        """
         here = self._here()
-        task = here.loop.create_task(_locked(here.lock, work))
+        began = self._clock.monotonic()  # an eager task may have ended before it is returned
+        task = here.loop.create_task(_locked(here.lock, work), context=Context())
+        here.latest[slot] = flight = Flight(task, began, LoopWatch(here.loop))
         here.tasks.add(task)
         task.add_done_callback(here.tasks.discard)
-        here.latest[slot] = flight = Flight(task, self._clock.monotonic())
+        task.add_done_callback(flight.land)
         return flight
 
     async def wait(self, flight: Flight[T], seconds: float | None) -> T | None:
@@ -76,9 +111,7 @@ class SingleFlight(Generic[T]):
 
         Raises `FlightCancelledError`, or `RuntimeError` if it was cancelled by `aclose`.
         """
-        if seconds is None:
-            await asyncio.wait((flight.task,))
-        elif not await settle(self._clock, seconds, flight.task):
+        if not flight.task.done() and not await self._landed(flight, seconds):
             return None
         if not flight.task.cancelled():
             return flight.task.result()
@@ -86,14 +119,31 @@ class SingleFlight(Generic[T]):
             raise RuntimeError("the verifier is closed")
         raise FlightCancelledError("the refresh was cancelled")
 
+    async def _landed(self, flight: Flight[T], seconds: float | None) -> bool:
+        # A future for each caller: to stop waiting for the task itself takes the longer, the more
+        # callers wait for it.
+        landed = asyncio.get_running_loop().create_future()
+        flight.waiting.add(landed)
+        try:
+            if seconds is not None:
+                return await settle(self._clock, seconds, landed)
+            await landed
+        finally:
+            flight.waiting.discard(landed)
+        return True
+
     async def aclose(self) -> None:
-        """Cancel the flights of this loop. Any later `start` raises `RuntimeError`."""
+        """Cancel the flights of this loop. `start` raises `RuntimeError` until `reopen`."""
         idle = self._closed or not self._states
         tasks = () if idle else tuple(self._here().tasks)
         self._closed = True
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    def reopen(self) -> None:
+        """Let flights start again after `aclose`."""
+        self._closed = False
 
     def _here(self) -> _LoopState[T]:
         if self._closed:
@@ -102,9 +152,15 @@ class SingleFlight(Generic[T]):
         state = self._states.get(loop)
         if state is None or state.pid != os.getpid():
             state = _LoopState(loop)
-            living = {one: its for one, its in self._states.items() if not one.is_closed()}
-            self._states = {**living, loop: state}
+            self._states = {**self._living(), loop: state}
         return state
+
+    def _living(self) -> dict[asyncio.AbstractEventLoop, _LoopState[T]]:
+        """Return the states of loops that are not closed; record what was lost with the others."""
+        here = [state for state in self._states.values() if state.pid == os.getpid()]
+        slots: tuple[Slot, ...] = get_args(Slot)
+        self._lost += [slot for state in here for slot in slots if state.is_lost(slot)]
+        return {loop: state for loop, state in self._states.items() if not loop.is_closed()}
 
 
 async def _locked(lock: asyncio.Lock, work: Callable[[], Coroutine[Any, Any, T]]) -> T:

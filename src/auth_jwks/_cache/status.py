@@ -2,7 +2,11 @@
 
 from dataclasses import dataclass
 
-__all__ = ["Status"]
+from auth_jwks._cache.attempts import Attempts
+from auth_jwks._cache.current import CurrentKeys
+from auth_jwks._provider.source import Source
+
+__all__ = ["Status", "status_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,3 +30,30 @@ class Status:
     retry_after: float
     failure: str | None
     version: int
+
+
+def status_of(
+    source: Source,
+    current: CurrentKeys,
+    attempts: Attempts,
+    now: float,
+    *,
+    refreshing: bool,
+    version: int,
+) -> Status:
+    """Return what there is to tell of a source, its keys and the attempts to refresh them."""
+    life, has_keys = current.life, current.document is not None
+    return Status(
+        source=source.name,
+        issuer=current.issuer or source.issuer,
+        kids=tuple(dict.fromkeys(key.kid for key in current.key_set.keys)),
+        skipped=current.key_set.skipped,
+        fresh=now < life.expires,
+        age=now - life.fetched if has_keys else None,
+        expires_in=life.expires - now if has_keys else None,
+        usable_for=life.dies - now if has_keys else None,
+        refreshing=refreshing,
+        retry_after=max(0.0, attempts.not_before - now),
+        failure=None if attempts.failure is None else attempts.failure.reason,
+        version=version,
+    )

@@ -12,12 +12,11 @@ from typing import Any
 from weakref import WeakSet
 
 from auth_jwks._cache.current import CurrentKeys
-from auth_jwks._jose.keys import Key
 from auth_jwks._jose.strict_json import strict_object
 from auth_jwks._jose.tokens import MAX_TOKEN, validity
 from auth_jwks._settings import checked_count
 
-__all__ = ["SeenToken", "ThreadedTokenCache", "TokenCache", "cache_key"]
+__all__ = ["SeenToken", "TokenCache", "cache_key"]
 
 ENTRY_OVERHEAD = 512
 BYTES_PER_ENTRY = 4096
@@ -25,15 +24,18 @@ BYTES_PER_ENTRY = 4096
 
 @dataclass(slots=True)
 class SeenToken:
-    """The result of a verification: the key that signed the token, and its payload.
+    """The result of a verification: which key signed the token, and its payload.
 
-    `confirmed_by` is the key set that confirmed its key last. `begins`, `ends` and `packed` are
-    computed on the first hit, not on insertion, as many tokens are never seen again.
+    `generation` is that of the keys that confirmed the key last; the keys themselves are not held,
+    lest a token keep a whole document in memory. `begins`, `ends` and `packed` are computed on the
+    first hit, not on insertion, as many tokens are never seen again.
     """
 
     kid: str | None
-    key: Key
-    confirmed_by: CurrentKeys
+    alg: str
+    thumbprint: bytes
+    issuer: str | None
+    generation: object
     payload: bytes = field(repr=False)
     begins: int = 0
     ends: int = 0
@@ -41,7 +43,7 @@ class SeenToken:
 
     def claims(self, current: CurrentKeys, now: float, leeway: float) -> dict[str, Any] | None:
         """Return the claims, or None if the token must be verified anew."""
-        if self.confirmed_by is not current and not self._is_confirmed_by(current):
+        if self.generation is not current.generation and not self._is_confirmed_by(current):
             return None
         if not self.packed:
             self._pack()
@@ -53,14 +55,14 @@ class SeenToken:
     def _pack(self) -> None:
         found = strict_object(self.payload) or {}
         self.begins, self.ends = validity(found)
-        self.packed = marshal.dumps(found)
+        self.packed = marshal.dumps(found)  # last, as another thread may read it at any time
 
     def _is_confirmed_by(self, current: CurrentKeys) -> bool:
         """Return whether these keys still include the key, and name the same issuer."""
-        candidates = current.key_set.select(self.kid, self.key.alg)
-        is_there = any(self.key.thumbprint == candidate.thumbprint for candidate in candidates)
-        if is_there and self.confirmed_by.issuer == current.issuer:
-            self.confirmed_by = current
+        candidates = current.key_set.select(self.kid, self.alg)
+        is_there = any(self.thumbprint == candidate.thumbprint for candidate in candidates)
+        if is_there and self.issuer == current.issuer:
+            self.generation = current.generation
             return True
         return False
 
@@ -76,9 +78,10 @@ def cache_key(token: object, *options: Hashable) -> Hashable:
 
 
 class TokenCache:
-    """An LRU cache, limited in entries and in bytes. Size 0 turns it off.
+    """The least recently used leave first; bounded in entries and in bytes. Size 0 is off.
 
-    `cachetools.LRUCache` has only one of the two limits, and a hit takes half as long again.
+    Any thread may use it. `cachetools.LRUCache` has one bound of the two, and takes half as long
+    again for a hit.
     """
 
     def __init__(self, size: int) -> None:
@@ -86,6 +89,8 @@ class TokenCache:
         self._limit = size * BYTES_PER_ENTRY
         self._bytes = 0
         self._seen: OrderedDict[Hashable, SeenToken] = OrderedDict()
+        self._lock = threading.Lock()
+        _CACHES.add(self)
 
     def __len__(self) -> int:
         return len(self._seen)
@@ -94,68 +99,51 @@ class TokenCache:
         return f"TokenCache(size={self._size}, used={len(self)})"
 
     def get(self, key: Hashable) -> SeenToken | None:
-        """Return the entry of the token, or None."""
-        seen = self._seen.pop(key, None)
+        """Return what is known of the token, None if nothing is."""
+        # Without the lock: each of the two calls is atomic, and between them the token may go.
+        seen = self._seen.get(key)
         if seen is not None:
-            self._seen[key] = seen
+            try:  # noqa: SIM105 - `suppress` costs a twentieth of a verification
+                self._seen.move_to_end(key)
+            except KeyError:
+                pass
         return seen
 
     def put(self, key: Hashable, token: SeenToken) -> None:
-        """Store the token, unless it is larger than the whole cache."""
+        """Remember the token, if it fits at all."""
         if key is None or (cost := _cost(token)) > self._limit:
             return
-        if key in self._seen:
-            self._bytes -= _cost(self._seen.pop(key))
-        self._bytes += cost
-        self._seen[key] = token
-        while len(self._seen) > self._size or self._bytes > self._limit:
-            self._bytes -= _cost(self._seen.popitem(last=False)[1])
+        with self._lock:
+            before = self._seen.pop(key, None)
+            if before is not None:
+                self._bytes -= _cost(before)
+            self._bytes += cost
+            self._seen[key] = token
+            while len(self._seen) > self._size or self._bytes > self._limit:
+                self._bytes -= _cost(self._seen.popitem(last=False)[1])
 
     def clear(self) -> None:
-        """Remove all entries."""
+        """Forget everything."""
         self._seen.clear()
         self._bytes = 0
 
-
-class ThreadedTokenCache(TokenCache):
-    """A token cache for threads. After a fork its lock is free in the child."""
-
-    def __init__(self, size: int) -> None:
-        super().__init__(size)
-        self._lock = threading.Lock()
-        _THREADED.add(self)
-
-    def get(self, key: Hashable) -> SeenToken | None:
-        """Return the entry of the token, or None."""
-        with self._lock:
-            # Not popped and put back, as above: a signal handler may raise between the two.
-            seen = self._seen.get(key)
-            if seen is not None:
-                self._seen.move_to_end(key)
-            return seen
-
-    def put(self, key: Hashable, token: SeenToken) -> None:
-        """Store the token, unless it is larger than the whole cache."""
-        with self._lock:
-            super().put(key, token)
-
     def forked(self) -> None:
-        """Clear the cache in a child if another thread was changing it during the fork."""
+        """Begin anew in a child, if another thread was amid a change when it was forked."""
         if self._lock.locked():
             self.clear()
-        # In any case: a thread that got the lock but has not run since doesn't show in `locked`.
+        # In any case: a thread that has just got the lock, and not run since, doesn't show.
         self._lock = threading.Lock()
 
 
-_THREADED: WeakSet[ThreadedTokenCache] = WeakSet()
+_CACHES: WeakSet[TokenCache] = WeakSet()
 
 
 def _forked() -> None:
-    for cache in list(_THREADED):
+    for cache in list(_CACHES):
         cache.forked()
 
 
-with suppress(AttributeError):  # Windows has no fork
+with suppress(AttributeError):  # Windows knows no fork
     os.register_at_fork(after_in_child=_forked)
 
 

@@ -3,6 +3,7 @@
 import json
 import re
 from itertools import accumulate
+from math import isinf
 from typing import Any, NoReturn
 
 __all__ = ["MAX_DEPTH", "strict_object"]
@@ -17,9 +18,10 @@ _STEPS = {"{": 1, "[": 1, "}": -1, "]": -1}
 def strict_object(raw: bytes, *, unique_members: bool = False) -> dict[str, Any] | None:
     """Return the JSON object in `raw`, or None for anything else.
 
-    Refused: other encodings than UTF-8, a byte order mark, `NaN` and `Infinity`, integers
-    beyond Python's digit limit, more than `MAX_DEPTH` levels and, with `unique_members`, duplicate
-    members and more than `MAX_DEPTH` arrays and objects: a refusal must be cheap.
+    Refused: other encodings than UTF-8, a byte order mark, `NaN` and `Infinity`, numbers that
+    Python would read as infinite, integers beyond its digit limit, more than `MAX_DEPTH` levels
+    and, with `unique_members`, duplicate members and more than `MAX_DEPTH` arrays and objects: a
+    refusal must be cheap.
     It returns None instead of raising, because `json`'s exceptions carry the text.
     """
     decoder = _UNIQUE if unique_members else _LENIENT
@@ -50,5 +52,14 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
-_LENIENT = json.JSONDecoder(parse_constant=_refuse_constant)
-_UNIQUE = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_unique)
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if isinf(number):
+        raise ValueError
+    return number
+
+
+_LENIENT = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
+_UNIQUE = json.JSONDecoder(
+    parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_unique
+)

@@ -8,7 +8,6 @@ import binascii
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from math import isfinite
 from typing import Any, NoReturn
 
 import jwt
@@ -29,7 +28,8 @@ __all__ = [
 ]
 
 MAX_TOKEN = 16 * 1024
-MAX_CACHED_HEADER = 1024  # characters, as encoded
+MAX_HEADER = 8 * 1024  # characters, as encoded
+MAX_CACHED_HEADER = 1024  # likewise
 
 Claims = dict[str, Any]
 
@@ -88,8 +88,8 @@ def compact(token: object) -> str:
     """
     if type(token) is not str:
         raise jwt.DecodeError("the token must be a string")
-    if token[6:7] == " " and token[:6].lower() == "bearer":
-        token = token[7:].strip(" ")
+    if token[6:7] == " ":
+        token = _without_scheme(token)
     if len(token) > MAX_TOKEN:
         raise jwt.DecodeError(f"the token is longer than {MAX_TOKEN} characters")
     if not token.isascii() or token.count(".") != 2:
@@ -154,12 +154,28 @@ def _check_claims(claims: Claims, expected: Expected, now: float) -> None:
         raise InvalidJTIError("jti must be a string")
 
 
+def _without_scheme(token: str) -> str:
+    """Return a token that may be a compact JWS, without `Bearer ` and the spaces around it.
+
+    With more spaces than a token has characters it stays as it is, which is too long.
+    """
+    if token[:6].lower() == "bearer" and len(token) <= 2 * MAX_TOKEN:
+        token = token[7:].strip(" ")
+        if " " in token:  # another scheme, which would be removed in its turn
+            raise jwt.DecodeError("the token contains a space")
+    return token
+
+
 def _header(segment: bytes) -> Header:
     """Parse each distinct header once: a provider has few, and sends one with every token.
 
     Only short headers are cached, so that an attacker can't fill the memory.
     """
-    return _cached_header(segment) if len(segment) <= MAX_CACHED_HEADER else _parsed_header(segment)
+    if len(segment) <= MAX_CACHED_HEADER:
+        return _cached_header(segment)
+    if len(segment) > MAX_HEADER:
+        raise jwt.DecodeError(f"the header is longer than {MAX_HEADER} characters")
+    return _parsed_header(segment)
 
 
 def _parsed_header(segment: bytes) -> Header:
@@ -217,11 +233,11 @@ def _check_times(claims: Claims, leeway: float, now: float) -> None:
 
 
 def _seconds(claims: Claims, name: str, fault: type[jwt.InvalidTokenError]) -> int:
-    """Return a claim in whole seconds. A bool or a number that is not finite is refused."""
+    """Return a claim in whole seconds. A bool is refused."""
     value = claims[name]
     if type(value) is int:
         return value
-    if type(value) is not float or not isfinite(value):
+    if type(value) is not float:
         raise fault(f"{name} must be a number")
     return int(value)
 

@@ -1,28 +1,31 @@
 """GETs within strict limits, with the user's client or one of our own. It alone imports httpx."""
 
-import asyncio
-import os
 import socket
 import ssl
-import threading
 import zlib
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
 from typing import Protocol
+from urllib.parse import urljoin
 
 import httpx
 
 from auth_jwks._clock import Clock
-from auth_jwks._provider.headers import retry_after
+from auth_jwks._provider.headers import compressions, retry_after
+from auth_jwks._provider.tls import SharedTLS
+from auth_jwks._provider.urls import fault_in, redacted
 from auth_jwks.events import RefreshFault
 
 __all__ = ["HTTP", "MAX_BODY", "NOT_MODIFIED", "FetchError", "HTTPClient", "HTTPResponse", "Reply"]
 
-USER_AGENT = "auth-jwks"
 ACCEPT = "application/json, application/jwk-set+json, */*;q=0.1"
 MAX_BODY = 512 * 1024
 MAX_CAUSES = 20  # httpx has five, one below the other
+MAX_SHOWN_CODINGS = 4
+MAX_SHOWN_URL = 200  # characters
 NOT_MODIFIED = httpx.codes.NOT_MODIFIED
 
 
@@ -125,7 +128,6 @@ class HTTP:
         self._client = client
         self._timeout = timeout
         self._clock = clock
-        self._tls: ssl.SSLContext | None = None
 
     @asynccontextmanager
     async def client(self) -> AsyncIterator[HTTPClient]:
@@ -142,11 +144,9 @@ class HTTP:
     async def _own_client(self) -> httpx.AsyncClient:
         part = "CA certificates (SSL_CERT_FILE, SSL_CERT_DIR)"
         try:
-            if self._tls is None:
-                # Reading the CA certificates takes 50 ms: too long for the event loop.
-                self._tls = await asyncio.to_thread(_tls_context)
+            context = await _TLS.context()
             part = "proxy"
-            return httpx.AsyncClient(verify=self._tls)
+            return httpx.AsyncClient(verify=context)
         except (OSError, ValueError, ImportError, httpx.InvalidURL) as fault:
             failure = type(fault).__name__
         raise FetchError("environment", f"the {part} from the environment can't be used: {failure}")
@@ -170,7 +170,7 @@ class HTTP:
     async def _exchange(self, client: HTTPClient, url: str, headers: Mapping[str, str]) -> Reply:
         sent = {"accept": ACCEPT, "accept-encoding": "gzip, identity;q=0.5", **headers}
         if client.headers.get("user-agent", "python-httpx").startswith("python-httpx"):
-            sent["user-agent"] = USER_AGENT
+            sent["user-agent"] = _user_agent()
         request = client.stream(
             "GET", url, headers=sent, timeout=self._timeout, follow_redirects=False
         )
@@ -179,29 +179,43 @@ class HTTP:
             if "if-none-match" in sent and status == NOT_MODIFIED:
                 return Reply(status, response.headers, b"")
             if status != httpx.codes.OK:
-                raise self._status_error(status, response.headers)
+                raise self._status_error(status, response.headers, url)
             return Reply(status, response.headers, await _body(response))
 
-    def _status_error(self, status: int, headers: Mapping[str, str]) -> FetchError:
+    def _status_error(self, status: int, headers: Mapping[str, str], url: str) -> FetchError:
         wait = retry_after(headers.get("retry-after", ""), self._clock.time())
         transient = status == httpx.codes.TOO_MANY_REQUESTS or httpx.codes.is_server_error(status)
         reason = f"HTTP status {status}"
+        if httpx.codes.is_redirect(status) and status != NOT_MODIFIED:
+            reason += f": redirects are not followed{_destination(headers, url)}"
         return FetchError("status", reason, status=status, retry_after=wait, transient=transient)
 
 
-# Held across forks: if another thread is inside OpenSSL, its locks would stay locked in the child.
-_tls_lock = threading.Lock()
-with suppress(AttributeError):  # Windows has no fork
-    os.register_at_fork(
-        before=_tls_lock.acquire,
-        after_in_parent=_tls_lock.release,
-        after_in_child=_tls_lock.release,
-    )
+def _destination(headers: Mapping[str, str], url: str) -> str:
+    """Return where a redirect leads, without what may be secret; nothing if that is nowhere."""
+    location = headers.get("location", "")
+    try:
+        target = redacted(urljoin(url, location))
+    except ValueError:
+        return ""
+    if not location or fault_in(target) is not None:
+        return ""
+    return f", this one leads to {target[:MAX_SHOWN_URL]}"
+
+
+@cache
+def _user_agent() -> str:
+    """Return our name and version, and the name alone where no metadata is installed."""
+    found = import_module("importlib.metadata").distributions(name="auth-jwks")
+    return "/".join(["auth-jwks", *(one.version for one in found)][:2])
 
 
 def _tls_context() -> ssl.SSLContext:
-    with _tls_lock:
-        return httpx.create_ssl_context()
+    _user_agent()  # in this thread, as reading files is slow
+    return httpx.create_ssl_context()
+
+
+_TLS = SharedTLS(_tls_context)
 
 
 def _description(fault: Exception) -> str:
@@ -235,10 +249,7 @@ async def _body(response: HTTPResponse) -> bytes:
     if response.is_stream_consumed:
         _raise_if_too_large(len(response.content))
         return response.content
-    encoding = response.headers.get("content-encoding", "identity").lower()
-    if encoding not in {"identity", "gzip", "x-gzip", "deflate"}:
-        raise FetchError("content", "the response has an unknown content encoding")
-    inflate = None if encoding == "identity" else zlib.decompressobj(zlib.MAX_WBITS | 32)
+    inflate = _decompressor(response.headers.get("content-encoding", ""))
     sent, body = 0, bytearray()
     async for chunk in response.aiter_raw():
         sent += len(chunk)
@@ -246,6 +257,16 @@ async def _body(response: HTTPResponse) -> bytes:
         # The bytes sent count too: a decoder may buffer any number of them.
         _raise_if_too_large(max(sent, len(body)))
     return bytes(body)
+
+
+def _decompressor(content_encoding: str) -> "zlib._Decompress | None":
+    names = compressions(content_encoding)
+    if not names:
+        return None
+    if names in (["gzip"], ["deflate"]):
+        return zlib.decompressobj(zlib.MAX_WBITS | 32)
+    shown = ", ".join(names[:MAX_SHOWN_CODINGS])
+    raise FetchError("content", f"the response is compressed by {shown}, which is not understood")
 
 
 def _raise_if_too_large(size: int) -> None:

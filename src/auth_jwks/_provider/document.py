@@ -1,6 +1,7 @@
 """The stored form of a fetched JWK Set: versioned JSON, with its origin."""
 
 import json
+from codecs import BOM_UTF8
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -51,7 +52,7 @@ def encode(document: Document) -> bytes:
 
 def decode(payload: bytes) -> Document | None:
     """Return what `encode` stored; None for anything else, as a store's content is untrusted."""
-    match strict_object(payload):
+    match strict_object(payload.removeprefix(BOM_UTF8)):
         case {
             "format": 1,
             "uri": str() as uri,

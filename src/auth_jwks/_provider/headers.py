@@ -1,14 +1,29 @@
-"""Parsers of the response headers that say how long a response is good (RFC 9110, RFC 9111)."""
+"""Parsers of the response headers: how long a response is good, and how its body is compressed."""
 
 import re
 from email.utils import parsedate_to_datetime
 
-__all__ = ["entity_tag", "max_age", "retry_after"]
+__all__ = ["compressions", "entity_tag", "max_age", "retry_after"]
 
 _MAX_AGE = re.compile(r"(?:^|,)\s*max-age\s*=\s*\"?(\d{1,10})\"?\s*(?=,|$)", re.IGNORECASE)
 _NO_REUSE = re.compile(r"(?:^|,)\s*no-(?:cache|store)\s*(?=[,=]|$)", re.IGNORECASE)
 
 _ENTITY_TAG = re.compile(r"[\x21-\x7e]{1,512}")
+
+# What IANA has registered, but for `identity`, and their old names.
+_CODINGS = frozenset(
+    ("aes128gcm", "br", "compress", "dcb", "dcz", "deflate", "exi", "gzip", "pack200-gzip", "zstd")
+)
+_OLD_CODINGS = {"x-compress": "compress", "x-gzip": "gzip"}
+
+
+def compressions(content_encoding: str) -> list[str]:
+    """Return the registered codings of a body (RFC 9110 §8.4), in order.
+
+    Other names stand for none: object stores keep the `aws-chunked` of an upload, or a blank.
+    """
+    names = [name.strip().lower() for name in content_encoding.split(",")]
+    return [name for name in (_OLD_CODINGS.get(name, name) for name in names) if name in _CODINGS]
 
 
 def entity_tag(value: str) -> str | None:

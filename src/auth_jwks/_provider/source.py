@@ -1,13 +1,22 @@
 """Fetches a provider's key set, after its discovery document if need be, within one deadline."""
 
 import random
+from codecs import BOM_UTF8
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TypeGuard
 
 from auth_jwks._clock import Clock, within
 from auth_jwks._jose.strict_json import strict_object
-from auth_jwks._provider.client import HTTP, NOT_MODIFIED, FetchError, HTTPClient, Reply
+from auth_jwks._provider.attempts import Attempts
+from auth_jwks._provider.client import (
+    HTTP,
+    MAX_BODY,
+    NOT_MODIFIED,
+    FetchError,
+    HTTPClient,
+    Reply,
+)
 from auth_jwks._provider.document import Document, store_key
 from auth_jwks._provider.headers import entity_tag, max_age
 from auth_jwks._provider.urls import fault_in, redacted, repaired
@@ -15,8 +24,14 @@ from auth_jwks.errors import IssuerMismatchError
 
 __all__ = ["Source"]
 
-FIRST_BACKOFF = 0.1
-MAX_BACKOFF = 1.0
+
+@dataclass(frozen=True, slots=True)
+class _Manner:
+    """How one fetch asks: with which headers for any document, and until when."""
+
+    headers: dict[str, str]
+    revalidates: bool
+    ends_at: float
 
 
 class Source:
@@ -49,6 +64,7 @@ class Source:
         )  # fmt: skip
         self._fix_local_url = fix_local_url
         self._http = HTTP(http_client, timeout=timeout, clock=clock)
+        self._timeout = timeout
         self._retries = retries
         self._clock = clock
         self._uniform = uniform
@@ -56,13 +72,22 @@ class Source:
     def __repr__(self) -> str:
         return f"Source({self.name!r})"
 
-    async def fetch(self, current: Document | None) -> Document:
+    async def fetch(
+        self,
+        current: Document | None,
+        *,
+        past_caches: bool = False,
+        revalidate: bool = True,
+    ) -> Document:
         """Return what the provider publishes now. If it is still `current`, a 304 is enough.
 
-        Raises `FetchError` or `IssuerMismatchError`, within `deadline` seconds.
+        `past_caches` asks HTTP caches to ask the provider; without `revalidate` a 304 is not
+        enough. Raises `FetchError` or `IssuerMismatchError`, within `deadline` seconds.
         """
+        headers = {"cache-control": "no-cache"} if past_caches else {}
+        manner = _Manner(headers, revalidate, self._clock.monotonic() + self.deadline)
         try:
-            return await within(self._clock, self.deadline, self._fetch(current))
+            return await within(self._clock, self.deadline, self._fetch(current, manner))
         except TimeoutError:
             pass
         raise FetchError("timeout", f"no answer within {self.deadline:g} s")
@@ -75,22 +100,33 @@ class Source:
             return "it is from another issuer"
         if not self.discovers and document.uri != self.url:
             return "it is from another jwks_uri"
+        if len(document.jwks) > MAX_BODY:
+            return f"its key set is larger than {MAX_BODY} bytes"
         return self._fault_in_jwks_uri(document.uri)
 
-    async def _fetch(self, current: Document | None) -> Document:
-        ends_at = self._clock.monotonic() + self.deadline
+    async def _fetch(self, current: Document | None, manner: _Manner) -> Document:
         async with self._http.client() as client:
-            return await self._documents(client, current, ends_at)
+            if not self.discovers:
+                return await self._keys(client, self.url, self.issuer, current, manner)
+            issuer, uri = await self._discovery(client, manner)
+            return await self._keys(client, uri, issuer, current, manner)
 
-    async def _documents(
-        self, client: HTTPClient, current: Document | None, ends_at: float
+    async def _discovery(self, client: HTTPClient, manner: _Manner) -> tuple[str, str]:
+        return self._discovered(await self._get(client, self.url, manner.headers, manner.ends_at))
+
+    async def _keys(
+        self,
+        client: HTTPClient,
+        uri: str,
+        issuer: str | None,
+        current: Document | None,
+        manner: _Manner,
     ) -> Document:
-        issuer, uri = self.issuer, self.url
-        if self.discovers:
-            issuer, uri = self._discovered(await self._get(client, self.url, None, ends_at))
         known = current if current is not None and current.uri == uri else None
-        etag = known.etag if known is not None else None
-        reply = await self._get(client, uri, etag, ends_at)
+        sent = manner.headers
+        if known is not None and known.etag is not None and manner.revalidates:
+            sent = {**sent, "if-none-match": known.etag}
+        reply = await self._get(client, uri, sent, manner.ends_at)
         headers = reply.headers
         fresh_for = max_age(headers.get("cache-control", ""), headers.get("age", ""))
         if known is not None and reply.status == NOT_MODIFIED:
@@ -102,7 +138,7 @@ class Source:
 
     def _discovered(self, reply: Reply) -> tuple[str, str]:
         """Return the issuer and the `jwks_uri` (OpenID Discovery §4.3)."""
-        document = strict_object(reply.body)
+        document = strict_object(reply.body.removeprefix(BOM_UTF8))
         if document is None:
             raise FetchError("content", "the discovery document is not a JSON object")
         issuer, uri = document.get("issuer"), document.get("jwks_uri")
@@ -129,20 +165,15 @@ class Source:
     def _document_at(self, url: str) -> str:
         return "discovery document" if url == self.url else f"jwks_uri {redacted(url)[:200]}"
 
-    async def _get(self, client: HTTPClient, url: str, etag: str | None, ends_at: float) -> Reply:
-        """GET, and retry with jittered back-off while a retry may help and there is time."""
-        backoff, left = FIRST_BACKOFF, self._retries
-        headers = None if etag is None else {"if-none-match": etag}
-        while True:
-            try:
-                return await self._http.get(client, url, headers)
-            except FetchError as fault:
-                pause = fault.retry_after or backoff * self._uniform(0.5, 1.0)
-                late = self._clock.monotonic() + pause >= ends_at
-                if not fault.transient or not left or late:
-                    raise fault.at(self._document_at(url)) if self.discovers else fault from None
-            backoff, left = min(MAX_BACKOFF, backoff * 2), left - 1
-            await self._clock.sleep(pause)
+    async def _get(
+        self, client: HTTPClient, url: str, headers: dict[str, str], ends_at: float
+    ) -> Reply:
+        attempts = Attempts(self._clock, self._uniform, self._retries, self._timeout, ends_at)
+        try:
+            return await attempts.first_reply(lambda: self._http.get(client, url, headers))
+        except FetchError as fault:
+            failure = fault
+        raise failure.at(self._document_at(url)) if self.discovers else failure
 
 
 def _is_issuer(value: object) -> TypeGuard[str]:

@@ -3,7 +3,7 @@
 import ipaddress
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
-__all__ = ["fault_in", "is_local", "redacted", "repaired"]
+__all__ = ["fault_in", "is_exposed", "is_local", "redacted", "repaired"]
 
 _LOCAL_SUFFIXES = (".local", ".internal", ".localhost")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -37,26 +37,51 @@ def redacted(url: str) -> str:
 def repaired(jwks_uri: str, discovery_url: str) -> str:
     """Return `jwks_uri` at the origin of `discovery_url` if one of the two hosts is local.
 
-    Behind Docker or a tunnel, a provider advertises its own view of its origin, which may not be
-    reachable from here. If both hosts are public, nothing is changed.
+    Behind Docker or a tunnel, or in a cluster, a provider advertises its own view of its origin,
+    which may not be reachable from here. If both hosts are public, nothing is changed.
     """
     advertised, reached = urlsplit(jwks_uri), urlsplit(discovery_url)
     if _origin(advertised) == _origin(reached):
         return jwks_uri
-    if not is_local(advertised.hostname or "") and not is_local(reached.hostname or ""):
+    if not _is_local_set_up(advertised.hostname or "", reached.hostname or ""):
         return jwks_uri
     return urlunsplit(advertised._replace(scheme=reached.scheme, netloc=reached.netloc))
 
 
+def _is_local_set_up(advertised: str, reached: str) -> bool:
+    """Return whether one of the hosts is local, or both are names of one cluster.
+
+    A Kubernetes service is `name.namespace.svc`, with the cluster's domain behind it or not. It is
+    reached as `name.namespace`, too, which alone can't be told from a public name.
+    """
+    if is_local(advertised) or is_local(reached) or _name(reached).endswith(".svc"):
+        return True
+    hosts = _name(advertised), _name(reached)
+    services = [".svc." in f"{host}." for host in hosts]
+    return any(services) and all(
+        is_service or host.count(".") == 1 for host, is_service in zip(hosts, services, strict=True)
+    )
+
+
 def is_local(host: str) -> bool:
     """Return whether `host` is a name or address of this machine or a private network."""
-    name = host.rstrip(".").lower()
+    name = _name(host)
     try:
         address = ipaddress.ip_address(name)
     except ValueError:
         return "." not in name or name.endswith(_LOCAL_SUFFIXES)
     mapped = getattr(address, "ipv4_mapped", None) or address
     return bool(mapped.is_private)  # true of loopback and link-local too
+
+
+def is_exposed(url: str) -> bool:
+    """Return whether others can read and change what is fetched: plain http, to a public host."""
+    parts = urlsplit(url)
+    return parts.scheme == "http" and not is_local(parts.hostname or "")
+
+
+def _name(host: str) -> str:
+    return host.rstrip(".").lower()
 
 
 def _origin(parts: SplitResult) -> tuple[str, str, int | None]:

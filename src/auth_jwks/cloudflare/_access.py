@@ -172,7 +172,10 @@ class CloudFlareTokenValidation:
         return self._jwks.status()
 
     async def close(self) -> None:
-        """Close everything this verifier opened; a second call does nothing."""
+        """Close everything this verifier opened; a second call does nothing.
+
+        Entered again, as in `async with`, it works again.
+        """
         await self._jwks.close()
 
     aclose = close

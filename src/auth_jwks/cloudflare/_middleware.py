@@ -2,13 +2,14 @@
 
 import logging
 import re
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 
 import jwt
 
+from auth_jwks._asgi.scope import add_to_state, cookie_finder, header_values
 from auth_jwks._settings import checked_parts
 from auth_jwks.asgi import ASGIApp, Receive, Scope, Send, send_refusal
-from auth_jwks.bearer import UNAVAILABLE, Challenge, Refusal
+from auth_jwks.bearer import MAX_CREDENTIALS, UNAVAILABLE, Challenge, Refusal
 from auth_jwks.errors import MissingTokenError
 
 __all__ = ["CfaAuthMiddleware"]
@@ -23,8 +24,6 @@ DEFAULT_CHALLENGE = Challenge()
 HEADER, COOKIE = "Cf-Access-Jwt-Assertion", "CF_Authorization"
 # Both names are tokens in the sense of RFC 9110 §5.6.2.
 HEADER_OR_COOKIE_NAME = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)
-
-Headers = Iterable[tuple[bytes, bytes]]
 
 
 class CfaAuthMiddleware:
@@ -63,7 +62,7 @@ class CfaAuthMiddleware:
         self._verify_token = verify_token
         self._dev_user = dev_user or None  # `debug and User(...)` is False in production
         self._header = _checked_name("header_name", header_name, HEADER).lower()
-        self._cookie = _checked_name("cookie_name", cookie_name, COOKIE)
+        self._find_cookie = cookie_finder(_checked_name("cookie_name", cookie_name, COOKIE))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on with its user, or refuse it."""
@@ -78,7 +77,7 @@ class CfaAuthMiddleware:
         except jwt.InvalidTokenError as error:
             refusal = _refusal(error)
         else:
-            scope.setdefault("state", {})["user"] = user
+            add_to_state(scope, "user", user)
             await self.app(scope, receive, send)
             return
         await send_refusal(refusal, scope, receive, send)
@@ -86,30 +85,22 @@ class CfaAuthMiddleware:
     async def _user(self, scope: Scope) -> object:
         if self._dev_user is not None or self._verify_token is None:
             return self._dev_user
-        user = await self._verify_token(self._token(scope.get("headers", ())))
+        user = await self._verify_token(self._token(scope))
         if not user:
             raise TypeError("verify_token: expected it to return a user, or to raise")
         return user
 
-    def _token(self, headers: Headers) -> str:
+    def _token(self, scope: Scope) -> str:
         """Return the token of a request. If the header is there, the cookie is not read."""
-        found = [value for name, value in headers if name == self._header]
+        found = header_values(scope, self._header)
         if len(found) > 1:
             raise jwt.DecodeError("more than one token")
-        token = found[0] if found else self._in_cookies(headers)
+        token = found[0] if found else self._find_cookie(scope)
         if not token:
             raise MissingTokenError("no token")
+        if len(token) > MAX_CREDENTIALS:
+            raise jwt.DecodeError(f"more than {MAX_CREDENTIALS} characters of credentials")
         return token.decode("latin-1")
-
-    def _in_cookies(self, headers: Headers) -> bytes:
-        """Return the first cookie of that name, which has the longest path (RFC 6265 §5.4)."""
-        for field, value in headers:
-            if field == b"cookie":  # several in HTTP/2 (RFC 9113 §8.2.3)
-                for pair in value.split(b";"):
-                    name, _, content = pair.strip(b" \t").partition(b"=")
-                    if name == self._cookie:
-                        return content
-        return b""
 
 
 def _refusal(error: jwt.InvalidTokenError) -> Refusal:

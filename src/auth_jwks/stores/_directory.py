@@ -3,7 +3,6 @@
 import errno
 import os
 import stat
-import sys
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -12,8 +11,10 @@ from weakref import WeakSet
 
 __all__ = ["Descriptor", "Directory", "file_system", "prepared", "unsafe"]
 
-# Windows has no `fcntl`: `prepared` raises there.
-fcntl: Any = None if sys.platform == "win32" else import_module("fcntl")
+# Windows has none: `prepared` says so.
+fcntl: Any = None
+with suppress(ModuleNotFoundError):
+    fcntl = import_module("fcntl")
 # File systems on which `flock` is remote, delayed or not enforced.
 NETWORK_FILE_SYSTEMS = frozenset({
     "9p", "afs", "beegfs", "ceph", "cifs", "coda", "fuse.ceph", "fuse.gcsfuse", "fuse.glusterfs",
@@ -160,10 +161,10 @@ class Directory:
         return _open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, self._own.number)
 
 
-def prepared(directory: str | os.PathLike[str], platform: str = sys.platform) -> Path:
+def prepared(directory: str | os.PathLike[str]) -> Path:
     """Return the absolute path of a directory that can hold a store; create a missing one."""
-    if platform == "win32":
-        raise ValueError("directory: there is no flock on Windows; use another store")
+    if fcntl is None:
+        raise ValueError("directory: there is no flock on this system; use another store")
     if not isinstance(directory, (str, os.PathLike)):
         raise TypeError(f"directory: expected a path, got {type(directory).__name__}")
     if not os.fspath(directory):

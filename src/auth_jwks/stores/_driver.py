@@ -12,23 +12,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha1
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.client import NEVER_DECODE
-from redis.exceptions import (
-    AuthenticationError,
-    AuthorizationError,
-    NoPermissionError,
-    NoScriptError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    ResponseError,
-)
-from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from auth_jwks._clock import patience
 from auth_jwks.stores._breaker import CallFailedError
@@ -43,7 +33,19 @@ ANONYMOUS: dict[str, Any] = (
     if "driver_info" in inspect.signature(AbstractConnection).parameters
     else {"lib_name": None, "lib_version": None}
 )
+# Names of exceptions, not classes: valkey-py has its own of the same names.
+DENIED = {"AuthenticationError", "AuthorizationError", "NoPermissionError"}
+UNWRITABLE = {"OutOfMemoryError", "ReadOnlyError"}
+# Codes of error replies for which there is no class; the second dict, before redis-py 6.
 UNWRITABLE_CODES = {"MISCONF", "NOREPLICAS"}
+CLUSTER_CODES = {
+    "CLUSTERDOWN": "ClusterDownError",
+    "MASTERDOWN": "MasterDownError",
+    "TRYAGAIN": "TryAgainError",
+}
+# Raised inside the client if its connection is closed during a call: RuntimeError by uvloop,
+# AttributeError where the stream is gone.
+LOST = (RuntimeError, AttributeError)
 
 
 class Client(Protocol):
@@ -56,6 +58,11 @@ class Client(Protocol):
     async def aclose(self) -> None:
         """Close the connections."""
         ...
+
+
+@runtime_checkable
+class _Pooled(Protocol):
+    connection_pool: Any
 
 
 @dataclass(eq=False, slots=True)
@@ -144,8 +151,9 @@ class Driver:
             local.warm = max(0, local.warm - 1)
             raise
         except Exception as fault:  # noqa: BLE001 - a client handed in may raise anything
-            local.demoted = local.demoted or isinstance(fault, ReadOnlyError)
-            if local.demoted or not isinstance(fault, ResponseError):
+            kinds = _kinds(fault)
+            local.demoted = local.demoted or "ReadOnlyError" in kinds
+            if local.demoted or "ResponseError" not in kinds:
                 self._drop(local)
             raise _as_call_failure(fault) from None
         local.warm = max(local.warm, calls)
@@ -157,10 +165,12 @@ class Driver:
         options: dict[str, Any] = {NEVER_DECODE: True}
         try:
             return await client.execute_command("EVALSHA", self._sha, 2, *words, **options)
-        except NoScriptError:
-            # A new or restarted server does not know the script yet. EVAL loads it.
-            options = {NEVER_DECODE: True}
-            return await client.execute_command("EVAL", self._script, 2, *words, **options)
+        except Exception as fault:
+            if "NoScriptError" not in _kinds(fault):
+                raise
+        # A new or restarted server does not know the script yet. EVAL loads it.
+        options = {NEVER_DECODE: True}
+        return await client.execute_command("EVAL", self._script, 2, *words, **options)
 
     def _local(self) -> _LoopLocal:
         place = _process_and_loop()
@@ -222,7 +232,7 @@ class Driver:
         with contextlib.suppress(Exception):
             if local.client is not self._redis:
                 await local.client.aclose()
-            elif local.demoted and isinstance(local.client, Redis):
+            elif local.demoted and isinstance(local.client, _Pooled):
                 # The user's own client stays open, but not connected to a demoted server.
                 await local.client.connection_pool.disconnect(inuse_connections=False)
 
@@ -231,14 +241,21 @@ def _process_and_loop() -> tuple[int, asyncio.AbstractEventLoop]:
     return os.getpid(), asyncio.get_running_loop()
 
 
+def _kinds(fault: Exception) -> set[str]:
+    """Return the names of the classes of a fault."""
+    return {kind.__name__ for kind in type(fault).__mro__}
+
+
 def _as_call_failure(fault: Exception) -> CallFailedError:
-    if isinstance(fault, (TimeoutError, RedisTimeoutError)):
+    kinds, name = _kinds(fault), type(fault).__name__
+    if "TimeoutError" in kinds:
         return CallFailedError("timed out", "slow")
-    name = type(fault).__name__
-    if isinstance(fault, (AuthenticationError, AuthorizationError, NoPermissionError)):
+    if kinds & DENIED:
         return CallFailedError(f"access denied ({name})", "denied")
-    # The first word of an error reply is its code (RESP). redis-py maps only some codes.
-    code = str(fault).partition(" ")[0] if type(fault) is ResponseError else ""
-    if isinstance(fault, (OutOfMemoryError, ReadOnlyError)) or code in UNWRITABLE_CODES:
+    # The first word of an error reply is its code (RESP). The clients map only some codes.
+    code = str(fault).partition(" ")[0] if name == "ResponseError" else ""
+    if kinds & UNWRITABLE or code in UNWRITABLE_CODES:
         return CallFailedError(f"refuses writes ({code or name})", "unwritable")
-    return CallFailedError(name, "broken")
+    if type(fault) in LOST or isinstance(fault, (OSError, EOFError)):
+        return CallFailedError("connection lost", "broken")
+    return CallFailedError(CLUSTER_CODES.get(code, name), "broken")

@@ -14,6 +14,7 @@ __all__ = [
     "MAX_COOLDOWN",
     "MAX_PAYLOAD",
     "MAX_STORED",
+    "REPAIR_INTERVAL",
     "UNSCHEDULED_LIMIT",
     "UNSCHEDULED_WINDOW",
     "Answer",
@@ -33,12 +34,15 @@ __all__ = [
 # commit must arrive in time.
 LEASE = 3.0
 MAX_CALL = LEASE / 4
-MAX_COOLDOWN = 300.0
+MAX_COOLDOWN = 60.0
 # How far a version may be ahead of the store's time, and the minimum time a record is kept.
 DAY = 86_400.0
 # Limit of leases for a cause other than age, and its window until a commit sets another.
 UNSCHEDULED_LIMIT = 2
-UNSCHEDULED_WINDOW = 30.0
+UNSCHEDULED_WINDOW = 10.0
+# Between two leases to repair a document: two fleets that share a key, but no seal, each find the
+# other's document, and would replace it for ever.
+REPAIR_INTERVAL = 300.0
 # Bytes. A stored document may be longer than its payload, by the seal. Above this it is absent.
 MAX_PAYLOAD = 1024 * 1024
 MAX_STORED = 2 * MAX_PAYLOAD
@@ -47,7 +51,14 @@ Cause = Literal["age", "unknown_kid", "forced", "repair"]
 
 
 class StoreUnavailable(Exception):  # noqa: N818 - a state of the store, and the contract's word for it
-    """The store can't answer now. The argument says why, in a few words without secrets."""
+    """The store can't answer now. The argument says why, in a few words without secrets.
+
+    `resting`: it failed a moment ago, which was reported then, and so it was not asked.
+    """
+
+    def __init__(self, reason: str = "unavailable", *, resting: bool = False) -> None:
+        super().__init__(reason)
+        self.resting = resting
 
 
 @dataclass(frozen=True, slots=True)

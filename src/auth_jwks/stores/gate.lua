@@ -1,12 +1,13 @@
 -- The rules of stores/gate.py, run by Redis: each call is one atomic step.
 --
--- KEYS[1]  hash: version, payload, fetched, expires, issued, failures, window, unscheduled1,
---          unscheduled2 (when the last two leases for a cause other than age began)
--- KEYS[2]  string with a time to live: kind:fence:granted:ttl:holder, where kind is L for a
---          lease, F for a cool-down after a failure and M after an issuer mismatch
--- ARGV     poll, known, holder (empty: no lease requested), ttl, 1 if the cause is age
+-- KEYS[1]  hash: version, payload, fetched, expires, issued, failures, failed_by, window,
+--          unscheduled1, unscheduled2 (when the last two searches or forced refreshes began),
+--          repaired (when the last repair began)
+-- KEYS[2]  string with a time to live: kind:fence:granted:ttl:began:holder, where kind is L for a
+--          lease, F for a cool-down after its failure and M after an issuer mismatch
+-- ARGV     poll, known, holder (empty: no lease requested), ttl, cause
 --          commit, holder, fence, took, ttl, window, payload
---          fail, holder, retry_after, 1 for a mismatch
+--          fail, holder, fence, retry_after, 1 for a mismatch
 --
 -- Times are microseconds of the server's clock, as whole numbers below 2^53; anything else that
 -- is stored counts as absent. Numbers are written with text(), as Lua's own formatting loses
@@ -15,10 +16,12 @@
 local RECORD, GATE = KEYS[1], KEYS[2]
 local EXACT = 9007199254740992
 local DAY = 86400000000
-local MAX_COOLDOWN = 300000000
+local LEASE = 3000000
+local MAX_COOLDOWN = 60000000
 local MAX_STORED = 2097152
 local UNSCHEDULED_LIMIT = 2
-local UNSCHEDULED_WINDOW = 30000000
+local REPAIR_INTERVAL = 300000000
+local UNSCHEDULED_WINDOW = 10000000
 
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
@@ -44,7 +47,7 @@ local kind = redis.call('TYPE', RECORD).ok
 local fields = {}
 if kind == 'hash' then
     fields = redis.call('HMGET', RECORD, 'version', 'fetched', 'expires', 'issued', 'failures',
-        'window', 'unscheduled1', 'unscheduled2')
+        'window', 'unscheduled1', 'unscheduled2', 'repaired', 'failed_by')
 end
 
 local fetched, expires = number(fields[2]), number(fields[3])
@@ -72,8 +75,8 @@ local function write(left, ...)
     redis.call('PEXPIRE', RECORD, text(math.ceil(math.max(left, DAY) / 1000)))
 end
 
-local function close(letter, fence, ttl, holder)
-    local value = table.concat({letter, text(fence), text(now), text(ttl), holder}, ':')
+local function close(letter, fence, ttl, began, holder)
+    local value = table.concat({letter, text(fence), text(now), text(ttl), text(began), holder}, ':')
     redis.call('SET', GATE, value, 'PX', text(math.max(1, math.ceil(ttl / 1000))))
 end
 
@@ -83,8 +86,9 @@ local function live()
     if redis.call('TYPE', GATE).ok ~= 'string' then
         return nil
     end
-    local pattern = '^([LFM]):(%d+):(%d+):(%d+):(.*)$'
-    local letter, fence, granted, ttl, holder = (redis.call('GET', GATE) or ''):match(pattern)
+    local pattern = '^([LFM]):(%d+):(%d+):(%d+):(%d+):(.*)$'
+    local value = redis.call('GET', GATE) or ''
+    local letter, fence, granted, ttl, began, holder = value:match(pattern)
     if not letter or number(granted) > now then
         return nil
     end
@@ -92,18 +96,12 @@ local function live()
     if left < 0 or left > number(ttl) + 1000 then
         return nil
     end
-    return {letter = letter, fence = number(fence), holder = holder, left = left}
+    return {letter = letter, fence = number(fence), began = number(began), holder = holder,
+        left = left}
 end
 
 local function granted(fence)
     return {'granted', text(fence), text(failures)}
-end
-
-local function closed(gate)
-    if gate.letter == 'L' then
-        return {'busy', text(gate.left)}
-    end
-    return {'cooling', text(gate.left), gate.letter == 'M' and 'mismatch' or 'failed'}
 end
 
 local function recent()
@@ -117,7 +115,53 @@ local function recent()
     return times
 end
 
-local function poll(known, holder, ttl, by_age)
+-- nil when the budget for that cause is not spent, else for how long it is.
+local function spent(cause)
+    if cause == 'repair' then
+        local repaired = number(fields[9])
+        local left = repaired + REPAIR_INTERVAL - now
+        return repaired > 0 and repaired <= now and left > 0 and left or nil
+    end
+    local times = recent()
+    if cause == 'age' or #times < UNSCHEDULED_LIMIT then
+        return nil
+    end
+    return times[1] + window - now
+end
+
+-- What another host failed at holds nobody back from a search, and a holder that takes long is
+-- overtaken by one.
+local function may_pass(gate, holder, cause)
+    if gate.letter == 'L' then
+        return (cause == 'unknown_kid' or cause == 'forced') and now - gate.began >= LEASE
+    end
+    return cause == 'forced' or (cause == 'unknown_kid' and gate.holder ~= holder)
+end
+
+local function closed(gate)
+    if gate.letter == 'L' then
+        return {'busy', text(gate.left)}
+    end
+    return {'cooling', text(gate.left), gate.letter == 'M' and 'mismatch' or 'failed'}
+end
+
+local function lease(fence, ttl, holder, cause)
+    if cause == 'age' then
+        write(expires - now, 'issued', text(fence))
+    elseif cause == 'repair' then
+        write(expires - now, 'issued', text(fence), 'repaired', text(now))
+    else
+        local times = recent()
+        times[#times + 1] = now
+        local first = math.max(1, #times - UNSCHEDULED_LIMIT + 1)
+        write(expires - now, 'issued', text(fence), 'unscheduled1', text(times[first]),
+            'unscheduled2', text(times[first + 1] or 0))
+    end
+    close('L', fence, ttl, now, holder)
+    return granted(fence)
+end
+
+local function poll(known, holder, ttl, cause)
     known = plausible(known)
     if version > known then
         local age, left = math.max(0, now - fetched), expires - now
@@ -128,60 +172,59 @@ local function poll(known, holder, ttl, by_age)
     end
     local gate = live()
     if gate and gate.letter == 'L' and gate.holder == holder then
-        close('L', gate.fence, ttl, holder)
+        close('L', gate.fence, ttl, gate.began, holder)
         return granted(gate.fence)
     end
-    if gate then
+    local left = spent(cause)
+    if gate and (left or not may_pass(gate, holder, cause)) then
         return closed(gate)
     end
-    local unscheduled = recent()
-    if not by_age and #unscheduled == UNSCHEDULED_LIMIT then
-        return {'cooling', text(unscheduled[1] + window - now), 'budget'}
+    if left then
+        return {'cooling', text(left), 'budget'}
     end
-    local fence = math.max(now, issued + 1, known + 1)
-    if by_age then
-        write(expires - now, 'issued', text(fence))
-    else
-        unscheduled[#unscheduled + 1] = now
-        write(expires - now, 'issued', text(fence), 'unscheduled1', text(unscheduled[1]),
-            'unscheduled2', text(unscheduled[2] or 0))
-    end
-    close('L', fence, ttl, holder)
-    return granted(fence)
+    return lease(math.max(now, issued + 1, known + 1), ttl, holder, cause)
+end
+
+-- Whether this gate is exactly that lease.
+local function is_of(gate, holder, fence)
+    return gate and gate.letter == 'L' and gate.holder == holder and gate.fence == fence
 end
 
 local function commit(holder, fence, took, ttl, span, payload)
     local gate = live()
-    local mine = gate and gate.letter == 'L' and gate.holder == holder
     local lapsed = not gate and fence <= now
-    if fence <= version or not (mine or lapsed) then
+    if fence <= version or not (is_of(gate, holder, fence) or lapsed) then
         return {'superseded'}
     end
     local began = math.max(0, now - took)
     write(began + ttl - now, 'version', text(fence), 'payload', payload, 'fetched', text(began),
         'expires', text(began + ttl), 'issued', text(math.max(issued, fence)), 'failures', '0',
-        'window', text(span))
+        'failed_by', '', 'window', text(span))
     redis.call('DEL', GATE)
     return {'stored', text(fence)}
 end
 
-local function fail(holder, retry_after, mismatch)
+-- A host that fails again and again says no more than it said at first: only the failures of
+-- others after it are counted.
+local function fail(holder, fence, retry_after, mismatch)
     local gate = live()
-    if gate and gate.letter == 'L' and gate.holder == holder then
-        write(expires - now, 'failures', text(failures + 1))
-        close(mismatch and 'M' or 'F', gate.fence, math.min(retry_after, MAX_COOLDOWN), '')
+    if is_of(gate, holder, fence) then
+        local count = failures + (fields[10] ~= holder and 1 or 0)
+        write(expires - now, 'failures', text(count), 'failed_by', holder)
+        close(mismatch and 'M' or 'F', fence, math.min(retry_after, MAX_COOLDOWN), gate.began,
+            holder)
     end
     return {'noted'}
 end
 
 local function answer()
     if ARGV[1] == 'poll' then
-        return poll(number(ARGV[2]), ARGV[3], number(ARGV[4]), ARGV[5] == '1')
+        return poll(number(ARGV[2]), ARGV[3], number(ARGV[4]), ARGV[5])
     elseif ARGV[1] == 'commit' then
         return commit(ARGV[2], number(ARGV[3]), number(ARGV[4]), number(ARGV[5]),
             number(ARGV[6]), ARGV[7])
     end
-    return fail(ARGV[2], number(ARGV[3]), ARGV[4] == '1')
+    return fail(ARGV[2], number(ARGV[3]), number(ARGV[4]), ARGV[5] == '1')
 end
 
 local done, reply = pcall(answer)

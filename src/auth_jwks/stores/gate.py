@@ -11,10 +11,13 @@ record in one atomic step keeps the contract by calling these functions. `Memory
 
 from dataclasses import dataclass, replace
 from math import modf
+from typing import Literal
 
 from auth_jwks.stores.base import (
     DAY,
+    LEASE,
     MAX_COOLDOWN,
+    REPAIR_INTERVAL,
     UNSCHEDULED_LIMIT,
     UNSCHEDULED_WINDOW,
     Answer,
@@ -53,17 +56,34 @@ def microseconds(seconds: float) -> int:
 
 
 DAY_MICROS = microseconds(DAY)
+REPAIR_MICROS = microseconds(REPAIR_INTERVAL)
+OVERTAKING = microseconds(LEASE)
+SEARCHES = ("unknown_kid", "forced")
+
+Failure = Literal["failed", "mismatch"]
 
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """A live lease (`holder` set) or a cool-down after a failure, from `granted` for `ttl`."""
+    """A lease of `holder`, or the cool-down after it has `failed`, from `granted` for `ttl`.
 
-    holder: str | None
+    A renewal moves `granted`; the lease `began` when it was granted first.
+    """
+
+    holder: str
     fence: int
     granted: int
     ttl: int
-    mismatch: bool = False
+    began: int
+    failed: Failure | None = None
+
+    def is_lease_of(self, holder: str) -> bool:
+        """Tell whether this is a lease, and that holder's."""
+        return self.failed is None and self.holder == holder
+
+    def is_of(self, lease: Lease) -> bool:
+        """Tell whether this is exactly that lease."""
+        return self.is_lease_of(lease.holder) and self.fence == lease.fence
 
     def left(self, now: int) -> int:
         """Return the time left; 0 if it was granted in the future, as the clock was set back."""
@@ -72,7 +92,11 @@ class Gate:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """The state of one key. `unscheduled`: start of the last leases for a cause other than age."""
+    """The state of one key.
+
+    `unscheduled`: start of the last searches and forced refreshes; `repaired`: of the last repair.
+    `failures` counts those in a row, but for more than one of the same holder, `failed_by`.
+    """
 
     version: int = 0
     payload: bytes = b""
@@ -80,6 +104,8 @@ class Record:
     expires: int = 0
     issued: int = 0
     failures: int = 0
+    failed_by: str = ""
+    repaired: int = 0
     window: int = microseconds(UNSCHEDULED_WINDOW)
     unscheduled: tuple[int, ...] = ()
     gate: Gate | None = None
@@ -100,7 +126,7 @@ def polled(
     if lease is None:
         return record, Unchanged()
     gate = _live(record, now)
-    if gate is not None and gate.holder == lease.holder:
+    if gate is not None and gate.is_lease_of(lease.holder):
         renewed = replace(record, gate=replace(gate, granted=now, ttl=microseconds(lease.ttl)))
         return renewed, _granted(record, gate.fence, key, lease, started)
     closed = _closed(record, gate, now, lease)
@@ -116,15 +142,15 @@ def committed(
 ) -> tuple[Record, int | None]:  # fmt: skip
     """Store the result of a lease requested `took` seconds ago, unless it was superseded."""
     gate = _live(record, now)
-    mine = gate is not None and gate.holder == lease.holder
+    mine = gate is not None and gate.is_of(lease)
     lapsed = gate is None and lease.fence <= now
     if lease.fence <= _version(record, now) or not (mine or lapsed):
         return record, None
     fetched = max(0, now - microseconds(took))
     stored = replace(
         record, version=lease.fence, payload=payload, fetched=fetched,
-        expires=fetched + microseconds(ttl), issued=max(record.issued, lease.fence), failures=0,
-        window=microseconds(window), gate=None,
+        expires=fetched + microseconds(ttl), issued=max(record.issued, lease.fence),
+        failures=0, failed_by="", window=microseconds(window), gate=None,
     )  # fmt: skip
     return stored, lease.fence
 
@@ -132,18 +158,25 @@ def committed(
 def failed(
     record: Record, now: int, lease: Lease, retry_after: float, *, mismatch: bool = False
 ) -> Record:
-    """Turn the lease into a cool-down, if it is still live."""
+    """Turn the lease into a cool-down, if it is still live.
+
+    A host that fails again and again says no more than it said at first: only the failures of
+    others after it are counted.
+    """
     gate = _live(record, now)
-    if gate is None or gate.holder != lease.holder:
+    if gate is None or not gate.is_of(lease):
         return record
     ttl = microseconds(min(retry_after, MAX_COOLDOWN))
-    cooldown = Gate(None, gate.fence, now, ttl, mismatch)
-    return replace(record, gate=cooldown, failures=record.failures + 1)
+    cooldown = Gate(
+        gate.holder, gate.fence, now, ttl, gate.began, "mismatch" if mismatch else "failed"
+    )
+    failures = record.failures + (record.failed_by != lease.holder)
+    return replace(record, gate=cooldown, failures=failures, failed_by=lease.holder)
 
 
 def orphaned(record: Record) -> Record:
     """Drop a lease whose holder is gone. A cool-down stays."""
-    leased = record.gate is not None and record.gate.holder is not None
+    leased = record.gate is not None and record.gate.failed is None
     return replace(record, gate=None) if leased else record
 
 
@@ -164,13 +197,35 @@ def _live(record: Record, now: int) -> Gate | None:
 def _closed(
     record: Record, gate: Gate | None, now: int, lease: LeaseRequest
 ) -> Busy | Cooling | None:
-    if gate is not None:
+    """Return why no lease is granted, None if one is.
+
+    What another host failed at holds nobody back from a search, and a holder that takes long is
+    overtaken by one: a host must not decide what the others can reach. The budget bounds both.
+    """
+    spent = _spent(record, now, lease)
+    if gate is not None and not (_may_pass(gate, now, lease) and spent is None):
         left = gate.left(now) / MICRO
-        if gate.holder is not None:
-            return Busy(left)
-        return Cooling(left, "mismatch" if gate.mismatch else "failed")
+        return Busy(left) if gate.failed is None else Cooling(left, gate.failed)
+    return spent
+
+
+def _may_pass(gate: Gate, now: int, lease: LeaseRequest) -> bool:
+    """Tell whether a search or a forced refresh may pass a gate that is closed."""
+    if gate.failed is not None:
+        is_other = gate.holder != lease.holder
+        return lease.cause == "forced" or (lease.cause == "unknown_kid" and is_other)
+    return lease.cause in SEARCHES and now - gate.began >= OVERTAKING
+
+
+def _spent(record: Record, now: int, lease: LeaseRequest) -> Cooling | None:
+    """Return until when the budget for that cause is spent, None if it is not."""
+    if lease.cause == "age":
+        return None
+    if lease.cause == "repair":
+        left = record.repaired + REPAIR_MICROS - now if record.repaired <= now else 0
+        return Cooling(left / MICRO, "budget") if record.repaired and left > 0 else None
     recent = _recent(record, now)
-    if lease.cause == "age" or len(recent) < UNSCHEDULED_LIMIT:
+    if len(recent) < UNSCHEDULED_LIMIT:
         return None
     return Cooling((recent[0] + record.window - now) / MICRO, "budget")
 
@@ -181,9 +236,11 @@ def _recent(record: Record, now: int) -> tuple[int, ...]:
 
 
 def _leased(record: Record, now: int, fence: int, lease: LeaseRequest) -> Record:
-    gate = Gate(lease.holder, fence, now, microseconds(lease.ttl))
+    gate = Gate(lease.holder, fence, now, microseconds(lease.ttl), now)
     if lease.cause == "age":
         return replace(record, issued=fence, gate=gate)
+    if lease.cause == "repair":
+        return replace(record, issued=fence, gate=gate, repaired=now)
     unscheduled = (*_recent(record, now), now)
     return replace(record, issued=fence, gate=gate, unscheduled=unscheduled)
 

@@ -40,6 +40,8 @@ def decode(raw: bytes, boot: str = "") -> Record:
             expires=_count(head["expires"]),
             issued=_count(head["issued"]),
             failures=_count(head["failures"]),
+            failed_by=_text(head["failed_by"]),
+            repaired=_count(head["repaired"]),
             window=_count(head["window"]),
             unscheduled=tuple(map(_count, head["unscheduled"])),
             gate=_gate(head["gate"]),
@@ -51,11 +53,18 @@ def decode(raw: bytes, boot: str = "") -> Record:
 def _gate(fields: Any) -> Gate | None:
     if fields is None:
         return None
-    holder, mismatch = fields["holder"], fields["mismatch"]
-    if not (holder is None or isinstance(holder, str)) or not isinstance(mismatch, bool):
+    if fields["failed"] not in {None, "failed", "mismatch"}:
+        raise ValueError
+    fence, granted, ttl, began = (
+        _count(fields[name]) for name in ("fence", "granted", "ttl", "began")
+    )
+    return Gate(_text(fields["holder"]), fence, granted, ttl, began, fields["failed"])
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
         raise TypeError
-    fence, granted, ttl = map(_count, (fields["fence"], fields["granted"], fields["ttl"]))
-    return Gate(holder, fence, granted, ttl, mismatch)
+    return value
 
 
 def _count(value: Any) -> int:

@@ -4,6 +4,7 @@ import logging
 import os
 import random
 from collections.abc import Callable, Sequence
+from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Literal, Self
 from urllib.parse import quote, urlsplit
@@ -42,16 +43,15 @@ REASONS: dict[bytes, Literal["budget", "failed", "mismatch"]] = {
     b"budget": "budget", b"failed": "failed", b"mismatch": "mismatch"
 }  # fmt: skip
 NO_LEASE = LeaseRequest("", 0.0, "age")
-SCRIPT = files("auth_jwks.stores").joinpath("gate.lua").read_text("utf-8")
 
 
 class RedisKeyStore:
     """Key sets in Redis ≥ 6.2 or Valkey, standalone or behind Sentinel or Cluster.
 
-    `redis` is a URL (`redis://`, `rediss://`, `unix://`) or a client of redis-py's asyncio API,
-    which stays open when the store is closed. `integrity_key`, one or several of at least 32
-    bytes, seals the stored documents: the first key seals, any of them opens. `timeout` limits a
-    call, `connect_timeout` a call that has to connect. Both are in seconds.
+    `redis` is a URL (`redis://`, `rediss://`, `unix://`) or a client of `redis.asyncio` or
+    `valkey.asyncio`, which stays open when the store is closed. `integrity_key`, one or several of
+    at least 32 bytes, seals the stored documents: the first key seals, any of them opens.
+    `timeout` limits a call, `connect_timeout` a call that has to connect. Both are in seconds.
 
     Raises `ValueError` or `TypeError`, which name the parameter, and `ImportError` without the
     extra `auth-jwks[redis]`.
@@ -90,8 +90,9 @@ class RedisKeyStore:
         """Return the document if newer than `known`, else a lease, else why there is none."""
         started = self._clock.monotonic()
         asked = lease or NO_LEASE
-        by_age = "1" if asked.cause == "age" else "0"
-        reply = await self._run(key, "poll", str(known), asked.holder, _micro(asked.ttl), by_age)
+        reply = await self._run(
+            key, "poll", str(known), asked.holder, _micro(asked.ttl), asked.cause
+        )
         try:
             return self._answer(key, reply, asked, started)
         except (TypeError, ValueError):
@@ -116,7 +117,9 @@ class RedisKeyStore:
 
     async def fail(self, lease: Lease, *, retry_after: float, mismatch: bool = False) -> None:
         """Turn the lease into a cool-down, if it is still live."""
-        await self._run(lease.key, "fail", lease.holder, _micro(retry_after), f"{mismatch:d}")
+        await self._run(
+            lease.key, "fail", lease.holder, str(lease.fence), _micro(retry_after), f"{mismatch:d}"
+        )
 
     async def aclose(self) -> None:
         """Close the store's own connections of this event loop; a client handed in stays open."""
@@ -186,7 +189,8 @@ class RedisKeyStore:
             self._pid, self._breaker = os.getpid(), self._breaker.after_cancellation()
         if not self._breaker.admits(now):
             left = self._breaker.left(now)
-            raise StoreUnavailable(f"circuit breaker open, next attempt in {left:.1f} s")
+            reason = f"circuit breaker open, next attempt in {left:.1f} s"
+            raise StoreUnavailable(reason, resting=True)
 
     def _after_fault(self, fault: CallFailedError, before: Breaker) -> StoreUnavailable:
         """Update the breaker after a fault. A refused write does not count: reads still work."""
@@ -206,6 +210,12 @@ class RedisKeyStore:
                 slow = fault.kind == "slow"
                 self._breaker = self._breaker.after_fault(now, self._uniform, slow=slow)
         return StoreUnavailable(fault.reason)
+
+
+@cache
+def script() -> str:
+    """Return the script of the gate, which is read from the package when it is first needed."""
+    return files("auth_jwks.stores").joinpath("gate.lua").read_text("utf-8")
 
 
 def _micro(seconds: float) -> str:
@@ -234,15 +244,16 @@ def _connected(
     if isinstance(redis, str):
         name = _checked_url(redis)
     else:
-        expected = "a URL, or a client of redis.asyncio"
+        expected = "a URL, or a client of redis.asyncio or valkey.asyncio"
         name = type(checked_parts("redis", redis, expected, "execute_command", "aclose")).__name__
     try:
         from auth_jwks.stores._driver import Driver  # noqa: PLC0415 - redis-py is an extra
     except ImportError as fault:
         text = "RedisKeyStore needs redis-py: install auth-jwks[redis]"
         raise ImportError(text, name="redis") from fault
+    gate = script()
     try:
-        return name, Driver(redis, SCRIPT, timeout=timeout, connect_timeout=connect_timeout)
+        return name, Driver(redis, gate, timeout=timeout, connect_timeout=connect_timeout)
     except Exception as fault:  # noqa: BLE001 - redis-py raises many kinds, undocumented
         # The messages of these two name the option and quote no value.
         quotable = isinstance(fault, (TypeError, ValueError))

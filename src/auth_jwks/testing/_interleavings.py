@@ -19,7 +19,16 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from auth_jwks.stores.base import Busy, Cause, Cooling, Granted, KeyStore, Lease, Newer
+from auth_jwks.stores.base import (
+    REPAIR_INTERVAL,
+    Busy,
+    Cause,
+    Cooling,
+    Granted,
+    KeyStore,
+    Lease,
+    Newer,
+)
 from auth_jwks.stores.gate import MICRO
 from auth_jwks.testing._calls import CAUSES, KEY, LONG, close, granted, requested
 from auth_jwks.testing._model import Call, Committed, Failed, Model, Polled
@@ -203,7 +212,7 @@ class Fleet(RuleBasedStateMachine):
                 assert age >= 0 < ttl_left <= LONG
                 worker.known = worker.known if lost else version
             case Busy(retry_after) | Cooling(retry_after):
-                assert 0 < retry_after <= LONG
+                assert 0 < retry_after <= REPAIR_INTERVAL
             case _:
                 pass
         return Polled(known, request, answer)

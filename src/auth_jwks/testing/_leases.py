@@ -3,7 +3,15 @@
 import asyncio
 import secrets
 
-from auth_jwks.stores.base import Busy, Cooling, Granted, Newer
+from auth_jwks.stores.base import (
+    LEASE,
+    MAX_COOLDOWN,
+    REPAIR_INTERVAL,
+    Busy,
+    Cooling,
+    Granted,
+    Newer,
+)
 from auth_jwks.testing._calls import (
     CAUSES,
     KEY,
@@ -110,6 +118,19 @@ class Leases(Suite):
         await close(store)
 
     @case()
+    async def test_f_only_the_very_lease_commits(self, rig: StoreRig) -> None:
+        """A worker that is granted anew has another lease: the old one commits nothing."""
+        store = rig.open()
+        old = await granted(store, "a", ttl=rig.short)
+        await rig.pass_time(rig.short * 1.1)
+        new = await granted(store, "a")
+        assert new.fence > old.fence
+        assert await store.commit(old, b"old", ttl=LONG, window=LONG) is None
+        await store.fail(old, retry_after=LONG)
+        assert await store.commit(new, b"new", ttl=LONG, window=LONG) == new.fence
+        await close(store)
+
+    @case()
     async def test_f_a_superseded_holder_changes_nothing(self, rig: StoreRig) -> None:
         """Neither its commit nor its failure touches the lease or the document of another."""
         store, other = rig.open(), rig.open()
@@ -127,21 +148,52 @@ class Leases(Suite):
         await close(store, other)
 
     @case()
-    async def test_g_a_failure_cools_for_every_cause(self, rig: StoreRig) -> None:
-        """All handles see it and its reason, for at most five minutes; documents are returned."""
+    async def test_g_a_failure_cools(self, rig: StoreRig) -> None:
+        """For age and repair; all handles see it and its reason, and documents are returned."""
         store, other = rig.open(), rig.open()
         version = await stored(store)
         for mismatch in (False, True):
             lease = await granted(store, secrets.token_hex(4), known=version)
             await store.fail(lease, retry_after=rig.short if not mismatch else 1e9,
                              mismatch=mismatch)  # fmt: skip
-            for cause in CAUSES:
+            for cause in CAUSES[::3]:
                 answer = await other.poll(KEY, known=version, lease=requested("c", cause=cause))
                 cooling = expect(Cooling, answer)
                 assert cooling.reason == ("mismatch" if mismatch else "failed")
-                assert 0 < cooling.retry_after <= 300
+                assert 0 < cooling.retry_after <= MAX_COOLDOWN
             assert (await newer(other)).version == version
             await rig.pass_time(rig.short * 1.1)
+        await close(store, other)
+
+    @case()
+    async def test_g_a_failure_holds_back_the_searches_of_its_host_alone(
+        self, rig: StoreRig
+    ) -> None:
+        """Another worker searches at once; a forced refresh asks nobody."""
+        store, other = rig.open(), rig.open()
+        lease = await granted(store, "a")
+        await store.fail(lease, retry_after=LONG)
+        answer = await store.poll(KEY, known=0, lease=requested("a", cause="unknown_kid"))
+        assert expect(Cooling, answer).reason == "failed"
+        lease = await granted(other, "b", cause="unknown_kid")
+        await other.fail(lease, retry_after=LONG)
+        await granted(other, "b", cause="forced")
+        await close(store, other)
+
+    @case()
+    async def test_g_a_search_overtakes_a_lease_that_is_held_for_long(self, rig: StoreRig) -> None:
+        """However often it is renewed; its holder then is superseded."""
+        store, other = rig.open(), rig.open()
+        slow = await granted(store, "a")
+        answer = await other.poll(KEY, known=0, lease=requested("b", cause="unknown_kid"))
+        expect(Busy, answer)
+        await rig.pass_time(LEASE * 1.1)
+        assert (await granted(store, "a")).fence == slow.fence
+        lease = await granted(other, "b", cause="unknown_kid")
+        assert lease.fence > slow.fence
+        assert await store.commit(slow, b"slow", ttl=LONG, window=LONG) is None
+        await store.fail(slow, retry_after=LONG)
+        assert await other.commit(lease, b"x", ttl=LONG, window=LONG) == lease.fence
         await close(store, other)
 
     @case()
@@ -158,17 +210,28 @@ class Leases(Suite):
         await close(*stores)
 
     @case()
+    async def test_g_failures_of_one_holder_count_once(self, rig: StoreRig) -> None:
+        """A host that fails again and again does not lengthen the cool-down of the others."""
+        store = rig.open()
+        for name, count in (("a", 0), ("a", 1), ("a", 1), ("b", 1), ("c", 2)):
+            lease = await granted_soon(rig, store, name)
+            assert lease.failures == count
+            await store.fail(lease, retry_after=0.001)
+        await close(store)
+
+    @case()
     async def test_g_unscheduled_leases_have_a_budget(self, rig: StoreRig) -> None:
-        """Causes other than age share two leases a window; leases for age are not limited."""
+        """Searches and force share two leases a window, repairs have one; age has no limit."""
         store = rig.open()
         known = await stored(store, window=LONG)
-        for cause in ("unknown_kid", "repair"):
+        for cause in CAUSES[1:]:
             known = await stored(store, known=known, cause=cause, window=LONG)
         for cause in CAUSES[1:]:
             answer = await store.poll(KEY, known=known, lease=requested("x", cause=cause))
             cooling = expect(Cooling, answer)
             assert cooling.reason == "budget"
-            assert LONG / 2 < cooling.retry_after <= LONG
+            span = REPAIR_INTERVAL if cause == "repair" else LONG
+            assert span / 2 < cooling.retry_after <= span
         await granted(store, known=known)
         await close(store)
 

@@ -9,7 +9,15 @@ from dataclasses import dataclass, replace
 from itertools import permutations, product
 
 from auth_jwks.stores.base import Answer, Cooling, Granted, Lease, LeaseRequest, Newer
-from auth_jwks.stores.gate import EMPTY, Record, committed, failed, microseconds, polled
+from auth_jwks.stores.gate import (
+    EMPTY,
+    OVERTAKING,
+    Record,
+    committed,
+    failed,
+    microseconds,
+    polled,
+)
 
 __all__ = ["Call", "Committed", "Failed", "Model", "Polled"]
 
@@ -39,6 +47,17 @@ class Polled:
             return None
         gate = None if after.gate is None else replace(after.gate, fence=fence)
         return replace(after, gate=gate, issued=fence)
+
+    def overtaking(self, record: Record, now: int) -> Record | None:
+        """Return the record if the call has overtaken a lease, None if that is impossible.
+
+        The store's time may be ahead of the model's, and so the lease be old enough for it.
+        """
+        if record.gate is None or not isinstance(self.answer, Granted):
+            return None
+        older = replace(record.gate, began=record.gate.began - OVERTAKING)
+        after = self.after(replace(record, gate=older), now)
+        return after if after is not None and after.issued != record.issued else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +131,8 @@ class Model:
         for call in calls:
             before = {each for record in records for each in self._aged(record)}
             after = {call.after(record, self.now) for record in before}
+            if isinstance(call, Polled):
+                after |= {call.overtaking(record, self.now) for record in before}
             records = {record for record in after if record is not None}
         return records
 

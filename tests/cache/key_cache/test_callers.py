@@ -131,6 +131,7 @@ async def test_a_cancelled_search_leaves_room_for_another(hire: Hire, issuer: Fa
     worker = hire()
     await worker.verify()
     issuer.reset()
+    issuer.rotate(SECOND)
     issuer.hang(times=1)
     searches = [begin(worker.verify("second")) for _ in range(1000)]
     await issuer.arrived(1)
@@ -143,7 +144,6 @@ async def test_a_cancelled_search_leaves_room_for_another(hire: Hire, issuer: Fa
     later = begin(outcomes(worker.verify("second")))
     await spin()
     assert later.done()
-    issuer.rotate(SECOND)
     issuer.release()
     assert await late == ["second"]
     assert await later == {UnknownKeyError: 1}
@@ -277,6 +277,7 @@ def test_a_refresh_may_be_cancelled_by_others(clock: FakeClock, issuer: FakeIssu
 
 
 @pytest.mark.parametrize(("moment", "fetches"), [("new", 3), ("used", 2), ("amid", 3)])
+@pytest.mark.posix
 async def test_a_process_may_fork(moment: str, fetches: int) -> None:
     """At any moment: child and parent verify, and the child waits for nothing of its parent's."""
     with FakeIssuer(keys=[FIRST]) as issuer:

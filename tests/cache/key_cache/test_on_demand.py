@@ -119,25 +119,37 @@ async def test_forced_refreshes_have_a_budget(hire: Hire, clock: FakeClock) -> N
     clock.advance(1)
     with pytest.raises(KeysUnavailableError, match="too many refreshes") as caught:
         await worker.cache.refresh(force=True)
-    assert caught.value.retry_after == 28.0
+    assert caught.value.retry_after == 8.0
     assert worker.at_once == ["first"]
-    clock.advance(28)
+    clock.advance(8)
     await worker.cache.refresh(force=True)
 
 
-async def test_a_forced_refresh_respects_a_shared_cool_down(
-    hire: Hire, clock: FakeClock, issuer: FakeIssuer
-) -> None:
-    """It does not wait for this worker's turn, but for the end of the fleet's pause."""
+async def test_a_forced_refresh_waits_for_no_cool_down(hire: Hire, issuer: FakeIssuer) -> None:
+    """An operator who knows that the provider is back may try at once, within the budget."""
     worker = hire()
     issuer.outage(times=1)
-    for _ in range(2):
-        with pytest.raises(KeysUnavailableError):
-            await worker.cache.refresh(force=True)
-    assert issuer.discovery_requests == 1
-    clock.advance(5)
+    with pytest.raises(KeysUnavailableError):
+        await worker.cache.refresh(force=True)
     await worker.cache.refresh(force=True)
     assert worker.at_once == ["first"]
+    assert issuer.discovery_requests == 2
+
+
+async def test_a_refresh_past_the_refresh_point_refreshes(
+    hire: Hire, clock: FakeClock, issuer: FakeIssuer
+) -> None:
+    """So that a timer can keep the keys of an idle worker young; before it, nothing is asked."""
+    worker = hire()
+    for age, requests in ((0, 1), (674, 1), (1, 2)):
+        clock.advance(age)
+        await worker.cache.refresh(force=False)
+        assert issuer.jwks_requests == requests
+    issuer.outage()
+    clock.advance(675)
+    await worker.cache.refresh(force=False)
+    await worker.cache.refresh(force=False)
+    assert issuer.discovery_requests == 3, "it failed once, and cools down; the keys are fresh"
 
 
 # The state.

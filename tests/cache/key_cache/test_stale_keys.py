@@ -98,7 +98,7 @@ async def test_beyond_max_stale_the_keys_are_unavailable(
     clock.advance(999)
     assert await worker.verify() == ["first"]
     clock.advance(1)
-    assert worker.cache.ready() is None
+    assert worker.cache.ready(clock.time()) is None
     with pytest.raises(KeysUnavailableError):
         await worker.verify()
     issuer.recover()

@@ -15,7 +15,7 @@ async def test_a_peek_changes_nothing(hire: Hire, clock: FakeClock, issuer: Fake
     worker = hire(max_stale=100.0)
 
     def peek() -> tuple[bool, bool]:
-        current, is_due = worker.cache.peek(clock.monotonic())
+        current, is_due = worker.cache.peek(clock.monotonic(), clock.time())
         assert current is None or [key.kid for key in current.key_set.keys] == ["first"]
         return current is not None, is_due
 
@@ -51,7 +51,7 @@ async def test_a_peek_at_another_issuer(hire: Hire, clock: FakeClock, issuer: Fa
     clock.advance(901)
     with pytest.raises(IssuerMismatchError):
         await worker.verify()
-    assert worker.cache.peek(clock.monotonic()) == (None, False)
+    assert worker.cache.peek(clock.monotonic(), clock.time()) == (None, False)
 
 
 # A refusal in another thread.
@@ -62,7 +62,7 @@ async def test_a_refusal_needs_a_spent_budget(hire: Hire, clock: FakeClock) -> N
     worker = hire()
 
     def refuse(kid: str = "second") -> None:
-        worker.cache.raise_if_hopeless(kid, "ES256", clock.monotonic())
+        worker.cache.raise_if_hopeless(kid, "ES256", clock.monotonic(), lambda: None)
 
     await worker.verify()
     refuse()
@@ -85,16 +85,16 @@ async def test_a_search_under_way_is_joined_by_threads(
     with pytest.raises(UnknownKeyError):
         await worker.verify("second")
     issuer.reset()
+    issuer.rotate(SECOND)
     issuer.hang(times=1)
     search = begin(worker.verify("second"))
     await issuer.arrived(1)
-    worker.cache.raise_if_hopeless("second", "ES256", clock.monotonic())
-    issuer.rotate(SECOND)
+    worker.cache.raise_if_hopeless("second", "ES256", clock.monotonic(), lambda: None)
     issuer.recover()
     issuer.release()
     assert await search == ["second"]
     with pytest.raises(UnknownKeyError):
-        worker.cache.raise_if_hopeless("third", "ES256", clock.monotonic())
+        worker.cache.raise_if_hopeless("third", "ES256", clock.monotonic(), lambda: None)
 
 
 async def test_a_failed_search_speaks_for_those_after_it(
@@ -107,8 +107,8 @@ async def test_a_failed_search_speaks_for_those_after_it(
     with pytest.raises(KeysUnavailableError):
         await worker.verify("second")
     with pytest.raises(KeysUnavailableError) as caught:
-        worker.cache.raise_if_hopeless("second", "ES256", clock.monotonic())
+        worker.cache.raise_if_hopeless("second", "ES256", clock.monotonic(), lambda: None)
     assert caught.value.retry_after > 0
-    worker.cache.raise_if_hopeless("first", "ES256", clock.monotonic())
+    worker.cache.raise_if_hopeless("first", "ES256", clock.monotonic(), lambda: None)
     clock.advance(caught.value.retry_after)
-    worker.cache.raise_if_hopeless("second", "ES256", clock.monotonic())
+    worker.cache.raise_if_hopeless("second", "ES256", clock.monotonic(), lambda: None)

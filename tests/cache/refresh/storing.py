@@ -3,7 +3,7 @@
 import asyncio
 import json
 
-from auth_jwks._cache.refresh import Outcome
+from auth_jwks._cache.outcome import Outcome
 from auth_jwks._provider.document import Document, encode
 from auth_jwks.stores import StoreUnavailable
 from auth_jwks.testing import FakeClock, FakeIssuer, SigningKey

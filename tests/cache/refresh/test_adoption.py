@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from auth_jwks._cache.refresh import Done, Failed
+from auth_jwks._cache.outcome import Done, Failed
 from auth_jwks._provider.document import Document, encode
 from auth_jwks.events import DocumentRejected, KeysRefreshed
 from auth_jwks.stores import Answer, LeaseRequest, MemoryKeyStore, Newer, Unchanged
@@ -87,13 +87,14 @@ def rejected_documents(issuer: FakeIssuer) -> dict[str, bytes]:
         "another source": encode(Document("https://evil.test/jwks", issuer.issuer, jwks)),
         "no key set": encode(Document(issuer.jwks_uri, issuer.issuer, b"[]")),
         "no usable key": stored(issuer),
+        "large key set": encode(Document(issuer.jwks_uri, issuer.issuer, jwks.ljust(2**19 + 1))),
     }
 
 
 @pytest.mark.parametrize(
     "kind",
     ["no document", "another format", "another issuer", "another source", "no key set",
-     "no usable key"],
+     "no usable key", "large key set"],
 )  # fmt: skip
 async def test_an_unusable_document_is_seen_and_leased_over(
     hire: Hire, issuer: FakeIssuer, kind: str

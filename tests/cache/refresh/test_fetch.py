@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from auth_jwks._cache.refresh import Deferred, Done, Failed
+from auth_jwks._cache.outcome import Deferred, Done, Failed
 from auth_jwks._provider.document import decode
 from auth_jwks.events import DocumentRejected, KeysRefreshed, RefreshFailed, StoreFailed
 from auth_jwks.stores import Answer, Cause, Cooling, MemoryKeyStore, Newer, Unchanged
@@ -27,7 +27,7 @@ async def test_what_is_fetched_is_shared(hire: Hire, issuer: FakeIssuer) -> None
     assert document is not None
     assert (document.uri, document.issuer) == (issuer.jwks_uri, issuer.issuer)
     assert json.loads(document.jwks) == {"keys": [FIRST.jwk()]}
-    assert (lease.fence, ttl, cooldown) == (41, 900 + 86_400, 30.0)
+    assert (lease.fence, ttl, cooldown) == (41, 900 + 86_400, 10.0)
     assert worker.refresher.known == 41
     assert worker.kids == ["first"]
 
@@ -63,18 +63,17 @@ async def test_a_failure_is_shared(hire: Hire, issuer: FakeIssuer) -> None:
         (0, None, 5.0),
         (1, None, 10.0),
         (2, None, 20.0),
-        (5, None, 160.0),
-        (6, None, 300.0),
-        (10_000, None, 300.0),
-        (0, 120, 120.0),
-        (0, 4000, 300.0),
+        (3, None, 30.0),
+        (10_000, None, 30.0),
+        (0, 50, 50.0),
+        (0, 4000, 60.0),
         (1, 1, 10.0),
     ],
 )
 async def test_cool_downs_double_with_the_failures_of_the_fleet(
     hire: Hire, issuer: FakeIssuer, failures: int, retry_after: float | None, cooldown: float
 ) -> None:
-    """Five seconds, doubling to five minutes; the provider's `Retry-After` may prolong them."""
+    """Five seconds, doubling to half a minute; the provider's `Retry-After` may prolong them."""
     store = ScriptedStore(granted(1, failures))
     issuer.outage(503, retry_after)
     outcome = await hire(store).run()
@@ -105,6 +104,40 @@ async def test_an_unusable_set_replaces_nothing(
     assert len(store.commits) == len(store.fails) == 1
 
 
+async def test_a_set_without_a_usable_key_tells_why(hire: Hire, issuer: FakeIssuer) -> None:
+    """The failure, the event and so the log count the reasons."""
+    worker = hire(ScriptedStore(granted(1)))
+    members = [SECOND.jwk(x="AQAB"), SECOND.jwk(kid="a", x="AQAB"), SECOND.jwk(use="enc")]
+    issuer.junk(json.dumps({"keys": members}).encode())
+    outcome = await worker.run()
+    reason = (
+        "the JWK Set has no usable key: its key material is malformed (2), its use is not sig (1)"
+    )
+    assert isinstance(outcome, Failed)
+    assert outcome.reason == reason
+    [failed] = worker.told(RefreshFailed)
+    assert isinstance(failed, RefreshFailed)
+    assert (failed.kind, failed.reason) == ("unusable_keys", reason)
+
+
+@pytest.mark.parametrize(
+    ("cause", "past_caches", "validated"),
+    [("age", False, True), ("unknown_kid", True, True), ("forced", True, False)],
+)
+async def test_only_a_refresh_by_age_takes_what_a_cache_holds(
+    hire: Hire, issuer: FakeIssuer, cause: Cause, *, past_caches: bool, validated: bool
+) -> None:
+    """A search wants a new key, and a forced fetch whatever there is now, down to the last key."""
+    worker = hire(ScriptedStore(granted(1)))
+    await worker.run()
+    issuer.reset()
+    worker.clock.advance(1)
+    assert await worker.run(cause) == Done()
+    headers = issuer.requests[-1].headers
+    assert headers.get("cache-control") == ("no-cache" if past_caches else None)
+    assert ("if-none-match" in headers) is validated
+
+
 async def test_keys_for_others_are_shared_with_them(hire: Hire, issuer: FakeIssuer) -> None:
     """A worker whose algorithms fit no key fails alone: the set is stored, and nobody cools."""
     store = ScriptedStore(granted(1))
@@ -112,7 +145,8 @@ async def test_keys_for_others_are_shared_with_them(hire: Hire, issuer: FakeIssu
     outcome = await worker.run()
     assert isinstance(outcome, Failed)
     assert (outcome.here, outcome.retry_after) == (True, 30.0)
-    assert "allowed_algorithms" in outcome.reason
+    fitting = "no published key fits allowed_algorithms"
+    assert outcome.reason == f"{fitting}: its algorithm is not allowed (1)"
     assert worker.told(RefreshFailed) == [
         RefreshFailed(issuer.jwks_uri, "no_fitting_keys", outcome.reason, 30.0)
     ]
@@ -189,7 +223,7 @@ async def test_the_etag_of_the_document_at_hand_is_sent(hire: Hire, issuer: Fake
     worker = hire(store)
     await worker.run()
     worker.clock.advance(1)
-    assert await worker.run("forced") == Done()
+    assert await worker.run("age") == Done()
     assert issuer.not_modified == 1
     assert store.commits[0][1] == store.commits[1][1]
     assert worker.kids == ["first"]

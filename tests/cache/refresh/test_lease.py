@@ -10,8 +10,8 @@ from math import nan
 import httpx
 import pytest
 
+from auth_jwks._cache.outcome import Deferred, Done, Failed
 from auth_jwks._cache.purpose import FindKey, Replace
-from auth_jwks._cache.refresh import Deferred, Done, Failed
 from auth_jwks.events import StoreFailed
 from auth_jwks.stores import Answer, Busy, Cooling, LeaseRequest, MemoryKeyStore, Newer, Unchanged
 from auth_jwks.testing import FakeClock, FakeIssuer
@@ -177,8 +177,8 @@ async def test_a_lease_token_outlives_a_cancellation(hire: Hire, issuer: FakeIss
     assert [lease.holder for lease in store.leases] == [store.leases[0].holder] * 2
 
 
-async def test_a_lease_token_is_used_for_one_lease(hire: Hire, issuer: FakeIssuer) -> None:
-    """Commit and fail use it up."""
+async def test_a_worker_has_one_name_for_all_its_leases(hire: Hire, issuer: FakeIssuer) -> None:
+    """So that a store can tell one host that fails again and again from many."""
     store = ScriptedStore(granted(1))
     worker = hire(store)
     await worker.run()
@@ -186,7 +186,7 @@ async def test_a_lease_token_is_used_for_one_lease(hire: Hire, issuer: FakeIssue
     await worker.run("forced")
     await worker.run("forced")
     assert (len(store.commits), len(store.fails)) == (2, 1)
-    assert len({lease.holder for lease in store.leases}) == 3
+    assert len({lease.holder for lease in store.leases}) == 1
 
 
 def test_a_lease_token_is_not_shared_with_a_living_loop(
@@ -207,6 +207,7 @@ def test_a_lease_token_is_not_shared_with_a_living_loop(
     assert first != second == third
 
 
+@pytest.mark.posix
 def test_a_lease_token_is_not_shared_with_a_forked_child() -> None:
     """Two processes never hold one lease: the child asks with a token of its own."""
     command = [sys.executable, "-c", NO_SUCCESSOR]
@@ -270,17 +271,17 @@ async def test_a_shared_failure_ends_the_wait_at_once(
 
 
 async def test_another_workers_mismatch_is_no_outage(hire: Hire, issuer: FakeIssuer) -> None:
-    """What one worker learned of the issuer the others need not find out by themselves."""
+    """And no mismatch either, for a worker that has not met it: it says who has."""
     worker = hire(ScriptedStore(Cooling(4.5, "mismatch")), discovers=True)
     outcome = await worker.run()
     assert isinstance(outcome, Failed)
-    assert (outcome.mismatch, outcome.retry_after, outcome.here) == (True, 4.5, False)
+    assert (outcome.mismatch, outcome.retry_after, outcome.here) == (False, 4.5, False)
     assert outcome.reason.startswith("issuer: ")
     assert issuer.requests == ()
 
 
 @pytest.mark.parametrize(
-    ("stated", "believed"), [(-5.0, 1.0), (0.0, 1.0), (nan, 1.0), (20.0, 20.0), (1e9, 300.0)]
+    ("stated", "believed"), [(-5.0, 1.0), (0.0, 1.0), (nan, 1.0), (20.0, 20.0), (1e9, 60.0)]
 )
 async def test_a_stores_numbers_are_believed_within_reason(
     hire: Hire, stated: float, believed: float

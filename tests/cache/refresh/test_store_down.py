@@ -6,7 +6,7 @@ import pytest
 
 from auth_jwks._cache.freshness import Policy
 from auth_jwks._cache.guarded_store import GuardedStore
-from auth_jwks._cache.refresh import Deferred, Done, Failed
+from auth_jwks._cache.outcome import Deferred, Done, Failed
 from auth_jwks.events import StoreFailed
 from auth_jwks.stores import Answer, LeaseRequest, Newer
 from auth_jwks.testing import FakeClock, FakeIssuer
@@ -112,7 +112,7 @@ async def test_without_a_store_unscheduled_refreshes_are_limited_all_the_same(
     """A gate of the worker's own allows two searches a window, as the store does."""
     worker = hire(ScriptedStore(DOWN))
     await worker.run()
-    for outcome in (Done(), Done(), Deferred(28.0)):
+    for outcome in (Done(), Done(), Deferred(8.0)):
         clock.advance(1)
         assert await worker.run("unknown_kid") == outcome
     assert issuer.jwks_requests == 3
@@ -164,5 +164,5 @@ async def test_its_representation_tells_the_version_seen(
     await worker.run()
     assert repr(worker.refresher) == f"Refresher({issuer.jwks_uri!r}, known=7)"
     store = ScriptedStore(granted())
-    shared = GuardedStore(store, "k", name="n", policy=Policy(), clock=clock)
+    shared = GuardedStore(store, "k", name="n", deadline=10.0, policy=Policy(), clock=clock)
     assert repr(shared) == "GuardedStore('n', known=0)"

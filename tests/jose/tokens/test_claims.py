@@ -49,7 +49,7 @@ def test_each_call_gives_claims_of_its_own(es256: SigningKey, keys: KeySet) -> N
         ({"iat": True}, jwt.InvalidIssuedAtError),
         ({"iat": []}, jwt.InvalidIssuedAtError),
         ({"iat": {}}, jwt.InvalidIssuedAtError),
-        ({"iat": INFINITE}, jwt.InvalidIssuedAtError),
+        ({"iat": INFINITE}, jwt.DecodeError),
         ({"iat": None}, jwt.MissingRequiredClaimError),
         ({"iat": 10**4000}, jwt.ImmatureSignatureError),
         ({"sub": None}, jwt.MissingRequiredClaimError),

@@ -44,15 +44,61 @@ async def test_a_body_of_unknown_length_is_limited() -> None:
         ("x-gzip", gzip.compress),
         ("deflate", zlib.compress),
         ("identity", bytes),
+        ("", bytes),
+        (" ", bytes),
+        (",", bytes),
+        ("utf-8", bytes),
+        ("none", bytes),
+        ("aws-chunked", bytes),
+        ("x" * 9000, bytes),
+        ("aws-chunked,gzip", gzip.compress),
+        ("gzip, aws-chunked", gzip.compress),
+        ("identity, X-GZip, ", gzip.compress),
     ],
 )
 async def test_a_compressed_body_is_read(
     provider: FakeIssuer, encoding: str, compress: Callable[[bytes], bytes]
 ) -> None:
-    """Both of HTTP's zlib encodings are understood, though only gzip is asked for."""
+    """Both of HTTP's zlib encodings are understood, though only gzip is asked for.
+
+    A name that is not registered stands for none: object stores keep that of an upload.
+    """
     provider.junk(compress(b'{"keys": []}'), encoding=encoding)
     document = await source(jwks_uri=provider.jwks_uri).fetch(None)
     assert document.jwks == b'{"keys": []}'
+
+
+@pytest.mark.parametrize(
+    ("encoding", "told"),
+    [
+        ("br", "br"),
+        ("ZSTD", "zstd"),
+        ("compress", "compress"),
+        ("x-compress", "compress"),
+        ("dcb", "dcb"),
+        ("dcz", "dcz"),
+        ("aws-chunked, br", "br"),
+        ("gzip, br", "gzip, br"),
+        ("br, c2VjcmV0", "br"),
+        (", ".join(["gzip"] * 999), "gzip, gzip, gzip, gzip"),
+    ],
+)
+async def test_another_compression_is_named(provider: FakeIssuer, encoding: str, told: str) -> None:
+    """It is one that exists, so no text of the provider's is repeated."""
+    provider.junk(b"{}", encoding=encoding)
+    with pytest.raises(FetchError) as caught:
+        await source(jwks_uri=provider.jwks_uri).fetch(None)
+    assert caught.value.reason == f"the response is compressed by {told}, which is not understood"
+    assert not caught.value.transient
+
+
+@pytest.mark.parametrize("encoding", ["aws-chunked", "", "aws-chunked, gzip"])
+async def test_a_body_of_any_encoding_is_limited(provider: FakeIssuer, encoding: str) -> None:
+    """As one without a name for it."""
+    body = bytes(MAX_BODY + 1)
+    provider.junk(gzip.compress(body) if "gzip" in encoding else body, encoding=encoding)
+    with pytest.raises(FetchError, match=TOO_LARGE):
+        await source(jwks_uri=provider.jwks_uri).fetch(None)
 
 
 def bomb() -> bytes:

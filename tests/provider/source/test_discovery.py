@@ -6,6 +6,7 @@ import re
 import httpx
 import pytest
 
+from auth_jwks._jose.keys import ALGORITHMS, parse_key_set
 from auth_jwks._provider.client import FetchError
 from auth_jwks.errors import IssuerMismatchError
 from auth_jwks.testing import FakeIssuer, SigningKey
@@ -95,6 +96,17 @@ async def test_discovery_must_be_a_json_object(provider: FakeIssuer, body: bytes
     told = "names no issuer" if body == b"{}" else "is not a JSON object"
     with pytest.raises(FetchError, match=f"the discovery document {told}"):
         await source(discovery_url=provider.discovery_url).fetch(None)
+
+
+async def test_a_byte_order_mark_is_read_over(provider: FakeIssuer, key: SigningKey) -> None:
+    """As tools of Windows write it, before either document."""
+    mark = b"\xef\xbb\xbf"
+    about = {"issuer": provider.issuer, "jwks_uri": provider.jwks_uri}
+    provider.junk(mark + json.dumps(about).encode(), on="discovery")
+    provider.junk(mark + json.dumps({"keys": [key.jwk()]}).encode(), on="jwks")
+    document = await source(discovery_url=provider.discovery_url).fetch(None)
+    assert (document.issuer, document.uri) == (provider.issuer, provider.jwks_uri)
+    assert len(parse_key_set(document.jwks, ALGORITHMS).keys) == 1
 
 
 async def test_any_content_type_will_do(provider: FakeIssuer) -> None:

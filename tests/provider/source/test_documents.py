@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from auth_jwks._provider.client import FetchError
+from auth_jwks._provider.client import MAX_BODY, FetchError
 from auth_jwks._provider.document import Document
 from auth_jwks.errors import IssuerMismatchError
 from auth_jwks.testing import FakeIssuer
@@ -37,6 +37,30 @@ async def test_a_document_at_hand_is_not_sent_again(provider: FakeIssuer) -> Non
     discovery, jwks = provider.requests
     assert "if-none-match" not in discovery.headers
     assert (jwks.headers["if-none-match"], jwks.status) == (held.etag, 304)
+
+
+@pytest.mark.parametrize("mode", ["discovery_url", "jwks_uri"])
+@pytest.mark.parametrize(
+    ("how", "asked_anew", "validated"),
+    [
+        ({}, False, True),
+        ({"past_caches": True}, True, True),
+        ({"past_caches": True, "revalidate": False}, True, False),
+    ],
+)
+async def test_caches_in_between_are_passed_where_need_be(
+    provider: FakeIssuer, mode: str, how: dict[str, bool], *, asked_anew: bool, validated: bool
+) -> None:
+    """Every request says so; without validation the answer is the whole set, too."""
+    asking = source(**{mode: getattr(provider, mode)})
+    held = await asking.fetch(None)
+    assert not any("cache-control" in request.headers for request in provider.requests)
+    provider.reset()
+    assert await asking.fetch(held, **how) == held
+    for request in provider.requests:
+        assert request.headers.get("cache-control") == ("no-cache" if asked_anew else None)
+    assert ("if-none-match" in provider.requests[-1].headers) is validated
+    assert provider.requests[-1].status == (304 if validated else 200)
 
 
 async def test_a_304_has_no_body_to_read() -> None:
@@ -173,3 +197,14 @@ def test_what_a_store_holds_is_checked_like_an_answer(
 ) -> None:
     """A document that this source could not have fetched is not its own."""
     assert source(**settings).fault_in(Document(uri, issuer, b"{}")) == fault
+
+
+@pytest.mark.parametrize("settings", [{"jwks_uri": URI}, {"discovery_url": URI}])
+def test_a_stored_key_set_is_no_larger_than_one_that_is_fetched(
+    settings: dict[str, object],
+) -> None:
+    """A store gets no more of a worker's time and memory than a provider does."""
+    issuer = None if "jwks_uri" in settings else ISSUER
+    full, over = (Document(URI, issuer, bytes(MAX_BODY + more)) for more in (0, 1))
+    assert source(**settings).fault_in(full) is None
+    assert source(**settings).fault_in(over) == "its key set is larger than 524288 bytes"

@@ -22,6 +22,8 @@ from tests.provider.source.asking import (
     source,
 )
 
+COMPRESSED = "the response is compressed by"
+UNREAD = "which is not understood"
 CERTIFICATES = "CA certificates (SSL_CERT_FILE, SSL_CERT_DIR)"
 
 
@@ -34,7 +36,8 @@ CERTIFICATES = "CA certificates (SSL_CERT_FILE, SSL_CERT_DIR)"
         ("outage", {"status": 304}, "HTTP status 304"),
         ("outage", {"status": 204}, "HTTP status 204"),
         ("junk", {"body": bytes(5 * 2**20)}, TOO_LARGE),
-        ("junk", {"body": b"{}", "encoding": "br"}, "the response has an unknown content encoding"),
+        ("junk", {"body": b"{}", "encoding": "br"}, f"{COMPRESSED} br, {UNREAD}"),
+        ("junk", {"body": b"{}", "encoding": "gzip, GZIP"}, f"{COMPRESSED} gzip, gzip, {UNREAD}"),
         ("junk", {"body": b"{}", "encoding": "gzip"}, "the request failed: error"),
         ("refuse", {}, "the request failed: RemoteProtocolError"),
         ("truncate", {}, "the request failed: RemoteProtocolError"),
@@ -123,6 +126,40 @@ async def test_a_redirect_is_not_followed(provider: FakeIssuer, key: SigningKey)
         assert other.requests == ()
 
 
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize(
+    ("location", "told"),
+    [
+        ("https://sso.example.com/jwks", ", this one leads to https://sso.example.com/jwks"),
+        ("//sso.example.com/a", ", this one leads to http://sso.example.com/a"),
+        ("/new?key=c2VjcmV0#c2VjcmV0", ", this one leads to {url}/new"),
+        ("https://user:c2VjcmV0@sso.example.com", ", this one leads to https://sso.example.com"),
+        ("https://a.example/" + "x" * 9999, ", this one leads to https://a.example/" + "x" * 182),
+        ("https://[c2VjcmV0/", ""),
+        ("ftp://c2VjcmV0/a", ""),
+        ("", ""),
+    ],
+)
+async def test_a_redirect_tells_where_it_leads(
+    provider: FakeIssuer, status: int, location: str, told: str
+) -> None:
+    """Without what may be secret, and not at any length."""
+    provider.redirect(location, status)
+    with pytest.raises(FetchError) as caught:
+        await source(jwks_uri=provider.jwks_uri).fetch(None)
+    told = told.format(url=provider.url)
+    assert caught.value.reason == f"HTTP status {status}: redirects are not followed{told}"
+
+
+async def test_a_redirect_to_nowhere_is_told() -> None:
+    """Without a `Location`, or without a status that needs one."""
+    async with answering(httpx.Response(302), httpx.Response(300)) as client:
+        for status in (302, 300):
+            with pytest.raises(FetchError) as caught:
+                await source(jwks_uri=URI, http_client=client).fetch(None)
+            assert caught.value.reason == f"HTTP status {status}: redirects are not followed"
+
+
 @pytest.mark.parametrize(
     "raised",
     [
@@ -166,7 +203,8 @@ async def test_a_closed_client_is_a_fetch_error(provider: FakeIssuer) -> None:
         ("outage", {"status": 503}),
         ("redirect", {"location": f"https://idp.example.com/?key={SECRET}"}),
         ("redirect", {"location": f"https://{SECRET}:x/"}),
-        ("junk", {"body": SECRET.encode(), "encoding": SECRET}),
+        ("junk", {"body": SECRET.encode(), "encoding": f"{SECRET}, br"}),
+        ("redirect", {"location": f"https://user:{SECRET}@idp.example.com/#{SECRET}"}),
         ("junk", {"body": SECRET.encode(), "encoding": "gzip"}),
         ("junk", {"body": SECRET.encode() * MAX_BODY}),
         ("refuse", {}),

@@ -6,6 +6,7 @@ import httpx
 import httpx2
 import pytest
 
+from auth_jwks import __version__
 from auth_jwks.testing import FakeIssuer, SigningKey
 from tests.provider.source.asking import SECRET, source
 
@@ -14,7 +15,7 @@ async def test_requests_say_who_asks_and_for_what(provider: FakeIssuer) -> None:
     """JSON, gzip at most, and a name of our own."""
     await source(discovery_url=provider.discovery_url).fetch(None)
     for request in provider.requests:
-        assert request.headers["user-agent"] == "auth-jwks"
+        assert request.headers["user-agent"] == f"auth-jwks/{__version__}"
         assert request.headers["accept"].startswith("application/json, application/jwk-set+json")
         assert request.headers["accept-encoding"] == "gzip, identity;q=0.5"
 
@@ -35,7 +36,7 @@ async def test_a_client_handed_in_is_used(
         assert not client.is_closed
     for request in provider.requests:
         assert request.headers["x-api-key"] == SECRET
-        assert request.headers["user-agent"] == (agent or "auth-jwks")
+        assert request.headers["user-agent"] == (agent or f"auth-jwks/{__version__}")
         assert request.headers["accept-encoding"] == "gzip, identity;q=0.5"
 
 

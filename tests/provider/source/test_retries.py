@@ -1,5 +1,6 @@
 """What is tried again, how often, and after which pauses."""
 
+import asyncio
 from collections.abc import Callable
 from email.utils import formatdate
 
@@ -7,7 +8,7 @@ import httpx
 import pytest
 
 from auth_jwks._provider.client import MAX_BODY, FetchError
-from auth_jwks.testing import FakeIssuer, SigningKey
+from auth_jwks.testing import FakeClock, FakeIssuer, SigningKey
 from tests.provider.source.asking import URI, SkippingClock, answering, client_of, source
 
 
@@ -60,6 +61,36 @@ async def test_each_document_has_its_attempts(provider: FakeIssuer, clock: Skipp
     asking = source(discovery_url=provider.discovery_url, retries=2, clock=clock)
     await asking.fetch(None)
     assert (provider.discovery_requests, provider.jwks_requests) == (3, 3)
+
+
+@pytest.mark.parametrize("mode", ["discovery_url", "jwks_uri"])
+async def test_an_answer_that_is_lost_costs_no_more_than_another_attempt(
+    provider: FakeIssuer, mode: str
+) -> None:
+    """In either mode, and well before the deadline."""
+    provider.hang(times=1)
+    clock = FakeClock()
+    asking = source(**{mode: getattr(provider, mode)}, retries=1, clock=clock)
+    fetch = asyncio.ensure_future(asking.fetch(None))
+    await provider.arrived(1)
+    clock.advance(1.25)
+    assert (await fetch).uri == provider.jwks_uri
+    assert (provider.jwks_requests, provider.discovery_requests) in {(2, 0), (1, 2)}
+
+
+async def test_a_slow_provider_is_waited_for(provider: FakeIssuer) -> None:
+    """An attempt that takes long is not cut off for the sake of another."""
+    provider.hang()
+    clock = FakeClock()
+    fetch = asyncio.ensure_future(
+        source(jwks_uri=provider.jwks_uri, retries=3, clock=clock).fetch(None)
+    )
+    for count in range(1, 5):
+        await provider.arrived(count)
+        clock.advance(1.2499 if count == 4 else 1.25)
+    provider.release()
+    await fetch
+    assert provider.jwks_requests == 4
 
 
 async def test_without_retries_there_is_one_attempt(

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import httpx
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -62,3 +63,20 @@ async def test_a_scope_may_lack_what_is_optional() -> None:
     assert status(await driven(app, {"type": "http", "method": "OPTIONS", "path": "/"})) == 401
     bare: dict[str, Any] = {"type": "websocket", "path": "/"}
     assert await driven(app, bare) == [{"type": "websocket.close", "code": 1008}]
+
+
+@pytest.mark.parametrize("path", ["/things", "/health"])
+async def test_a_handshake_too_long_to_look_through_is_refused(path: str) -> None:
+    """On public paths too, as what might be a token would be left for the application to see."""
+    app = JWTAuthMiddleware(whoami, SeenBy(), websocket=EVERY_WAY, public_paths=["/health"])
+    for members in (
+        {"query_string": b"%25&" * 2048 + b"access_token=a.b.c"},
+        {"subprotocols": ["a"] * 200 + ["bearer", "a.b.c"]},
+        {"query_string": b"access_token=" + b"%41" * 1000},
+    ):
+        scope = websocket(path=path, **members)
+        assert status(await driven(app, scope)) == 400
+        assert b"access_token" not in scope.get("query_string", b"")
+    many = http(path=path)
+    many["headers"] = many["headers"] * 2000
+    assert status(await driven(app, many)) == {"/things": 400, "/health": 200}[path]

@@ -98,7 +98,7 @@ async def test_keys_can_be_warmed_up_and_looked_at(edge: Edge, team: FakeIssuer)
 
 
 async def test_after_close(edge: Edge, team: FakeIssuer) -> None:
-    """Nothing works any more, nothing is asked, and closing again does nothing."""
+    """Nothing works before it is entered again, nothing is asked, and closing again is nothing."""
     async with access() as cfa:
         await cfa.aclose()
     await cfa.close()
@@ -106,6 +106,8 @@ async def test_after_close(edge: Edge, team: FakeIssuer) -> None:
     for call in calls(cfa):
         with pytest.raises(RuntimeError, match="closed"):
             await call(team.sign(PERSON))
-    with pytest.raises(RuntimeError, match="closed"):
-        await cfa.__aenter__()
     assert edge.paths == []
+    async with cfa:
+        assert (await cfa.verify_user(team.sign(PERSON))).email == "alice@example.com"
+    with pytest.raises(RuntimeError, match="closed"):
+        await cfa.verify_user(team.sign(PERSON))

@@ -11,6 +11,7 @@ from typing import Any
 import jwt
 import pytest
 
+from auth_jwks import __version__
 from auth_jwks.cloudflare import CloudFlareTokenValidation, Identity, IdentityUnavailableError
 from auth_jwks.testing import FakeClock, FakeIssuer, SigningKey
 from tests.web.cloudflare.access_edge import CERTS, HOST, IDENTITY, MACHINE, PERSON, Edge, answer
@@ -26,7 +27,7 @@ async def test_the_token_goes_to_cloudflare_alone(edge: Edge, team: FakeIssuer) 
         await cfa.get_identity(f"bearer {token}")
     assert edge.sent("cookie") == [[f"CF_Authorization={token}"]]
     assert edge.sent("accept") == [["application/json"]]
-    assert edge.sent("user-agent") == [["auth-jwks"]]
+    assert edge.sent("user-agent") == [[f"auth-jwks/{__version__}"]]
     [(_, asked_for_certs), _] = edge.requests
     assert token not in str(asked_for_certs)
 
@@ -119,7 +120,10 @@ UNTOLD: dict[str, tuple[bytes, str]] = {
     "nothing": (answer(b""), NO_PROFILE),
     "large": (answer(bytes(MAX_BODY + 1)), LIMIT),
     "bomb": (answer(gzip.compress(bytes(MAX_BODY + 1)), headers=BOMB), LIMIT),
-    "brotli": (answer(b"{}", headers={"Content-Encoding": "br"}), "the response has an unknown"),
+    "brotli": (
+        answer(b"{}", headers={"Content-Encoding": "br"}),
+        "the response is compressed by br",
+    ),
     "no gzip": (answer(b"{}", headers=BOMB), "the request failed: error"),
     "short": (answer(b"{}", headers={"Content-Length": "9"}), f"{BROKEN}RemoteProtocolError"),
     "end": (b"", f"{BROKEN}RemoteProtocolError"),

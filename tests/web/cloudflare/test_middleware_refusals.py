@@ -21,6 +21,7 @@ from tests.web.cloudflare.guard import (
     connecting,
     cookie,
     guard,
+    raising,
     raw,
     summary,
     unreached,
@@ -162,3 +163,15 @@ async def test_refusals_do_not_fill_the_log(
             "MissingTokenError: no token",
         )
     ]
+
+
+@pytest.mark.parametrize("field", [(HEADER, "a" * 70_000), ("Cookie", "a=b;" * 17_000)])
+async def test_what_is_too_long_is_refused_unread(field: tuple[str, str]) -> None:
+    """No function of the user's is called with it."""
+    app = CfaAuthMiddleware(unreached, verify_token=raising(AssertionError()))
+    name, value = field
+    sent: list[Any] = []
+    scope = {"type": "http", "headers": [(name.lower().encode(), value.encode())]}
+    await app(scope, connecting, collector(sent))
+    assert sent[0]["status"] == 401
+    assert sent[1]["body"] == b'{"detail":"CFA token verification failed"}'

@@ -1,5 +1,6 @@
 """`CfaAuthMiddleware`: who gets in, and what the application sees of them."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
@@ -164,6 +165,35 @@ async def test_whoever_stands_outside_sees_the_user(
         response = await client.get(f"http://{address}/", headers={HEADER: team.sign(PERSON)})
     assert response.json() == {"started": "yes", "sub": ALICE["sub"]}
     assert seen == [{"started": "yes", "user": User(**ALICE)}]
+
+
+async def test_users_beside_each_other() -> None:
+    """A server may have one state for all requests of a connection, and run them at once."""
+    shared: dict[str, Any] = {"database": "open"}
+    both = asyncio.Barrier(2)
+    seen: list[Any] = []
+
+    async def endpoint(scope: Scope, _receive: Receive, _send: Send) -> None:
+        await both.wait()
+        seen.append(scope["state"])
+
+    async def named(token: str) -> str:
+        return token
+
+    app = CfaAuthMiddleware(endpoint, verify_token=named)
+    await asyncio.gather(
+        *(
+            app(
+                {"type": "http", "headers": [(HEADER.lower().encode(), name)], "state": shared},
+                connecting,
+                collector([]),
+            )
+            for name in (b"alice", b"mallory")
+        )
+    )
+    expected = [{"database": "open", "user": name} for name in ("alice", "mallory")]
+    assert sorted(seen, key=str) == expected
+    assert shared == {"database": "open"}
 
 
 async def test_a_dependency_gets_the_user(

@@ -15,6 +15,7 @@ __all__ = ["PublicPaths"]
 # Segments of unreserved characters and harmless delimiters (RFC 3986 §3.3), none empty or of
 # dots only. Some software decodes `%`, replaces `\\`, cuts at `;` or reads `*` as a pattern.
 PLAIN_PATH = re.compile(r"(?:/(?!\.+(?:/|\Z))[!$&'()+,\-.0-9:=@A-Z_a-z~]+)+/?|/")
+MAX_PATH = 2048  # characters; a longer one is not public, so that nobody has to read it
 
 
 class PublicPaths:
@@ -31,9 +32,9 @@ class PublicPaths:
         """Return the configured paths, or None if there are none."""
         paths = checked_strings("public_paths", paths)
         prefixes = checked_strings("public_prefixes", prefixes)
-        if not all(PLAIN_PATH.fullmatch(path) for path in paths):
+        if not all(_is_plain(path) for path in paths):
             raise ValueError('public_paths: expected plain paths such as "/health"')
-        if not all(PLAIN_PATH.fullmatch(prefix) and prefix[-1] != "/" for prefix in prefixes):
+        if not all(_is_plain(prefix) and prefix[-1] != "/" for prefix in prefixes):
             raise ValueError(
                 'public_prefixes: expected plain paths such as "/docs", with no slash at the end'
             )
@@ -41,10 +42,14 @@ class PublicPaths:
 
     def opens(self, path: str, root_path: str = "", raw_path: bytes | None = None) -> bool:
         """Return whether a path is public. The arguments are those of an ASGI scope."""
+        if len(path) > MAX_PATH:
+            return False
         route = routed(path, root_path)
         if route not in self._exact and not route.startswith(self._below):
             return False
-        return bool(PLAIN_PATH.fullmatch(path)) and (raw_path is None or b"%" not in raw_path)
+        if raw_path is not None and (len(raw_path) > MAX_PATH or b"%" in raw_path):
+            return False
+        return _is_plain(path)
 
 
 def routed(path: str, root_path: str) -> str:
@@ -52,3 +57,7 @@ def routed(path: str, root_path: str) -> str:
     below = path.removeprefix(root_path)
     is_mounted = path.startswith(root_path) and below[:1] in {"", "/"}
     return below if is_mounted else path
+
+
+def _is_plain(path: str) -> bool:
+    return len(path) <= MAX_PATH and PLAIN_PATH.fullmatch(path) is not None

@@ -1,0 +1,1 @@
+"""What an ASGI request carries and asks for. It knows no framework, and nothing of tokens."""

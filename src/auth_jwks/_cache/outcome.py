@@ -1,0 +1,30 @@
+"""How a refresh ended. Pure."""
+
+from dataclasses import dataclass
+
+__all__ = ["Deferred", "Done", "Failed", "Outcome"]
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The purpose of the refresh is met."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deferred:
+    """Another worker is refreshing, or too many refreshes were made. Ask again later."""
+
+    retry_after: float
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The refresh failed; none is made for `retry_after` seconds. `here`: this worker tried."""
+
+    reason: str
+    retry_after: float
+    mismatch: bool = False
+    here: bool = False
+
+
+Outcome = Done | Deferred | Failed

@@ -1,0 +1,86 @@
+"""How often a fleet may ask the provider, and its workers the store."""
+
+from collections.abc import Sequence
+from math import ceil
+
+from tests.simulation.network import Exchange
+from tests.simulation.oracle import Oracle
+from tests.simulation.plan import Plan
+from tests.simulation.promises import Promises
+from tests.simulation.worker import Worker
+
+__all__ = ["judge_budgets"]
+
+TROUBLE = frozenset({
+    "outage", "unreachable", "no_route", "slow", "other_issuer", "store_refuses", "store_loses",
+    "store_slow", "store_hangs", "store_flush", "store_clock", "clock_step", "asleep", "freeze",
+    "kill",
+})  # fmt: skip
+PROVIDER_TROUBLE = frozenset({"outage", "unreachable", "no_route", "slow", "other_issuer"})
+STORE_TROUBLE = frozenset({"store_refuses", "store_loses", "store_slow", "store_hangs"})
+AFTERMATH = 300.0
+SPANS = (60.0, 600.0, 3600.0)
+
+
+def judge_budgets(
+    plan: Plan, promises: Promises, oracle: Oracle, workers: Sequence[Worker],
+    exchanges: Sequence[Exchange],
+) -> None:  # fmt: skip
+    """Hold what was asked to what may be."""
+    for span in SPANS:
+        most, at = busiest([one.at for one in exchanges], span)
+        allowed = _allowed(plan, promises, at, span)
+        if most > allowed:
+            who = next(one.who for one in exchanges if one.at >= at)
+            record = next(worker.record for worker in workers if worker.staff.name == who)
+            what = f"{most} requests at the provider within {span:.0f} s, {allowed} are allowed"
+            oracle.broken(f"I5 provider in {span:.0f} s", at, record, what)
+    for worker in workers:
+        most, at = busiest(worker.store_way.calls, 60.0)
+        if most > promises.store_calls_a_minute:
+            what = f"{most} calls to the store within a minute"
+            oracle.broken("I5 store in a minute", at, worker.record, what)
+
+
+def busiest(times: Sequence[float], span: float) -> tuple[int, float]:
+    """Return how many of the sorted times fall into one span at most, and where that begins."""
+    most, at, first = 0, 0.0, 0
+    for last, time in enumerate(times):
+        while time - times[first] > span:
+            first += 1
+        if last - first + 1 > most:
+            most, at = last - first + 1, times[first]
+    return most, at
+
+
+def _allowed(plan: Plan, promises: Promises, at: float, span: float) -> int:
+    """Return how many requests a span may see that begins at a time."""
+    near = [one for one in plan.happenings
+            if one.at <= at + span and one.at + one.seconds + AFTERMATH >= at]  # fmt: skip
+    kinds = [one.kind for one in near]
+    life = min(plan.cache_ttl, 60.0) if plan.max_age else plan.cache_ttl
+    life = max(life, promises.shortest_life)
+    alone = plan.store == "own" or any(kind in STORE_TROUBLE for kind in kinds)
+    fetches = 1 + ceil(span / (promises.soonest_refresh * life))
+    window = min(promises.noise_window, life / 2)
+    searches = _searches(plan, at, span)
+    fetches += min(searches, promises.noise_refreshes * (1 + ceil(span / window)))
+    fetches += 2 * sum(kind in TROUBLE for kind in kinds)
+    tries = 1
+    if any(kind in PROVIDER_TROUBLE for kind in kinds):
+        fetches += 4 + ceil(span / 5)
+        tries = 4
+    return (2 if plan.discovers else 1) * fetches * tries * (len(plan.staff) if alone else 1)
+
+
+def _searches(plan: Plan, at: float, span: float) -> int:
+    """Return how many searches there may be reason for: made-up keys, and new ones."""
+    if not plan.names_keys:
+        return 10_000
+    strangers = any(
+        one.kind == "strangers" and one.at <= at + span and one.at + one.seconds >= at - 60
+        for one in plan.happenings
+    )
+    changed = any(one.kind in {"rotate", "retire", "publish", "reuse_kid"} and one.at <= at + span
+                  for one in plan.happenings)  # fmt: skip
+    return 10_000 if strangers or changed else 0

@@ -1,0 +1,31 @@
+"""The numbers that the oracle holds the library to, in seconds unless they say otherwise."""
+
+from dataclasses import dataclass
+
+__all__ = ["PROMISES", "Promises"]
+
+
+@dataclass(frozen=True, slots=True)
+class Promises:
+    """What `docs/design.md` says, or is going to say.
+
+    `look` and `lease` are how long a withdrawn key may live beyond `cache_ttl`; `stale_wait` is
+    the longest wait of a caller whose key is at hand; `new_key` is how long tokens of a new key
+    may be refused; `recovery` is how long keys may be unavailable when the provider is back;
+    `slack` is added where something takes its time on the wire.
+    """
+
+    look: float = 75.0
+    lease: float = 3.0
+    stale_wait: float = 0.5
+    new_key: float = 10.0
+    recovery: float = 35.0
+    slack: float = 2.0
+    soonest_refresh: float = 0.75
+    shortest_life: float = 1.0
+    noise_window: float = 10.0
+    noise_refreshes: int = 2
+    store_calls_a_minute: int = 150
+
+
+PROMISES = Promises()

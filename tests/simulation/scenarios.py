@@ -1,0 +1,125 @@
+"""Worlds made by hand, each about one thing that has gone wrong somewhere."""
+
+from tests.simulation.plan import Happening, Plan, Staff
+
+__all__ = [
+    "a_killed_holder", "a_loop_closed_abruptly", "a_loop_per_call", "asleep", "eager_tasks",
+    "frozen", "hosts_that_differ", "http_cache", "long_outage_recovery", "no_kid",
+    "one_broken_host", "quiet_day", "same_kid", "store_outage", "two_integrity_keys",
+    "unknown_kid_flood_amid_rotation",
+]  # fmt: skip
+
+HOUR = 3_600.0
+
+
+def _fleet(size: int, **options: float) -> tuple[Staff, ...]:
+    return tuple(Staff(f"w{number}", **options) for number in range(size))  # type: ignore[arg-type]
+
+
+def quiet_day() -> Plan:
+    """Nothing happens but one rotation with an overlap."""
+    return Plan(1, 24 * HOUR, _fleet(3), (
+        Happening(9 * HOUR, "publish"),
+        Happening(12 * HOUR, "retire"),
+    ))  # fmt: skip
+
+
+def asleep() -> Plan:
+    """A machine sleeps for a week, while its keys grow older than they may be used."""
+    return Plan(2, 175 * HOUR, _fleet(1), (Happening(1 * HOUR, "asleep", "w0", 168 * HOUR),))
+
+
+def frozen() -> Plan:
+    """A process is stopped amid a fetch, for longer than the fetch may take."""
+    return Plan(3, 6 * HOUR, _fleet(1), tuple(
+        Happening(hour * HOUR, "freeze", "w0", 60.0, 1.0) for hour in (1, 2, 3)
+    ))  # fmt: skip
+
+
+def a_loop_per_call() -> Plan:
+    """Each call has a loop of its own, and the provider takes longer than a call waits."""
+    staff = Staff("w0", latency=0.15, calm=20.0, loop_per_call=True)
+    return Plan(4, 3 * HOUR, (staff,), (Happening(1.0, "publish"), Happening(60.0, "retire")))
+
+
+def a_loop_closed_abruptly() -> Plan:
+    """Each call has a loop of its own, which is closed without cancelling what runs in it."""
+    staff = Staff("w0", latency=0.15, calm=20.0, loop_per_call=True, is_abrupt=True)
+    return Plan(15, 2 * HOUR, (staff,))
+
+
+def eager_tasks() -> Plan:
+    """Tasks begin at once, and keys are never fresh."""
+    staff = Staff("w0", latency=0.02, gap=5.0, is_eager=True)
+    return Plan(16, 20.0, (staff,), store="own", cache_ttl=0.0)
+
+
+def hosts_that_differ() -> Plan:
+    """One host of five reaches another issuer under the provider's name, and sees stray tokens."""
+    return Plan(5, 2 * HOUR, _fleet(5, gap=1.0, calm=20.0), (
+        Happening(600.0, "other_issuer", "w0", HOUR),
+        Happening(600.0, "strangers", "w0", HOUR, 1.0),
+    ))  # fmt: skip
+
+
+def one_broken_host() -> Plan:
+    """One host of five can't reach the provider for an hour; meanwhile the keys are replaced."""
+    return Plan(6, 2 * HOUR, _fleet(5, gap=1.0, calm=20.0), (
+        Happening(600.0, "unreachable", "w0", HOUR),
+        Happening(600.0, "strangers", "w0", HOUR, 1.0),
+        Happening(2_400.0, "rotate"),
+    ))  # fmt: skip
+
+
+def long_outage_recovery() -> Plan:
+    """The provider is away for half an hour, longer than keys may be stale."""
+    return Plan(7, 2 * HOUR, _fleet(2, gap=1.0, calm=5.0), (
+        Happening(1_800.0, "outage", "", 1_800.0, 500.0),
+    ), max_stale=0.0)  # fmt: skip
+
+
+def unknown_kid_flood_amid_rotation() -> Plan:
+    """Strangers' tokens come in at five a second while the keys are replaced, time and again."""
+    return Plan(8, 1_500.0, _fleet(3, gap=1.0), (
+        Happening(300.0, "strangers", "w1", 1_000.0, 5.0),
+        *(Happening(400.0 + 133.0 * number, "rotate") for number in range(6)),
+    ))  # fmt: skip
+
+
+def http_cache() -> Plan:
+    """An HTTP cache keeps the provider's documents for an hour while the keys are replaced."""
+    return Plan(9, 3 * HOUR, _fleet(2), (
+        Happening(1.5 * HOUR, "publish"),
+    ), max_age=HOUR, http_cache=True)  # fmt: skip
+
+
+def store_outage() -> Plan:
+    """The store is away for two hours; the keys are replaced meanwhile."""
+    return Plan(10, 5 * HOUR, _fleet(4), (
+        Happening(HOUR, "store_hangs", "", 2 * HOUR),
+        Happening(2 * HOUR, "rotate"),
+    ))  # fmt: skip
+
+
+def no_kid() -> Plan:
+    """The only key, which has no name, is replaced."""
+    return Plan(11, 2 * HOUR, _fleet(2), (Happening(HOUR, "rotate"),), names_keys=False)
+
+
+def same_kid() -> Plan:
+    """The only key is replaced by one of the same name."""
+    return Plan(12, 2 * HOUR, _fleet(2), (Happening(HOUR, "reuse_kid"),))
+
+
+def two_integrity_keys() -> Plan:
+    """Two services share one store, but not the key that they seal their documents with."""
+    staff = (*(Staff(f"w{number}", seal="x" * 32) for number in range(2)),
+             *(Staff(f"v{number}", seal="y" * 32) for number in range(2)))  # fmt: skip
+    return Plan(14, 2 * HOUR, staff, (Happening(HOUR, "rotate"),))
+
+
+def a_killed_holder() -> Plan:
+    """The worker that fetches for all is killed amid its fetch, again and again."""
+    return Plan(13, 6 * HOUR, _fleet(4), tuple(
+        Happening(hour * HOUR, "kill", f"w{hour % 4}", 30.0, 1.0) for hour in range(1, 5)
+    ))  # fmt: skip

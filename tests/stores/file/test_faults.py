@@ -1,0 +1,146 @@
+"""What is wrong with the files, the directory or the system, and what the file store says."""
+
+import hashlib
+import os
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from auth_jwks.stores._boot import boot
+from auth_jwks.stores.base import Busy, KeyStore, Lease, Newer, StoreUnavailable, Unchanged
+from auth_jwks.stores.file import FileKeyStore
+from tests.stores.file.leasing import KEY, MIB, granted, record_of, stored, suffixes, wish
+
+
+def remove(directory: Path) -> None:
+    """Take it away, and what is in it."""
+    directory.rename(directory.with_name("elsewhere"))
+
+
+def open_to_all(directory: Path) -> None:
+    """Let everybody write there."""
+    directory.chmod(0o777)
+
+
+def calls(store: KeyStore, lease: Lease) -> list[Callable[[], Any]]:
+    """Return each call of a store that needs its directory."""
+    return [
+        lambda: store.poll(KEY, known=0, lease=None),
+        lambda: store.poll(KEY, known=0, lease=wish("two")),
+        lambda: store.commit(lease, b"keys", ttl=1000, window=30),
+        lambda: store.fail(lease, retry_after=1),
+    ]
+
+
+@contextmanager
+def limited(kind: int, limit: int) -> Iterator[None]:
+    """Have this process live with less."""
+    before = resource.getrlimit(kind)
+    resource.setrlimit(kind, (limit, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(kind, before)
+
+
+@pytest.mark.parametrize("raw", [b"", b"garbage", b"{}\n", b"\x80\x04N.", b"x" * 2 * MIB], ids=len)
+async def test_garbage_is_absent(store: FileKeyStore, directory: Path, raw: bytes) -> None:
+    """It is replaced by the next lease, whose fence is above what the caller knows."""
+    version = await stored(store)
+    record_of(directory).write_bytes(raw)
+    assert await store.poll(KEY, known=0, lease=None) == Unchanged()
+    assert (await granted(store, wish(), known=version)).fence > version
+
+
+async def test_record_of_another_boot_is_absent(store: FileKeyStore, directory: Path) -> None:
+    """Its clock began anew."""
+    await stored(store)
+    path = record_of(directory)
+    path.write_bytes(path.read_bytes().replace(boot().encode(), b"yesterday"))
+    assert await store.poll(KEY, known=0, lease=None) == Unchanged()
+
+
+async def test_removed_holder_file_leaves_the_lease(
+    store: FileKeyStore, other: FileKeyStore, directory: Path
+) -> None:
+    """Who sweeps the directory ends no lease that still may be in use."""
+    await granted(store, wish())
+    record_of(directory).with_suffix(".held").unlink()
+    assert await other.poll(KEY, known=0, lease=wish("two")) == Busy(3)
+
+
+async def test_full_disk_is_told_and_reads_go_on(
+    store: FileKeyStore, other: FileKeyStore, directory: Path
+) -> None:
+    """The document stays whole, nothing half-written stays, and the lease goes on."""
+    version = await stored(store)
+    lease = await granted(store, wish(), known=version)
+    with limited(resource.RLIMIT_FSIZE, 2000):
+        with pytest.raises(StoreUnavailable, match=r"^efbig$"):
+            await store.commit(lease, b"x" * 10_000, ttl=1000, window=30)
+        answer = await other.poll(KEY, known=0, lease=wish("two"))
+    assert isinstance(answer, Newer)
+    assert answer.payload == b"keys"
+    assert suffixes(directory) == ["", ".held", ".lock"]
+    assert await store.commit(lease, b"x" * 10_000, ttl=1000, window=30) == lease.fence
+
+
+async def test_want_of_descriptors_is_told(store: FileKeyStore) -> None:
+    """Every call says so; when there are some again, all is well."""
+    lease = await granted(store, wish())
+    lowest = os.dup(0)
+    os.close(lowest)
+    with limited(resource.RLIMIT_NOFILE, lowest):
+        for call in calls(store, lease):
+            with pytest.raises(StoreUnavailable, match=r"^emfile$"):
+                await call()
+    with limited(resource.RLIMIT_NOFILE, lowest + 1):
+        for call in calls(store, lease):
+            with pytest.raises(StoreUnavailable, match=r"^emfile$"):
+                await call()
+    assert await store.commit(lease, b"keys", ttl=1000, window=30) == lease.fence
+
+
+async def test_removed_directory_is_told(store: FileKeyStore, directory: Path) -> None:
+    """Every call says so; when it is there again, the store shares anew."""
+    lease = await granted(store, wish())
+    remove(directory)
+    for call in calls(store, lease):
+        with pytest.raises(StoreUnavailable, match=r"^enoent$"):
+            await call()
+    FileKeyStore(directory)
+    await granted(store, wish())
+
+
+async def test_directory_opened_to_others_is_no_longer_used(
+    store: FileKeyStore, directory: Path
+) -> None:
+    """It was safe when the store was made."""
+    lease = await granted(store, wish())
+    open_to_all(directory)
+    for call in calls(store, lease):
+        with pytest.raises(StoreUnavailable, match=r"^unsafe directory$"):
+            await call()
+
+
+async def test_what_cannot_be_replaced_is_told(store: FileKeyStore, directory: Path) -> None:
+    """A directory in the place of a record."""
+    await stored(store)
+    path = record_of(directory)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(StoreUnavailable, match=r"^eisdir$"):
+        await granted(store, wish())
+
+
+async def test_formats_are_apart(store: FileKeyStore, directory: Path) -> None:
+    """Workers of two releases don't overwrite each other's records while both run."""
+    await stored(store)
+    digest = hashlib.sha256(KEY.encode()).hexdigest()
+    assert record_of(directory).name == f"2-{digest}"
+    (directory / digest).write_bytes(b"of another format")
+    assert isinstance(await store.poll(KEY, known=0, lease=None), Newer)
