@@ -159,7 +159,8 @@ class SingleFlight(Generic[T]):
         """Return the states of loops that are not closed; record what was lost with the others."""
         here = [state for state in self._states.values() if state.pid == os.getpid()]
         slots: tuple[Slot, ...] = get_args(Slot)
-        self._lost += [slot for state in here for slot in slots if state.is_lost(slot)]
+        for state in here:
+            self._lost.extend(slot for slot in slots if state.is_lost(slot))
         return {loop: state for loop, state in self._states.items() if not loop.is_closed()}
 
 
