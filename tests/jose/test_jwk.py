@@ -234,6 +234,18 @@ def test_rsa_keys_of_reasonable_size_are_used(bits: int) -> None:
     assert len(parsed(rsa_jwk(1 << (bits - 1) | 1, kid="a", alg="RS256")).keys) == 1
 
 
+@pytest.mark.parametrize(("bits", "usable"), [(17, 1), (64, 1), (65, 0), (2047, 0)])
+def test_long_rsa_exponents_are_refused(bits: int, usable: int, es256: SigningKey) -> None:
+    """A check takes as long as the exponent is; nobody publishes one above 32 bits."""
+    exponent = (1 << (bits - 1)) | 1
+    raw = exponent.to_bytes((bits + 7) // 8)
+    member = rsa_jwk(1 << 2047 | 1, kid="a", alg="RS256", e=urlsafe_b64encode(raw).decode())
+    found = parsed(member, es256.jwk())
+    assert len(found.keys) == 1 + usable
+    if not usable:
+        assert found.skipped == ("its RSA exponent is longer than 64 bits (kid 'a')",)
+
+
 @pytest.mark.parametrize("bits", [1024, 2047, 8193, 16384, 1_000_000])
 def test_rsa_keys_of_other_sizes_are_refused(bits: int, es256: SigningKey) -> None:
     """Too weak, or too slow to verify with."""

@@ -33,6 +33,7 @@ __all__ = [
 
 MAX_KID = 256
 RSA_BITS = range(2048, 8193)
+MAX_EXPONENT_BITS = 64
 NOT_ALLOWED = "its algorithm is not allowed"
 
 # For each algorithm its key type and curves (RFC 7518 §3.1, RFC 8037, RFC 8812, RFC 9864).
@@ -147,9 +148,17 @@ def _public_key(member: dict[str, Any], alg: str) -> object:
         public = _IMPLEMENTATIONS[alg].from_jwk(_with_full_coordinates(member))
     except (PyJWTError, ValueError, TypeError, UnsupportedAlgorithm):
         raise SkipError("its key material is malformed") from None
-    if isinstance(public, RSAPublicKey) and public.key_size not in RSA_BITS:
-        raise SkipError("its RSA modulus is outside 2048-8192 bits")
+    if isinstance(public, RSAPublicKey):
+        _check_rsa(public)
     return public
+
+
+def _check_rsa(public: RSAPublicKey) -> None:
+    if public.key_size not in RSA_BITS:
+        raise SkipError("its RSA modulus is outside 2048-8192 bits")
+    # An exponent as long as the modulus makes a check take a hundred times as long.
+    if public.public_numbers().e.bit_length() > MAX_EXPONENT_BITS:
+        raise SkipError(f"its RSA exponent is longer than {MAX_EXPONENT_BITS} bits")
 
 
 def _with_full_coordinates(member: dict[str, Any]) -> dict[str, Any]:

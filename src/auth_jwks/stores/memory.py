@@ -1,12 +1,12 @@
 """`MemoryKeyStore`: the verifiers of one process share one fetch."""
 
 import os
-import time
 from collections.abc import Callable
 from typing import Self
 
 from cachetools import TLRUCache
 
+from auth_jwks._clock import SYSTEM_CLOCK
 from auth_jwks.stores.base import DAY, Answer, Lease, LeaseRequest
 from auth_jwks.stores.gate import (
     EMPTY,
@@ -28,7 +28,9 @@ class MemoryKeyStore:
     `timer` is the store's clock: monotonic seconds.
     """
 
-    def __init__(self, *, maxsize: int = 1024, timer: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, *, maxsize: int = 1024, timer: Callable[[], float] = SYSTEM_CLOCK.monotonic
+    ) -> None:
         self._timer = timer
         self._records: TLRUCache[str, Record] = TLRUCache(maxsize, _kept_until, timer)
         self._pid = os.getpid()
