@@ -82,5 +82,5 @@ venvs: ## the environments of test-all
 clean: ## removes what was installed, cached and built
 	rm -rf .venv .hypothesis .*_cache dist
 
-.venv/%/ready: pyproject.toml .ci/venv .ci/floors.py
+.venv/%/ready: pyproject.toml src/auth_jwks/_version.py .ci/venv .ci/floors.py
 	@PYTHON='$(PYTHON)' sh .ci/venv $*

@@ -130,7 +130,7 @@ def test_a_star_import_brings_them_all() -> None:
 
 
 def test_the_version_is_the_installed_one() -> None:
-    """`__version__` is looked up when asked for; a name that isn't there is an `AttributeError`."""
+    """`__version__` is that of the metadata; a name that isn't there is an `AttributeError`."""
     assert auth_jwks.__version__ == version("auth-jwks")
     with pytest.raises(AttributeError, match="JWK"):
         _ = auth_jwks.JWK

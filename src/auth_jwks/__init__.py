@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from auth_jwks._cache.status import Status
 from auth_jwks._verifier import JWKS
+from auth_jwks._version import __version__ as __version__
 from auth_jwks.errors import IssuerMismatchError, KeysUnavailableError, UnknownKeyError
 from auth_jwks.stores.base import KeyStore
 from auth_jwks.stores.file import FileKeyStore
@@ -27,9 +28,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # Lazy: the one costs milliseconds of import, the other needs an extra.
-    if name == "__version__":
-        return import_module("importlib.metadata").version("auth-jwks")
+    # Lazy: it needs an extra.
     if name == "RedisKeyStore":
         return import_module("auth_jwks.stores.redis").RedisKeyStore
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -48,7 +48,6 @@ for _name in (
     "concurrent.futures.thread",
     "cryptography.hazmat.backends.openssl.backend",
     "httpcore",
-    "importlib.metadata",
 ):
     with suppress(ImportError):
         import_module(_name)

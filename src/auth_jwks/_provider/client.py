@@ -6,8 +6,6 @@ import zlib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from functools import cache
-from importlib import import_module
 from typing import Protocol
 from urllib.parse import urljoin
 
@@ -17,6 +15,7 @@ from auth_jwks._clock import Clock
 from auth_jwks._provider.headers import compressions, retry_after
 from auth_jwks._provider.tls import SharedTLS
 from auth_jwks._provider.urls import fault_in, redacted
+from auth_jwks._version import __version__
 from auth_jwks.events import RefreshFault
 
 __all__ = ["HTTP", "MAX_BODY", "NOT_MODIFIED", "FetchError", "HTTPClient", "HTTPResponse", "Reply"]
@@ -27,6 +26,7 @@ MAX_CAUSES = 20  # httpx has five, one below the other
 MAX_SHOWN_CODINGS = 4
 MAX_SHOWN_URL = 200  # characters
 NOT_MODIFIED = httpx.codes.NOT_MODIFIED
+USER_AGENT = f"auth-jwks/{__version__}"
 
 
 class HTTPResponse(Protocol):
@@ -170,7 +170,7 @@ class HTTP:
     async def _exchange(self, client: HTTPClient, url: str, headers: Mapping[str, str]) -> Reply:
         sent = {"accept": ACCEPT, "accept-encoding": "gzip, identity;q=0.5", **headers}
         if client.headers.get("user-agent", "python-httpx").startswith("python-httpx"):
-            sent["user-agent"] = _user_agent()
+            sent["user-agent"] = USER_AGENT
         request = client.stream(
             "GET", url, headers=sent, timeout=self._timeout, follow_redirects=False
         )
@@ -203,19 +203,7 @@ def _destination(headers: Mapping[str, str], url: str) -> str:
     return f", this one leads to {target[:MAX_SHOWN_URL]}"
 
 
-@cache
-def _user_agent() -> str:
-    """Return our name and version, and the name alone where no metadata is installed."""
-    found = import_module("importlib.metadata").distributions(name="auth-jwks")
-    return "/".join(["auth-jwks", *(one.version for one in found)][:2])
-
-
-def _tls_context() -> ssl.SSLContext:
-    _user_agent()  # in this thread, as reading files is slow
-    return httpx.create_ssl_context()
-
-
-_TLS = SharedTLS(_tls_context)
+_TLS = SharedTLS(httpx.create_ssl_context)
 
 
 def _description(fault: Exception) -> str:

@@ -1,0 +1,5 @@
+"""The release, which the build reads here too: frozen programs bring no metadata."""
+
+__all__ = ["__version__"]
+
+__version__ = "0.5.0.dev0"
