@@ -97,9 +97,9 @@ class RedisRig(StoreRig):
         if value is None or left <= 0:
             self._admin.delete(name)
         else:
-            letter, fence, granted, ttl, began, holder = str(value).split(":", 5)
-            granted, began = (str(int(time) - int(seconds * 1e6)) for time in (granted, began))
-            self._admin.set(name, f"{letter}:{fence}:{granted}:{ttl}:{began}:{holder}", px=left)
+            letter, fence, granted, renewed, rest = str(value).split(":", 4)
+            earlier = (str(int(time) - int(seconds * 1e6)) for time in (granted, renewed))
+            self._admin.set(name, ":".join((letter, fence, *earlier, rest)), px=left)
 
     async def wipe(self) -> None:
         """Flush it."""

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from itertools import product
 
 import pytest
 from hypothesis import given
@@ -20,6 +21,7 @@ from auth_jwks.stores.base import (
 )
 from auth_jwks.stores.gate import (
     EMPTY,
+    Gate,
     Record,
     committed,
     failed,
@@ -33,6 +35,8 @@ MICROS = microseconds(NOW)
 DAY = 86_400
 DAY_MICROS = DAY * 1_000_000
 TTL, WINDOW, STARTED = 1000.0, 10.0, 77.0
+CAUSES: tuple[Cause, ...] = ("age", "unknown_kid", "forced", "repair")
+SEARCHES: tuple[Cause, ...] = ("unknown_kid", "forced")
 STORED = Record(
     version=MICROS,
     payload=b"keys",
@@ -279,14 +283,50 @@ def test_lapsed_holder_commits_while_nobody_else_came() -> None:
     assert commit(EMPTY, lease, after=3)[1] == lease.fence
 
 
-def test_superseded_commit_changes_nothing() -> None:
-    """A newer document, another's lease or a cool-down: the late holder gets None."""
+def test_commit_is_superseded_by_a_newer_document_alone() -> None:
+    """The late holder gets None, and nothing is changed, whatever gate there is by then."""
     record, late = grant(EMPTY, wish())
-    leased, next_lease = grant(record, wish("two"), after=3)
-    newer, _ = commit(leased, next_lease, after=4)
-    cooling = failed(leased, at(4), next_lease, 5)
-    for current in (leased, newer, cooling):
-        assert commit(current, late, after=4) == (current, None)
+    leased, second = grant(record, wish("two"), after=3)
+    newer, known = commit(leased, second, after=4)
+    assert known is not None
+    again, third = grant(newer, wish("three"), after=4, known=known)
+    for current in (newer, again, failed(again, at(5), third, 5)):
+        assert commit(current, late, after=5) == (current, None)
+
+
+@pytest.mark.parametrize("failure", [None, "failed", "mismatch"])
+def test_late_commit_leaves_the_gate_of_others(failure: str | None) -> None:
+    """What a slow holder has fetched is good, and does not undo what another does or has found."""
+    record, late = grant(EMPTY, wish())
+    record, lease = grant(record, wish("two"), after=3)
+    if failure is not None:
+        record = failed(record, at(4), lease, 5, mismatch=failure == "mismatch")
+    gate = record.gate
+    record, version = commit(record, late, after=5)
+    assert (version, record.payload, record.gate) == (late.fence, b"new", gate)
+    assert isinstance(answer(record, wish("three"), after=5), Newer)
+    if failure is None:
+        assert commit(record, lease, after=5.5)[1] == lease.fence
+
+
+def test_commit_forgets_a_gate_that_is_void() -> None:
+    """A clock that was set back and goes on again does not bring it back."""
+    record, lease = grant(EMPTY, wish())
+    record, _ = grant(record, wish("two"), after=3)
+    record, known = commit(record, lease, after=2.5)
+    assert known == lease.fence
+    assert record.gate is None
+
+
+def test_commit_of_an_earlier_lease_leaves_the_later_one_of_its_holder() -> None:
+    """A worker has one name for all its leases: those that are told apart by the fence alone."""
+    record, early = grant(EMPTY, wish())
+    record, later = grant(record, wish(), after=3)
+    gate = record.gate
+    record, version = commit(record, early, after=4)
+    assert (version, record.gate) == (early.fence, gate)
+    record, version = commit(record, later, after=5)
+    assert (version, record.gate) == (later.fence, None)
 
 
 def test_fence_must_be_above_the_stored_version() -> None:
@@ -320,27 +360,49 @@ def test_commit_after_a_flush_counts_as_the_last_fence() -> None:
     assert (version, record.issued) == (lease.fence, lease.fence)
 
 
-@pytest.mark.parametrize("cause", ["age", "repair"])
-def test_failure_cools_for_all(cause: Cause) -> None:
-    """Nobody refreshes by age for that long, nor repairs, not even the one that failed."""
+@pytest.mark.parametrize("mismatch", [False, True])
+def test_failure_cools_all_but_searches_of_others(*, mismatch: bool) -> None:
+    """What one host failed at, another one may reach: who searches finds out, others wait."""
     record, lease = grant(EMPTY, wish())
-    record = failed(record, at(1), lease, 5)
-    for holder in ("one", "two"):
-        assert answer(record, wish(holder, cause), after=2) == Cooling(4, "failed")
-        assert isinstance(answer(record, wish(holder, cause), after=6), Granted)
+    record = failed(record, at(1), lease, 5, mismatch=mismatch)
+    cooling = Cooling(4, "mismatch" if mismatch else "failed")
+    passing = {("one", "forced"), ("two", "forced"), ("two", "unknown_kid")}
+    for name, cause in product(("one", "two"), CAUSES):
+        given = answer(record, wish(name, cause), after=2)
+        if (name, cause) in passing:
+            assert isinstance(given, Granted)
+        else:
+            assert given == cooling
+        assert isinstance(answer(record, wish(name, cause), after=6), Granted)
 
 
-def test_failure_holds_back_the_searches_of_its_own_host_alone() -> None:
-    """What one host could not reach, another one may; only a forced refresh tries anyway."""
+def test_cooldown_of_nobody_holds_back_no_search() -> None:
+    """Whoever failed, if it is not known, it was another one."""
+    record = replace(EMPTY, gate=Gate("", MICROS, MICROS, MICROS, microseconds(5), "failed"))
+    assert isinstance(answer(record, wish("one", "unknown_kid")), Granted)
+    assert answer(record, wish("one")) == Cooling(5, "failed")
+
+
+def test_cooldown_is_replaced_by_the_lease_that_passed_it() -> None:
+    """What comes of it is the latest that is known, whether keys or a failure."""
     record, lease = grant(EMPTY, wish())
-    record = failed(record, at(1), lease, 5, mismatch=True)
-    assert answer(record, wish("one", "unknown_kid"), after=2) == Cooling(4, "mismatch")
-    assert isinstance(answer(record, wish("one", "forced"), after=2), Granted)
-    searching, lease = grant(record, wish("two", "unknown_kid"), after=2)
-    assert answer(searching, wish("three"), after=3) == Busy(2)
-    committed_, version = commit(searching, lease, after=3)
-    assert version == lease.fence
-    assert committed_.failures == 0
+    record, lease = grant(failed(record, at(0), lease, 5), wish("two", "unknown_kid"), after=1)
+    assert answer(record, wish("three"), after=1) == Busy(3)
+    done, _ = commit(record, lease, after=2)
+    assert isinstance(answer(done, wish(), after=2), Newer)
+    cooling = failed(record, at(2), lease, 5)
+    assert answer(cooling, wish("two", "unknown_kid"), after=3) == Cooling(4, "failed")
+    assert isinstance(answer(cooling, wish("one", "unknown_kid"), after=3), Granted)
+
+
+def test_who_failed_leaves_the_last_place_to_others() -> None:
+    """However often it is told to refresh: else nobody could search while one host is broken."""
+    record, lease = grant(EMPTY, wish("one", "forced"))
+    record = failed(record, at(0), lease, 30)
+    assert answer(record, wish("one", "forced"), after=9.75) == Cooling(20.25, "failed")
+    assert isinstance(answer(record, wish("one", "forced"), after=10), Granted)
+    for cause in SEARCHES:
+        assert isinstance(answer(record, wish("two", cause), after=9.75), Granted)
 
 
 def test_searches_amid_a_cooldown_have_the_same_budget() -> None:
@@ -350,49 +412,9 @@ def test_searches_amid_a_cooldown_have_the_same_budget() -> None:
     for turn, holder in enumerate(("two", "three"), start=1):
         record, lease = grant(record, wish(holder, "unknown_kid"), after=turn)
         record = failed(record, at(turn), lease, 30)
-    assert answer(record, wish("four", "unknown_kid"), after=3) == Cooling(29, "failed")
-    assert answer(record, wish("four", "forced"), after=3) == Cooling(29, "failed")
-    assert isinstance(answer(record, wish("four", "unknown_kid"), after=11), Granted)
-
-
-@pytest.mark.parametrize("cause", ["unknown_kid", "forced"])
-def test_search_overtakes_a_holder_that_takes_long(cause: Cause) -> None:
-    """A host whose requests hang must not decide what the others can reach."""
-    record, slow = grant(EMPTY, wish())
-    record, _ = grant(record, wish(), after=2)  # it renews
-    assert answer(record, wish("two", cause), after=2.75) == Busy(2.25)
-    assert answer(record, wish("two"), after=3) == Busy(2)
-    overtaken, lease = grant(record, wish("two", cause), after=3)
-    assert lease.fence > slow.fence
-    assert answer(overtaken, wish(), after=3) == Busy(3)
-    assert commit(overtaken, slow, after=4) == (overtaken, None)
-    assert failed(overtaken, at(4), slow, 5) == overtaken
-    assert commit(overtaken, lease, after=4)[1] == lease.fence
-
-
-def test_overtaking_draws_on_the_budget() -> None:
-    """Two in a window, whoever is overtaken."""
-    record, _ = grant(EMPTY, wish(ttl=60))
-    for turn, holder in enumerate(("two", "three"), start=1):
-        record, _ = grant(record, wish(holder, "unknown_kid", ttl=60), after=3 * turn)
-    assert isinstance(answer(record, wish("four", "unknown_kid"), after=9), Busy)
-    assert isinstance(answer(record, wish("four", "unknown_kid"), after=13), Granted)
-
-
-def test_lease_whose_fence_is_ahead_of_the_clock_is_overtaken_as_well() -> None:
-    """The gate tells when it was granted first, whatever its fence."""
-    record, _ = grant(replace(EMPTY, issued=at(60)), wish(ttl=60))
-    assert isinstance(answer(record, wish("two", "unknown_kid"), after=2.75), Busy)
-    assert isinstance(answer(record, wish("two", "unknown_kid"), after=3), Granted)
-
-
-def test_only_the_very_lease_commits_and_fails() -> None:
-    """A holder that was granted anew has another fence: its old lease is over."""
-    record, old = grant(EMPTY, wish())
-    record, new = grant(record, wish(), after=4)
-    assert commit(record, old, after=5) == (record, None)
-    assert failed(record, at(5), old, 5) == record
-    assert commit(record, new, after=5)[1] == new.fence
+    for cause in SEARCHES:
+        assert answer(record, wish("four", cause), after=3) == Cooling(29, "failed")
+        assert isinstance(answer(record, wish("four", cause), after=11), Granted)
 
 
 def test_cooldown_holds_back_no_document() -> None:
@@ -434,32 +456,50 @@ def test_failures_are_counted_until_a_commit() -> None:
     assert ([*counts, lease.failures], following.failures) == ([0, 1, 2, 3], 0)
 
 
-def test_failures_of_one_host_in_a_row_count_once() -> None:
-    """It says no more than it said at first; another host's failure does."""
+def test_failures_of_one_holder_in_a_row_are_one() -> None:
+    """One broken host does not lengthen the cool-downs of the others."""
     record, counts = EMPTY, []
-    for turn, holder in enumerate(("one", "one", "one", "two", "two", "one", "three")):
-        record, lease = grant(record, wish(holder), after=10 * turn)
+    for turn, name in enumerate(("one", "one", "one", "two", "two", "one", "one")):
+        record, lease = grant(record, wish(name), after=10 * turn)
         counts.append(lease.failures)
         record = failed(record, at(10 * turn), lease, 5)
-    assert counts == [0, 1, 1, 1, 2, 2, 3]
+    assert (counts, record.failures) == ([0, 1, 1, 1, 2, 2, 3], 3)
+
+
+def test_failure_after_a_commit_counts_whoever_failed_before() -> None:
+    """The row begins anew."""
+    record, lease = grant(EMPTY, wish())
+    record, lease = grant(failed(record, at(0), lease, 1), wish("two"), after=1)
+    record, known = commit(record, lease, after=1)
+    assert known is not None
+    record, lease = grant(record, wish(), after=2, known=known)
+    assert failed(record, at(2), lease, 1).failures == 1
 
 
 def test_late_failure_changes_nothing() -> None:
     """Who lost the lease does not speak for the one that has it, nor for anybody later."""
     record, late = grant(EMPTY, wish())
     leased, lease = grant(record, wish("two"), after=3)
-    cooling = failed(leased, at(4), lease, 100)
+    cooling = failed(leased, at(4), lease, 50)
     done, _ = commit(leased, lease, after=4)
-    for current in (leased, cooling, done, EMPTY):
+    own, _ = grant(record, wish(), after=3)
+    for current in (leased, cooling, done, own, EMPTY):
         assert failed(current, at(4), late, 5) == current
     assert failed(record, at(3), late, 5) == record
 
 
-@pytest.mark.parametrize("cause", ["unknown_kid", "forced"])
+def test_failure_that_is_told_twice_is_one() -> None:
+    """The reply to the first was lost; the cool-down is not renewed."""
+    record, lease = grant(EMPTY, wish())
+    cooling = failed(record, at(1), lease, 5)
+    assert failed(cooling, at(2), lease, 5) == cooling
+
+
+@pytest.mark.parametrize("cause", SEARCHES)
 def test_unscheduled_leases_are_two_a_window(cause: Cause) -> None:
     """A third waits until the older of the last two is as old as the window; and so on."""
     record, granted_at = EMPTY, []
-    for quarters in range(132):
+    for quarters in range(160):
         after = quarters / 4
         record, given = ask(record, wish(f"{after}", cause, ttl=0.25), after=after)
         if isinstance(given, Granted):
@@ -469,23 +509,44 @@ def test_unscheduled_leases_are_two_a_window(cause: Cause) -> None:
     assert granted_at == [0, 0.25, 10, 10.25, 20, 20.25, 30, 30.25]
 
 
-def test_searches_and_force_share_one_budget() -> None:
+def test_searches_and_forced_refreshes_share_one_budget() -> None:
     """Unknown keys and force draw on the same two leases."""
     record, _ = grant(EMPTY, wish("one", "unknown_kid", ttl=1))
-    record, _ = grant(record, wish("two", "forced", ttl=1), after=5)
-    assert answer(record, wish("three", "unknown_kid"), after=7) == Cooling(3, "budget")
-    assert isinstance(answer(record, wish("three", "forced"), after=10), Granted)
+    record, _ = grant(record, wish("two", "forced", ttl=1), after=4)
+    for cause in SEARCHES:
+        assert answer(record, wish("three", cause), after=6) == Cooling(4, "budget")
+        assert isinstance(answer(record, wish("three", cause), after=10), Granted)
+
+
+def test_repairs_are_one_in_five_minutes() -> None:
+    """Where two fleets share a key and not a seal, each of them repairs for ever."""
+    record, granted_at = EMPTY, []
+    for after in range(700):
+        record, given = ask(record, wish(f"{after}", "repair", ttl=0.25), after=after)
+        if isinstance(given, Granted):
+            granted_at.append(after)
+            record, _ = commit(record, given.lease, after=after, payload=b"")
+            record = replace(record, version=0)
+        else:
+            assert given == Cooling(granted_at[-1] + 300 - after, "budget")
+    assert granted_at == [0, 300, 600]
 
 
 def test_repairs_have_a_budget_of_their_own() -> None:
-    """One in five minutes: two fleets that can't read each other's do not fight for ever."""
+    """They leave that of searches whole, and don't draw on it when it is spent."""
     record, _ = grant(EMPTY, wish("one", "repair", ttl=1))
-    assert answer(record, wish("two", "repair"), after=2) == Cooling(298, "budget")
-    for turn in range(2):
-        record, _ = grant(record, wish(f"{turn}", "unknown_kid", ttl=1), after=2 + turn)
-    assert isinstance(answer(record, wish("two", "repair"), after=300), Granted)
-    back = replace(record, repaired=at(400))
-    assert isinstance(answer(back, wish("two", "repair"), after=300), Granted)
+    for turn in (1, 2):
+        record, _ = grant(record, wish(f"{turn}", "unknown_kid", ttl=1), after=turn)
+    record = replace(record, repaired=0)
+    assert isinstance(answer(record, wish("three", "unknown_kid"), after=3), Cooling)
+    assert isinstance(answer(record, wish("three", "repair"), after=3), Granted)
+
+
+def test_repair_of_a_future_does_not_count() -> None:
+    """When the clock went back, nobody waits for it to come round."""
+    record = replace(EMPTY, repaired=at(5))
+    assert isinstance(answer(record, wish("one", "repair"), after=4.75), Granted)
+    assert answer(record, wish("one", "repair"), after=5) == Cooling(300, "budget")
 
 
 def test_age_is_never_held_back_by_unscheduled_leases() -> None:
@@ -496,6 +557,72 @@ def test_age_is_never_held_back_by_unscheduled_leases() -> None:
         record, _ = grant(record, wish(f"{turn}", cause, ttl=1), after=turn)
     assert answer(record, wish("another", "forced"), after=6) == Cooling(4, "budget")
     assert isinstance(answer(record, wish("age"), after=6), Granted)
+
+
+def test_closed_gate_is_told_before_a_spent_budget() -> None:
+    """Somebody fetches, or has just failed: that says more than how many did before."""
+    record, _ = grant(EMPTY, wish("one", "forced", ttl=1))
+    record, lease = grant(record, wish("two", "forced"), after=1)
+    record, _ = grant(record, wish("two"), after=3)
+    for cause in SEARCHES:
+        assert answer(record, wish("three", cause), after=5) == Busy(1)
+    cooling = failed(record, at(5), lease, 2)
+    for cause in SEARCHES:
+        assert answer(cooling, wish("three", cause), after=6) == Cooling(1, "failed")
+        assert answer(cooling, wish("three", cause), after=7) == Cooling(3, "budget")
+
+
+def renewed(record: Record, *, until: int, every: float = 1) -> Record:
+    """Let holder one renew its lease from one second on, as long as it fetches."""
+    for turn in range(1, int(until / every) + 1):
+        record, _ = grant(record, wish(), after=turn * every)
+    return record
+
+
+@pytest.mark.parametrize("cause", CAUSES)
+def test_slow_holder_is_overtaken_by_a_search(cause: Cause) -> None:
+    """From three seconds after its grant on, not a microsecond earlier, however it is renewed."""
+    record, slow = grant(EMPTY, wish())
+    record = renewed(record, until=2)
+    early = polled(record, at(3) - 1, "key", 0, wish("two", cause), started=STARTED)[1]
+    assert isinstance(early, Busy)
+    record, given = ask(record, wish("two", cause), after=3)
+    if cause not in SEARCHES:
+        assert given == Busy(2)
+    else:
+        assert isinstance(given, Granted)
+        assert given.lease.fence > slow.fence
+        assert answer(record, wish("three", cause), after=4) == Busy(2)
+
+
+def test_overtaken_holder_is_told_so_and_closes_nothing() -> None:
+    """It neither renews nor cools down the lease of another; that one commits over its keys."""
+    record, slow = grant(EMPTY, wish())
+    record, lease = grant(renewed(record, until=3), wish("two", "unknown_kid"), after=4)
+    assert answer(record, wish(), after=5) == Busy(2)
+    assert failed(record, at(5), slow, 5) == record
+    done, version = commit(record, lease, after=6)
+    assert version == lease.fence
+    assert commit(done, slow, after=6) == (done, None)
+
+
+def test_overtaking_draws_on_the_budget() -> None:
+    """So a slow provider is asked three times in a window at most, age included."""
+    record, _ = grant(EMPTY, wish())
+    record = renewed(record, until=3)
+    record, _ = grant(record, wish("two", "forced", ttl=20), after=3)
+    assert answer(record, wish("three", "forced"), after=5.75) == Busy(17.25)
+    record, _ = grant(record, wish("three", "forced", ttl=20), after=6)
+    assert answer(record, wish("four", "forced"), after=12.75) == Busy(13.25)
+    assert isinstance(answer(record, wish("four", "forced"), after=13), Granted)
+
+
+def test_fence_above_the_clock_does_not_put_off_overtaking() -> None:
+    """The time of the grant counts, not the fence, which may be a day ahead of it."""
+    record, slow = grant(EMPTY, wish(ttl=10), known=MICROS + DAY_MICROS - 5)
+    assert answer(record, wish("two", "forced"), after=2.75, known=1) == Busy(7.25)
+    _, lease = grant(record, wish("two", "forced"), after=3, known=1)
+    assert lease.fence == slow.fence + 1
 
 
 def test_renewal_of_an_unscheduled_lease_is_no_second_one() -> None:

@@ -23,13 +23,24 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from auth_jwks.stores.base import Answer, Busy, Cause, Cooling, Granted, Lease, LeaseRequest, Newer
-from auth_jwks.stores.gate import EMPTY, Record, committed, failed, microseconds, polled
+from auth_jwks.stores.base import (
+    LEASE,
+    REPAIR_INTERVAL,
+    Answer,
+    Busy,
+    Cause,
+    Cooling,
+    Granted,
+    Lease,
+    LeaseRequest,
+    Newer,
+)
+from auth_jwks.stores.gate import EMPTY, Gate, Record, committed, failed, microseconds, polled
 
-LEASE, COOLDOWN, WINDOW = 2.0, 3.0, 4.0
-OVERTAKING, REPAIRS = 3.0, 300.0
-SEARCHES = {"unknown_kid", "forced"}
+# A lease is shorter than the time after which it is overtaken, so that few renewals lead there.
+TTL, COOLDOWN, WINDOW = 2.0, 3.0, 4.0
 LIMIT = 2
+SEARCHES = ("unknown_kid", "forced")
 DAY = microseconds(86_400)
 FORGED = b"forged"
 STATES = 4_000
@@ -41,7 +52,10 @@ Step = tuple[str, Callable[[], "Fleet"]]
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """What one worker has seen, holds and is about to do; sets are numbered as fetched."""
+    """What one worker has seen, holds and is about to do; sets are numbered as fetched.
+
+    `holder` is its name in all its leases, None until it asks for the first.
+    """
 
     alive: bool = True
     known: int = 0
@@ -52,10 +66,22 @@ class Worker:
 
 
 @dataclass(frozen=True, slots=True)
+class Leased:
+    """Who has the lease, since when, and until when it may think so."""
+
+    holder: str = ""
+    since: float = 0.0
+    until: float = 0.0
+
+
+NOBODY = Leased()
+
+
+@dataclass(frozen=True, slots=True)
 class Fleet:
     """The store, its workers, and what must be remembered to judge the next step.
 
-    `late` is a commit still on its way; `leased` names the holder, and until when it may think so.
+    `late` is a commit still on its way; `blamed` names the holder that failed last.
     """
 
     record: Record = BLANK
@@ -66,9 +92,8 @@ class Fleet:
     names: int = 0
     late: tuple[Lease, int] | None = None
     highest: int = 0
-    leased: tuple[str, float] = "", 0.0
-    leased_at: float = 0.0
-    failed_by: str | None = None
+    leased: Leased = NOBODY
+    blamed: str = ""
     unscheduled: tuple[float, ...] = ()
     repaired: float = -inf
     faults: frozenset[str] = frozenset()
@@ -85,12 +110,27 @@ class Fleet:
         seen = record.expires > self.time and 0 < record.version <= self.time + DAY
         return record.version if seen else 0
 
-    def holder(self) -> str | None:
-        """Return whose lease it is, empty for a cool-down, None if the gate is open."""
+    @property
+    def gate(self) -> Gate | None:
+        """The lease or cool-down that there is, None if the gate is open."""
         gate = self.record.gate
-        if gate is None or not gate.granted <= self.time < gate.granted + gate.ttl:
+        if gate is None or not gate.renewed <= self.time < gate.renewed + gate.ttl:
             return None
-        return gate.holder if gate.failed is None else ""
+        return gate
+
+    @property
+    def recent(self) -> list[float]:
+        """When the searches and forced refreshes of the last window began."""
+        return [at for at in self.unscheduled if self.now - at < WINDOW]
+
+    def is_live(self, lease: Lease) -> bool:
+        """Tell whether this lease has the gate."""
+        gate = self.gate
+        return (
+            gate is not None
+            and gate.failed is None
+            and (gate.holder, gate.fence) == (lease.holder, lease.fence)
+        )
 
     def with_worker(self, index: int, worker: Worker) -> "Fleet":
         """Return the fleet with that worker in its place."""
@@ -104,7 +144,7 @@ def number(record: Record) -> int:
 
 
 def ask(
-    fleet: Fleet, index: int, cause: Cause, *, ttl: float = LEASE, lost: bool = False
+    fleet: Fleet, index: int, cause: Cause, *, ttl: float = TTL, lost: bool = False
 ) -> tuple[Fleet, Answer]:
     """Let a worker poll for a lease, or renew its own; the reply may get lost."""
     worker = fleet.workers[index]
@@ -127,44 +167,40 @@ def ask(
     return fleet.with_worker(index, worker), answer
 
 
-def poll(
-    fleet: Fleet, index: int, cause: Cause, *, ttl: float = LEASE, lost: bool = False
-) -> Fleet:
+def poll(fleet: Fleet, index: int, cause: Cause, *, ttl: float = TTL, lost: bool = False) -> Fleet:
     """Return the fleet after a poll."""
     return ask(fleet, index, cause, ttl=ttl, lost=lost)[0]
+
+
+def may_pass(fleet: Fleet, gate: Gate, request: LeaseRequest) -> bool:
+    """Tell whether a closed gate lets a request through."""
+    if request.cause not in SEARCHES or len(fleet.recent) == LIMIT:
+        return False
+    if gate.failed is None:
+        return fleet.time - gate.granted >= microseconds(LEASE)
+    return gate.holder != request.holder or (request.cause == "forced" and not fleet.recent)
 
 
 def expected(fleet: Fleet, worker: Worker, request: LeaseRequest) -> tuple[type, float]:
     """Return how a poll must be answered, and for how long it is put off."""
     if fleet.stored > worker.known:
         return Newer, 0.0
-    gate, holder = fleet.record.gate, fleet.holder()
-    left = 0.0 if gate is None else gate.left(fleet.time) / 1e6
-    if holder == request.holder:
+    gate = fleet.gate
+    if gate is not None and gate.failed is None and gate.holder == request.holder:
         return Granted, 0.0
-    spent = budget_left(fleet, request.cause)
-    if holder is None:
-        return (Cooling, spent) if spent else (Granted, 0.0)
-    if holder:
-        overtakes = request.cause in SEARCHES and fleet.now - fleet.leased_at >= OVERTAKING
-        return (Granted, 0.0) if overtakes and not spent else (Busy, left)
-    own = fleet.failed_by == request.holder
-    passes = request.cause == "forced" or (request.cause == "unknown_kid" and not own)
-    return (Granted, 0.0) if passes and not spent else (Cooling, left)
-
-
-def budget_left(fleet: Fleet, cause: Cause) -> float:
-    """Return until when no lease is left for that cause, 0 if one is."""
-    if cause == "repair":
-        return max(0.0, fleet.repaired + REPAIRS - fleet.now)
-    recent = [at for at in fleet.unscheduled if fleet.now - at < WINDOW]
-    return recent[0] + WINDOW - fleet.now if cause in SEARCHES and len(recent) == LIMIT else 0.0
+    if gate is not None and not may_pass(fleet, gate, request):
+        return Cooling if gate.failed else Busy, gate.left(fleet.time) / 1e6
+    if request.cause in SEARCHES and len(fleet.recent) == LIMIT:
+        return Cooling, fleet.recent[0] + WINDOW - fleet.now
+    if request.cause == "repair" and fleet.now - fleet.repaired < REPAIR_INTERVAL:
+        return Cooling, fleet.repaired + REPAIR_INTERVAL - fleet.now
+    return Granted, 0.0
 
 
 def judge_answer(fleet: Fleet, worker: Worker, request: LeaseRequest, answer: Answer) -> None:
     """Check the answer; what was unscheduled before a step of the clock is not known here."""
     kind, seconds = expected(fleet, worker, request)
-    if "clock" in fleet.faults and request.cause != "age" and kind is not Newer:
+    if "clock" in fleet.faults and kind is not Newer and request.cause != "age":
         assert isinstance(answer, Granted | Cooling | Busy)
         return
     put_off = answer.retry_after if isinstance(answer, Busy | Cooling) else 0.0
@@ -173,29 +209,27 @@ def judge_answer(fleet: Fleet, worker: Worker, request: LeaseRequest, answer: An
 
 def judge_lease(fleet: Fleet, worker: Worker, request: LeaseRequest, lease: Lease) -> Fleet:
     """Check that the lease could be given, and take note of it."""
-    until = request.holder, fleet.now + request.ttl
-    if fleet.holder() == request.holder:
-        assert fleet.record.gate is not None
-        assert lease.fence == fleet.record.gate.fence
-        return replace(fleet, leased=until)
-    overtakes = request.cause in SEARCHES and (
-        "clock" in fleet.faults or fleet.now - fleet.leased_at >= OVERTAKING
-    )
-    assert fleet.leased[1] <= fleet.now or overtakes, "two live leases"
+    until = fleet.now + request.ttl
+    if fleet.is_live(lease):
+        return replace(fleet, leased=replace(fleet.leased, until=until))
+    is_search = request.cause in SEARCHES
+    overtaken = is_search and fleet.now - fleet.leased.since >= LEASE
+    assert fleet.leased.until <= fleet.now or overtaken, "two live leases"
     assert lease.fence > max(worker.known, fleet.stored)
     if "flush" not in fleet.faults or fleet.faults.isdisjoint(("clock", "forgery")):
         assert lease.fence > fleet.highest, "fences do not increase"
-    unscheduled, repaired = fleet.unscheduled, fleet.repaired
-    if request.cause == "repair":
-        assert fleet.now - repaired >= REPAIRS, "two repairs in five minutes"
-        repaired = fleet.now
-    if request.cause in SEARCHES:
-        unscheduled = (*(at for at in unscheduled if fleet.now - at < WINDOW), fleet.now)
-        assert len(unscheduled) <= LIMIT, "three unscheduled leases in a window"
-    return replace(
-        fleet, leased=until, leased_at=fleet.now, unscheduled=unscheduled, repaired=repaired,
+    fleet = replace(
+        fleet,
+        leased=Leased(request.holder, fleet.now, until),
         highest=max(lease.fence, fleet.highest),
-    )  # fmt: skip
+    )
+    if is_search:
+        assert len(fleet.recent) < LIMIT, "three unscheduled leases in a window"
+        return replace(fleet, unscheduled=(*fleet.recent, fleet.now))
+    if request.cause == "repair":
+        assert fleet.now - fleet.repaired >= REPAIR_INTERVAL, "two repairs in five minutes"
+        return replace(fleet, repaired=fleet.now)
+    return fleet
 
 
 def store(fleet: Fleet, lease: Lease, fetch: int) -> tuple[Fleet, int | None]:
@@ -204,17 +238,19 @@ def store(fleet: Fleet, lease: Lease, fetch: int) -> tuple[Fleet, int | None]:
     record, version = committed(
         fleet.record, fleet.time, lease, payload, took=0, ttl=inf, window=WINDOW
     )
-    holder, gate = fleet.holder(), fleet.record.gate
-    slow = holder is None and lease.fence <= fleet.time
-    mine = holder == lease.holder and gate is not None and gate.fence == lease.fence
-    succeeds = lease.fence > fleet.stored and (mine or slow)
+    mine = fleet.is_live(lease)
+    succeeds = lease.fence > fleet.stored and (mine or lease.fence <= fleet.time)
     assert version == (lease.fence if succeeds else None)
     if version is None:
         assert record == fleet.record, "a superseded commit left a trace"
         return fleet, None
-    assert fleet.stored == 0 or number(fleet.record) <= fetch, "an older set over a newer one"
-    assert (record.payload, record.gate, record.failures) == (payload, None, 0)
-    return replace(fleet, record=record, leased=("", 0.0)), version
+    # A store that lost all, its clock included, can't know what an old fence stands for.
+    if not {"flush", "clock"} <= fleet.faults:
+        assert fleet.stored == 0 or number(fleet.record) <= fetch, "an older set over a newer one"
+    assert (record.payload, record.failures) == (payload, 0)
+    assert record.gate == (None if mine else fleet.gate), "a late commit changed a foreign gate"
+    leased = NOBODY if mine else fleet.leased
+    return replace(fleet, record=record, leased=leased, blamed=""), version
 
 
 def commit(fleet: Fleet, index: int, *, lost: bool = False, late: bool = False) -> Fleet:
@@ -222,7 +258,7 @@ def commit(fleet: Fleet, index: int, *, lost: bool = False, late: bool = False) 
     worker = fleet.workers[index]
     assert worker.lease is not None
     held = max(worker.held, worker.fetching)
-    done = replace(worker, holder=None, lease=None, held=held)
+    done = replace(worker, lease=None, held=held)
     if late:
         fleet = replace(fleet, late=(worker.lease, worker.fetching))
         return fleet.with_worker(index, done)
@@ -249,15 +285,14 @@ def fail(fleet: Fleet, index: int, cooldown: float = COOLDOWN) -> Fleet:
     worker = fleet.workers[index]
     assert worker.lease is not None
     record = failed(fleet.record, fleet.time, worker.lease, cooldown)
-    gate = fleet.record.gate
-    if fleet.holder() == worker.lease.holder and gate and gate.fence == worker.lease.fence:
-        is_other = fleet.record.failed_by != worker.lease.holder
-        assert record.failures == fleet.record.failures + is_other
-        fleet = replace(fleet, leased=("", 0.0), failed_by=worker.lease.holder)
+    if fleet.is_live(worker.lease):
+        other = fleet.blamed != worker.holder
+        assert record.failures == fleet.record.failures + other, "one host counted twice"
+        fleet = replace(fleet, leased=NOBODY, blamed=worker.lease.holder)
     else:
         assert record == fleet.record, "a late failure changed a foreign gate"
     fleet = replace(fleet, record=record)
-    return fleet.with_worker(index, replace(worker, holder=None, lease=None))
+    return fleet.with_worker(index, replace(worker, lease=None))
 
 
 def crash(fleet: Fleet, index: int) -> Fleet:
@@ -279,13 +314,14 @@ def tick(fleet: Fleet, seconds: float = 1.0) -> Fleet:
 
 def upset(fleet: Fleet, fault: str) -> Fleet:
     """Let something happen to the store after which leases and budgets start anew."""
-    faults = fleet.faults | {fault}
-    return replace(fleet, leased=("", 0.0), unscheduled=(), repaired=-inf, faults=faults)
+    return replace(
+        fleet, leased=NOBODY, unscheduled=(), repaired=-inf, faults=fleet.faults | {fault}
+    )
 
 
 def flush(fleet: Fleet) -> Fleet:
     """Let the store lose everything, which takes a moment."""
-    return replace(upset(tick(fleet), "flush"), record=BLANK)
+    return replace(upset(tick(fleet), "flush"), record=BLANK, blamed="")
 
 
 def set_clock_back(fleet: Fleet, seconds: float = 9.0) -> Fleet:
@@ -300,7 +336,7 @@ def forge(fleet: Fleet, ahead: int = 1) -> Fleet:
     return replace(fleet, record=record, faults=fleet.faults | {"forgery"})
 
 
-def check_lone_survivor(fleet: Fleet, index: int, longest: float = max(LEASE, COOLDOWN)) -> None:
+def check_lone_survivor(fleet: Fleet, index: int, longest: float = max(TTL, COOLDOWN)) -> None:
     """A worker without keys, all others dead, gets keys or a lease when the gate opens."""
     waited = 0.0
     for _ in range(4):
@@ -426,6 +462,7 @@ def worker_steps(fleet: Fleet) -> Iterator[Step]:
         yield "", partial(poll, fleet, index, "age")
         if worker.lease is None:
             yield "", partial(poll, fleet, index, "unknown_kid")
+            yield "", partial(poll, fleet, index, "forced")
             yield "", partial(refresh, fleet, index, "unknown_kid")
             yield "loss", partial(poll, fleet, index, "unknown_kid", lost=True)
             yield "partition", partial(fetch_alone, fleet, index)
@@ -438,11 +475,12 @@ def worker_steps(fleet: Fleet) -> Iterator[Step]:
 
 def shape(fleet: Fleet) -> tuple[object, ...]:
     """Return what tells two states apart, but for the date, names and who is who."""
-    micros, record, holder = fleet.time, fleet.record, fleet.holder()
+    micros, record, gate = fleet.time, fleet.record, fleet.gate
+    holder = None if gate is None else gate.holder
     flying = [(one.lease, one.fetching) for one in fleet.workers if one.lease is not None]
     flying += [fleet.late] if fleet.late is not None else []
     versions = sorted(
-        {0, micros, record.version, record.issued, fleet.highest}
+        {0, micros, record.version, record.issued, fleet.highest, gate.fence if gate else 0}
         | {one.known for one in fleet.workers}
         | {lease.fence for lease, _ in flying}
     )
@@ -456,22 +494,28 @@ def shape(fleet: Fleet) -> tuple[object, ...]:
     def lot(lease: Lease | None, fetch: int) -> tuple[object, ...]:
         if lease is None:
             return ()
-        return rank(lease.fence), sets.index(fetch), lease.holder == holder
+        return rank(lease.fence), sets.index(fetch), fleet.is_live(lease)
 
-    gate = None if holder is None or record.gate is None else record.gate.left(fleet.time)
+    def age(began: float, now: float, most: float) -> float:
+        return min(now - began, most)
+
+    closed = None if gate is None else (
+        gate.left(micros), gate.failed, rank(gate.fence),
+        age(gate.granted, micros, microseconds(LEASE)),
+    )  # fmt: skip
+    leased = fleet.leased if fleet.leased.until > fleet.now else NOBODY
     workers = sorted(
-        (one.alive, rank(one.known), sets.index(one.held), one.holder is not None,
-         one.holder == holder, lot(one.lease, one.fetching))
+        (one.alive, rank(one.known), sets.index(one.held), one.holder == holder,
+         lot(one.lease, one.fetching))
         for one in fleet.workers
     )  # fmt: skip
     return (
         rank(record.version), record.payload == FORGED, sets.index(number(record)),
-        rank(record.issued), rank(fleet.highest), gate, holder == "", record.window,
-        record.gate is not None and record.failed_by == record.gate.holder,
+        rank(record.issued), rank(fleet.highest), closed, record.window,
         tuple(fleet.time - at for at in record.unscheduled if 0 <= fleet.time - at < record.window),
-        tuple(fleet.now - at for at in fleet.unscheduled if fleet.now - at < WINDOW),
-        max(0.0, fleet.leased[1] - fleet.now), fleet.faults, tuple(workers),
-        lot(*fleet.late) if fleet.late is not None else None,
+        tuple(fleet.now - at for at in fleet.recent),
+        max(0.0, leased.until - fleet.now), age(leased.since, fleet.now, LEASE),
+        fleet.faults, tuple(workers), lot(*fleet.late) if fleet.late is not None else None,
     )  # fmt: skip
 
 
@@ -493,7 +537,26 @@ def shape(fleet: Fleet) -> tuple[object, ...]:
 )
 def test_gate_keeps_its_promises_in_every_order(faults: set[str]) -> None:
     """Breadth first through all interleavings, no state breaks a promise."""
-    start = Fleet()
+    explore(Fleet(), faults)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(
+    "faults",
+    [{"crash"}, {"loss", "delay"}, {"delay", "flush"}, {"clock", "crash"}],
+    ids=lambda faults: "+".join(sorted(faults)),
+)
+def test_gate_keeps_its_promises_while_a_holder_takes_long(faults: set[str]) -> None:
+    """From the moment at which it may be overtaken, others failing and committing beside it."""
+    fleet = poll(Fleet(), 0, "age")
+    for _ in range(int(LEASE)):
+        fleet = poll(tick(fleet), 0, "age")
+    assert [worker.lease is not None for worker in fleet.workers] == [True, False, False]
+    explore(fleet, faults)
+
+
+def explore(start: Fleet, faults: set[str]) -> None:
+    """Try what may happen, breadth first, as far as the bound allows."""
     seen, queue = {shape(start)}, deque([start])
     while queue and len(seen) < STATES:
         for fleet in successors(queue.popleft(), frozenset(faults)):

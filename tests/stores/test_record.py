@@ -27,9 +27,8 @@ RECORDS = st.builds(
     unscheduled=st.lists(COUNT, max_size=2).map(tuple),
     gate=st.none() | GATES,
 )
-RECORD = Record(
-    1, b"keys\nand more", 2, 3, 4, 5, "last", 12, 6, (7, 8), Gate("holder", 9, 10, 11, 13)
-)
+GATE = Gate("holder", 10, 11, 12, 13)
+RECORD = Record(1, b"keys\nand more", 2, 3, 4, 5, "other", 6, 7, (8, 9), GATE)
 HEAD = json.loads(encode(RECORD, "boot").partition(b"\n")[0])
 
 
@@ -75,6 +74,9 @@ def test_record_without_a_member_is_absent(member: str) -> None:
         {"issued": "1"},
         {"failures": None},
         {"failed_by": None},
+        {"failed_by": 1},
+        {"repaired": None},
+        {"repaired": -1},
         {"repaired": "then"},
         {"fetched": "now"},
         {"fetched": True},
@@ -88,8 +90,13 @@ def test_record_without_a_member_is_absent(member: str) -> None:
         {"gate": "open"},
         {"gate": {}},
         {"gate": HEAD["gate"] | {"holder": 1}},
-        {"gate": HEAD["gate"] | {"failed": "badly"}},
+        {"gate": HEAD["gate"] | {"holder": None}},
+        {"gate": HEAD["gate"] | {"failed": "budget"}},
+        {"gate": HEAD["gate"] | {"failed": True}},
+        {"gate": HEAD["gate"] | {"failed": []}},
         {"gate": HEAD["gate"] | {"fence": None}},
+        {"gate": HEAD["gate"] | {"granted": None}},
+        {"gate": HEAD["gate"] | {"renewed": "now"}},
         {"gate": HEAD["gate"] | {"ttl": "long"}},
     ],
     ids=str,
@@ -111,16 +118,15 @@ def test_stored_form_is_this() -> None:
     assert FORMAT == 2
     assert encode(RECORD, "boot") == (
         b'{"format": 2, "boot": "boot", "size": 13, "version": 1, "fetched": 2, "expires": 3, '
-        b'"issued": 4, "failures": 5, "failed_by": "last", "repaired": 12, "window": 6, '
-        b'"unscheduled": [7, 8], "gate": {"holder": "holder", "fence": 9, "granted": 10, '
-        b'"ttl": 11, "began": 13, "failed": null}}\nkeys\nand more'
+        b'"issued": 4, "failures": 5, "failed_by": "other", "repaired": 6, "window": 7, '
+        b'"unscheduled": [8, 9], "gate": {"holder": "holder", "fence": 10, "granted": 11, '
+        b'"renewed": 12, "ttl": 13, "failed": null}}\nkeys\nand more'
     )
 
 
 def test_longest_head_has_room() -> None:
     """So that what was written can be read."""
     most = 2**63 - 1
-    name = "f" * 32
-    gate = Gate(name, most, most, most, most, "mismatch")
-    record = Record(most, b"", most, most, most, most, name, most, most, (most, most), gate)
+    gate = Gate("f" * 32, most, most, most, most, "mismatch")
+    record = Record(most, b"", most, most, most, most, "f" * 32, most, most, (most, most), gate)
     assert len(encode(record, "b" * 64)) < MAX_RECORD - MAX_PAYLOAD

@@ -31,13 +31,13 @@ __all__ = [
 ]
 
 # Seconds. A lease must last much longer than a call to the store: it is renewed by calls, and its
-# commit must arrive in time.
+# commit must arrive in time. One that was granted that long ago may be overtaken by a search.
 LEASE = 3.0
 MAX_CALL = LEASE / 4
 MAX_COOLDOWN = 60.0
 # How far a version may be ahead of the store's time, and the minimum time a record is kept.
 DAY = 86_400.0
-# Limit of leases for a cause other than age, and its window until a commit sets another.
+# Searches and forced refreshes: the limit of leases in a window, until a commit sets another.
 UNSCHEDULED_LIMIT = 2
 UNSCHEDULED_WINDOW = 10.0
 # Between two leases to repair a document: two fleets that share a key, but no seal, each find the
@@ -78,7 +78,8 @@ class Lease:
     """The right of `holder` to refresh one key for `ttl` seconds, by the store's clock.
 
     `fence` is the version under which the result is committed. `started` is the caller's
-    monotonic time before it asked. `failures` counts consecutive failures of the whole fleet.
+    monotonic time before it asked. `failures` counts consecutive failures of the whole fleet,
+    those of one holder in a row as one.
     """
 
     key: str
@@ -114,7 +115,7 @@ class Unchanged:
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """The caller may refresh, alone."""
+    """The caller may refresh, alone unless it takes longer than `LEASE`."""
 
     lease: Lease
 
@@ -128,10 +129,10 @@ class Busy:
 
 @dataclass(frozen=True, slots=True)
 class Cooling:
-    """No worker may refresh for `retry_after` seconds.
+    """No lease for this cause for `retry_after` seconds.
 
-    `budget`: the limit of unscheduled leases is reached. `failed`: the last refresh failed.
-    `mismatch`: it failed because the provider answered, but names another issuer.
+    `budget`: the limit of leases for it is reached. `failed`: the last refresh failed.
+    `mismatch`: it failed because the provider answered its holder, but names another issuer.
     """
 
     retry_after: float
@@ -152,7 +153,8 @@ class KeyStore(Protocol):
         """Return the document if newer than `known`, else a lease, else why there is none.
 
         A stored version below `known` counts as absent. If the holder of the live lease asks
-        again, the lease is renewed and granted with the same fence.
+        again, the lease is renewed and granted with the same fence. A search passes the cool-down
+        of another holder, and a lease that was granted to another `LEASE` seconds ago.
         """
         ...
 
@@ -161,13 +163,17 @@ class KeyStore(Protocol):
     ) -> int | None:
         """Store up to 1 MiB for `ttl` seconds and end the lease; return its version.
 
-        None if a newer version or another lease superseded it. From now on at most two
-        unscheduled leases (for a cause other than age) are granted in any `window` seconds.
+        None if a newer version is stored. A lease that has lapsed or was overtaken counts, and
+        ends no other. From now on at most two leases for an unknown key ID or a forced refresh
+        are granted in any `window` seconds.
         """
         ...
 
     async def fail(self, lease: Lease, *, retry_after: float, mismatch: bool = False) -> None:
-        """Turn the lease into a cool-down for every cause, if it is still live."""
+        """Turn the lease, if it is still live, into a cool-down of a minute at most.
+
+        It holds back refreshes by age and repairs of all holders, and searches of this one.
+        """
         ...
 
     async def aclose(self) -> None:

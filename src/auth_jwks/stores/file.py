@@ -150,16 +150,21 @@ class FileKeyStore:
         ours, lock = self._leases.get(lease.key, (None, None))
         # Another fence means another lease, and others may have claimed the file since. After a
         # fork the child's copy of the lock has been closed.
-        if ours is None or lock is None or ours.fence != lease.fence or lock.number < 0:
+        if ours is None or lock is None or not _same(ours, lease) or lock.number < 0:
             self._leases[lease.key] = lease, directory.claim(_holder_file(lease.key))
             if lock is not None:
                 lock.close()
 
     def _release_lease(self, lease: Lease) -> None:
         ours, lock = self._leases.get(lease.key, (None, None))
-        if ours is not None and lock is not None and ours.holder == lease.holder:
+        # A lease that overtook or followed this one keeps its lock.
+        if ours is not None and lock is not None and _same(ours, lease):
             del self._leases[lease.key]
             lock.close()
+
+
+def _same(one: Lease, other: Lease) -> bool:
+    return (one.holder, one.fence) == (other.holder, other.fence)
 
 
 def _file_name(key: str) -> str:

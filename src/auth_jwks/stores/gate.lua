@@ -3,8 +3,8 @@
 -- KEYS[1]  hash: version, payload, fetched, expires, issued, failures, failed_by, window,
 --          unscheduled1, unscheduled2 (when the last two searches or forced refreshes began),
 --          repaired (when the last repair began)
--- KEYS[2]  string with a time to live: kind:fence:granted:ttl:began:holder, where kind is L for a
---          lease, F for a cool-down after its failure and M after an issuer mismatch
+-- KEYS[2]  string with a time to live: kind:fence:granted:renewed:ttl:holder, where kind is L for
+--          a lease, F for a cool-down after its failure and M after an issuer mismatch
 -- ARGV     poll, known, holder (empty: no lease requested), ttl, cause
 --          commit, holder, fence, took, ttl, window, payload
 --          fail, holder, fence, retry_after, 1 for a mismatch
@@ -75,29 +75,32 @@ local function write(left, ...)
     redis.call('PEXPIRE', RECORD, text(math.ceil(math.max(left, DAY) / 1000)))
 end
 
-local function close(letter, fence, ttl, began, holder)
-    local value = table.concat({letter, text(fence), text(now), text(ttl), text(began), holder}, ':')
+local function close(letter, fence, granted, ttl, holder)
+    local value = table.concat(
+        {letter, text(fence), text(granted), text(now), text(ttl), holder}, ':')
     redis.call('SET', GATE, value, 'PX', text(math.max(1, math.ceil(ttl / 1000))))
 end
 
--- nil if there is no live lease or cool-down. One granted in the future, or with more time left
+-- nil if there is no live lease or cool-down. One renewed in the future, or with more time left
 -- than its ttl, is void: the clock was set back.
 local function live()
     if redis.call('TYPE', GATE).ok ~= 'string' then
         return nil
     end
     local pattern = '^([LFM]):(%d+):(%d+):(%d+):(%d+):(.*)$'
-    local value = redis.call('GET', GATE) or ''
-    local letter, fence, granted, ttl, began, holder = value:match(pattern)
-    if not letter or number(granted) > now then
+    local letter, fence, granted, renewed, ttl, holder =
+        (redis.call('GET', GATE) or ''):match(pattern)
+    if not letter or number(renewed) > now then
         return nil
     end
     local left = redis.call('PTTL', GATE) * 1000
     if left < 0 or left > number(ttl) + 1000 then
         return nil
     end
-    return {letter = letter, fence = number(fence), began = number(began), holder = holder,
-        left = left}
+    return {
+        letter = letter, fence = number(fence), granted = number(granted), holder = holder,
+        left = left,
+    }
 end
 
 local function granted(fence)
@@ -129,13 +132,21 @@ local function spent(cause)
     return times[1] + window - now
 end
 
--- What another host failed at holds nobody back from a search, and a holder that takes long is
--- overtaken by one.
+-- Whether a closed gate lets this one through, within the budget. One host must not decide what
+-- the others can reach: its failure holds back no search of theirs, and if it takes long, a
+-- search overtakes it.
 local function may_pass(gate, holder, cause)
-    if gate.letter == 'L' then
-        return (cause == 'unknown_kid' or cause == 'forced') and now - gate.began >= LEASE
+    if cause ~= 'unknown_kid' and cause ~= 'forced' then
+        return false
     end
-    return cause == 'forced' or (cause == 'unknown_kid' and gate.holder ~= holder)
+    if gate.letter == 'L' then
+        return now - gate.granted >= LEASE
+    end
+    if gate.holder ~= holder then
+        return true
+    end
+    -- Who has failed leaves the last place in the budget to those who may succeed.
+    return cause == 'forced' and #recent() < UNSCHEDULED_LIMIT - 1
 end
 
 local function closed(gate)
@@ -153,11 +164,10 @@ local function lease(fence, ttl, holder, cause)
     else
         local times = recent()
         times[#times + 1] = now
-        local first = math.max(1, #times - UNSCHEDULED_LIMIT + 1)
-        write(expires - now, 'issued', text(fence), 'unscheduled1', text(times[first]),
-            'unscheduled2', text(times[first + 1] or 0))
+        write(expires - now, 'issued', text(fence), 'unscheduled1', text(times[1]),
+            'unscheduled2', text(times[2] or 0))
     end
-    close('L', fence, ttl, now, holder)
+    close('L', fence, now, ttl, holder)
     return granted(fence)
 end
 
@@ -172,14 +182,13 @@ local function poll(known, holder, ttl, cause)
     end
     local gate = live()
     if gate and gate.letter == 'L' and gate.holder == holder then
-        close('L', gate.fence, ttl, gate.began, holder)
+        close('L', gate.fence, gate.granted, ttl, holder)
         return granted(gate.fence)
     end
     local left = spent(cause)
     if gate and (left or not may_pass(gate, holder, cause)) then
         return closed(gate)
-    end
-    if left then
+    elseif left then
         return {'cooling', text(left), 'budget'}
     end
     return lease(math.max(now, issued + 1, known + 1), ttl, holder, cause)
@@ -190,17 +199,21 @@ local function is_of(gate, holder, fence)
     return gate and gate.letter == 'L' and gate.holder == holder and gate.fence == fence
 end
 
+-- A lease that is over by now, or was overtaken, counts as well: its fence says that what it
+-- brings is newer than what is stored. The gate of another is left closed.
 local function commit(holder, fence, took, ttl, span, payload)
     local gate = live()
-    local lapsed = not gate and fence <= now
-    if fence <= version or not (is_of(gate, holder, fence) or lapsed) then
+    local mine = is_of(gate, holder, fence)
+    if fence <= version or not (mine or fence <= now) then
         return {'superseded'}
     end
     local began = math.max(0, now - took)
     write(began + ttl - now, 'version', text(fence), 'payload', payload, 'fetched', text(began),
         'expires', text(began + ttl), 'issued', text(math.max(issued, fence)), 'failures', '0',
         'failed_by', '', 'window', text(span))
-    redis.call('DEL', GATE)
+    if mine or not gate then
+        redis.call('DEL', GATE)
+    end
     return {'stored', text(fence)}
 end
 
@@ -211,8 +224,7 @@ local function fail(holder, fence, retry_after, mismatch)
     if is_of(gate, holder, fence) then
         local count = failures + (fields[10] ~= holder and 1 or 0)
         write(expires - now, 'failures', text(count), 'failed_by', holder)
-        close(mismatch and 'M' or 'F', fence, math.min(retry_after, MAX_COOLDOWN), gate.began,
-            holder)
+        close(mismatch and 'M' or 'F', fence, now, math.min(retry_after, MAX_COOLDOWN), holder)
     end
     return {'noted'}
 end

@@ -58,23 +58,24 @@ def microseconds(seconds: float) -> int:
 DAY_MICROS = microseconds(DAY)
 REPAIR_MICROS = microseconds(REPAIR_INTERVAL)
 OVERTAKING = microseconds(LEASE)
-SEARCHES = ("unknown_kid", "forced")
+UNSCHEDULED = ("unknown_kid", "forced")
 
 Failure = Literal["failed", "mismatch"]
 
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """A lease of `holder`, or the cool-down after it has `failed`, from `granted` for `ttl`.
+    """A lease of `holder`, or the cool-down after it has `failed`, from `renewed` for `ttl`.
 
-    A renewal moves `granted`; the lease `began` when it was granted first.
+    The lease was `granted` once and `renewed` since. `fence` can't tell when: it may be ahead of
+    the clock.
     """
 
     holder: str
     fence: int
     granted: int
+    renewed: int
     ttl: int
-    began: int
     failed: Failure | None = None
 
     def is_lease_of(self, holder: str) -> bool:
@@ -86,8 +87,8 @@ class Gate:
         return self.is_lease_of(lease.holder) and self.fence == lease.fence
 
     def left(self, now: int) -> int:
-        """Return the time left; 0 if it was granted in the future, as the clock was set back."""
-        return self.granted + self.ttl - now if self.granted <= now else 0
+        """Return the time left; 0 if it was renewed in the future, as the clock was set back."""
+        return self.renewed + self.ttl - now if self.renewed <= now else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +128,7 @@ def polled(
         return record, Unchanged()
     gate = _live(record, now)
     if gate is not None and gate.is_lease_of(lease.holder):
-        renewed = replace(record, gate=replace(gate, granted=now, ttl=microseconds(lease.ttl)))
+        renewed = replace(record, gate=replace(gate, renewed=now, ttl=microseconds(lease.ttl)))
         return renewed, _granted(record, gate.fence, key, lease, started)
     closed = _closed(record, gate, now, lease)
     if closed is not None:
@@ -140,17 +141,20 @@ def committed(
     record: Record, now: int, lease: Lease, payload: bytes, *, took: float, ttl: float,
     window: float,
 ) -> tuple[Record, int | None]:  # fmt: skip
-    """Store the result of a lease requested `took` seconds ago, unless it was superseded."""
+    """Store the result of a lease requested `took` seconds ago, unless a newer one is stored.
+
+    A lease that has lapsed or was overtaken counts as well: its fence shows that its result is
+    newer than what is stored. The gate of another holder stays closed.
+    """
     gate = _live(record, now)
     mine = gate is not None and gate.is_of(lease)
-    lapsed = gate is None and lease.fence <= now
-    if lease.fence <= _version(record, now) or not (mine or lapsed):
+    if lease.fence <= _version(record, now) or not (mine or lease.fence <= now):
         return record, None
     fetched = max(0, now - microseconds(took))
     stored = replace(
         record, version=lease.fence, payload=payload, fetched=fetched,
         expires=fetched + microseconds(ttl), issued=max(record.issued, lease.fence),
-        failures=0, failed_by="", window=microseconds(window), gate=None,
+        failures=0, failed_by="", window=microseconds(window), gate=None if mine else gate,
     )  # fmt: skip
     return stored, lease.fence
 
@@ -167,9 +171,7 @@ def failed(
     if gate is None or not gate.is_of(lease):
         return record
     ttl = microseconds(min(retry_after, MAX_COOLDOWN))
-    cooldown = Gate(
-        gate.holder, gate.fence, now, ttl, gate.began, "mismatch" if mismatch else "failed"
-    )
+    cooldown = Gate(gate.holder, gate.fence, now, now, ttl, "mismatch" if mismatch else "failed")
     failures = record.failures + (record.failed_by != lease.holder)
     return replace(record, gate=cooldown, failures=failures, failed_by=lease.holder)
 
@@ -197,35 +199,37 @@ def _live(record: Record, now: int) -> Gate | None:
 def _closed(
     record: Record, gate: Gate | None, now: int, lease: LeaseRequest
 ) -> Busy | Cooling | None:
-    """Return why no lease is granted, None if one is.
-
-    What another host failed at holds nobody back from a search, and a holder that takes long is
-    overtaken by one: a host must not decide what the others can reach. The budget bounds both.
-    """
+    """Return why no lease is granted, None if one is; a closed gate before a spent budget."""
     spent = _spent(record, now, lease)
-    if gate is not None and not (_may_pass(gate, now, lease) and spent is None):
-        left = gate.left(now) / MICRO
-        return Busy(left) if gate.failed is None else Cooling(left, gate.failed)
-    return spent
+    if gate is None or (spent is None and _may_pass(record, gate, now, lease)):
+        return spent
+    left = gate.left(now) / MICRO
+    return Busy(left) if gate.failed is None else Cooling(left, gate.failed)
 
 
-def _may_pass(gate: Gate, now: int, lease: LeaseRequest) -> bool:
-    """Tell whether a search or a forced refresh may pass a gate that is closed."""
-    if gate.failed is not None:
-        is_other = gate.holder != lease.holder
-        return lease.cause == "forced" or (lease.cause == "unknown_kid" and is_other)
-    return lease.cause in SEARCHES and now - gate.began >= OVERTAKING
+def _may_pass(record: Record, gate: Gate, now: int, lease: LeaseRequest) -> bool:
+    """Tell whether a closed gate lets this request through, within the budget.
+
+    One host must not decide what the others can reach: its failure holds back no search of
+    theirs, and if it takes long, a search overtakes it.
+    """
+    if lease.cause not in UNSCHEDULED:
+        return False
+    if gate.failed is None:
+        return now - gate.granted >= OVERTAKING
+    if gate.holder != lease.holder:
+        return True
+    # A failed holder leaves the last place in the budget to those who may succeed.
+    return lease.cause == "forced" and len(_recent(record, now)) < UNSCHEDULED_LIMIT - 1
 
 
 def _spent(record: Record, now: int, lease: LeaseRequest) -> Cooling | None:
     """Return until when the budget for that cause is spent, None if it is not."""
-    if lease.cause == "age":
-        return None
     if lease.cause == "repair":
-        left = record.repaired + REPAIR_MICROS - now if record.repaired <= now else 0
-        return Cooling(left / MICRO, "budget") if record.repaired and left > 0 else None
+        left = record.repaired + REPAIR_MICROS - now if 0 < record.repaired <= now else 0
+        return Cooling(left / MICRO, "budget") if left > 0 else None
     recent = _recent(record, now)
-    if len(recent) < UNSCHEDULED_LIMIT:
+    if lease.cause not in UNSCHEDULED or len(recent) < UNSCHEDULED_LIMIT:
         return None
     return Cooling((recent[0] + record.window - now) / MICRO, "budget")
 
@@ -236,16 +240,14 @@ def _recent(record: Record, now: int) -> tuple[int, ...]:
 
 
 def _leased(record: Record, now: int, fence: int, lease: LeaseRequest) -> Record:
-    gate = Gate(lease.holder, fence, now, microseconds(lease.ttl), now)
-    if lease.cause == "age":
-        return replace(record, issued=fence, gate=gate)
+    gate = Gate(lease.holder, fence, now, now, microseconds(lease.ttl))
+    leased = replace(record, issued=fence, gate=gate)
     if lease.cause == "repair":
-        return replace(record, issued=fence, gate=gate, repaired=now)
-    unscheduled = (*_recent(record, now), now)
-    return replace(record, issued=fence, gate=gate, unscheduled=unscheduled)
+        return replace(leased, repaired=now)
+    if lease.cause in UNSCHEDULED:
+        return replace(leased, unscheduled=(*_recent(record, now), now))
+    return leased
 
 
-def _granted(
-    record: Record, fence: int, key: str, lease: LeaseRequest, started: float
-) -> Granted:  # fmt: skip
+def _granted(record: Record, fence: int, key: str, lease: LeaseRequest, started: float) -> Granted:
     return Granted(Lease(key, lease.holder, fence, lease.ttl, started, record.failures))

@@ -55,10 +55,14 @@ def _gate(fields: Any) -> Gate | None:
         return None
     if fields["failed"] not in {None, "failed", "mismatch"}:
         raise ValueError
-    fence, granted, ttl, began = (
-        _count(fields[name]) for name in ("fence", "granted", "ttl", "began")
+    return Gate(
+        holder=_text(fields["holder"]),
+        fence=_count(fields["fence"]),
+        granted=_count(fields["granted"]),
+        renewed=_count(fields["renewed"]),
+        ttl=_count(fields["ttl"]),
+        failed=fields["failed"],
     )
-    return Gate(_text(fields["holder"]), fence, granted, ttl, began, fields["failed"])
 
 
 def _text(value: Any) -> str:

@@ -19,6 +19,7 @@ __all__ = [
     "CAUSES",
     "KEY",
     "LONG",
+    "SEARCHES",
     "cancelled",
     "close",
     "expect",
@@ -33,6 +34,7 @@ KEY = "v1:0123456789abcdef"
 LONG = 60.0
 MAX_POLLS = 200
 CAUSES: tuple[Cause, ...] = ("age", "unknown_kid", "forced", "repair")
+SEARCHES: tuple[Cause, ...] = ("unknown_kid", "forced")
 
 A = TypeVar("A", bound=Answer)
 
@@ -64,11 +66,13 @@ async def granted(
     return lease
 
 
-async def granted_soon(rig: StoreRig, store: KeyStore, name: str, *, key: str = KEY) -> Lease:
+async def granted_soon(
+    rig: StoreRig, store: KeyStore, name: str, *, key: str = KEY, known: int = 0
+) -> Lease:
     """Poll until a lease is granted, which must not take long."""
     answer: Answer | None = None
     for _ in range(MAX_POLLS):
-        answer = await store.poll(key, known=0, lease=requested(name))
+        answer = await store.poll(key, known=known, lease=requested(name))
         if isinstance(answer, Granted):
             return answer.lease
         await rig.pass_time(rig.short / 10)

@@ -20,6 +20,7 @@ from hypothesis.stateful import (
 )
 
 from auth_jwks.stores.base import (
+    LEASE,
     REPAIR_INTERVAL,
     Busy,
     Cause,
@@ -54,14 +55,14 @@ class Worker:
         self.forget()
 
     def forget(self) -> None:
-        """Forget everything, as a restarted process does."""
+        """Forget everything, as a restarted process does, and take a new name."""
         self.known, self.began = 0, 0
-        self.done()
-
-    def done(self) -> None:
-        """Discard the lease and the name it was held under."""
         self.holder = next(self._holders)
         self.lease: Lease | None = None
+
+    def done(self) -> None:
+        """Discard the lease."""
+        self.lease = None
 
 
 class Fleet(RuleBasedStateMachine):
@@ -80,8 +81,7 @@ class Fleet(RuleBasedStateMachine):
         self.short = self.rig.short
         lease = self.run(granted(self.stores[0], key=f"{self.key}.time"))
         self.model = Model(lease.fence, self.short)
-        self.highest = 0
-        self.holders: set[str] = set()
+        self.last = "", 0
 
     @rule(
         index=workers,
@@ -141,11 +141,11 @@ class Fleet(RuleBasedStateMachine):
 
     @rule(index=workers, other=workers, taken=st.booleans(), commits=st.booleans())
     def stall(self, index: int, other: int, *, taken: bool, commits: bool) -> None:
-        """Let a worker resume after its lease has expired, and perhaps another worker got one."""
+        """Let a worker resume after its lease has expired, perhaps with a newer one granted."""
         self.poll(index, "age", "seen", short=True, lost=False)
         self.pass_time()
         if taken:
-            self.poll(other, "age", "seen", short=False, lost=False)
+            self.poll(other, "age", "seen", short=False, lost=index == other)
         if commits:
             self.commit(index, b"late", short=False, brief=False)
         else:
@@ -170,6 +170,27 @@ class Fleet(RuleBasedStateMachine):
         self.pass_time()
         self.refresh(other, "age", 2)
 
+    @rule(index=workers, other=workers, first=causes, then=causes)
+    def despair(self, index: int, other: int, first: Cause, then: Cause) -> None:
+        """Let a worker fail, with a long cool-down, in which it or another one polls."""
+        self.poll(index, first, "seen", short=False, lost=False)
+        self.fail(index, short=False, mismatch=False)
+        self.poll(other, then, "seen", short=False, lost=False)
+
+    @precondition(lambda self: declares(self.rig, "pass_time"))
+    @rule(index=workers, other=workers, cause=causes, commits=st.booleans())
+    def linger(self, index: int, other: int, cause: Cause, *, commits: bool) -> None:
+        """Let a worker renew its lease for long, another one poll, and the first one finish."""
+        self.poll(index, "age", "seen", short=False, lost=False)
+        self.wait(LEASE * 1.1)
+        self.poll(index, "age", "seen", short=False, lost=False)
+        self.poll(other, cause, "seen", short=False, lost=False)
+        if commits:
+            self.commit(index, b"slow", short=False, brief=False)
+        else:
+            self.fail(index, short=False, mismatch=False)
+        self.poll(other, cause, "seen", short=False, lost=False)
+
     @rule(index=workers)
     def restart(self, index: int) -> None:
         """Kill a worker and start another one in its place."""
@@ -178,8 +199,7 @@ class Fleet(RuleBasedStateMachine):
     @rule()
     def pass_time(self) -> None:
         """Let all short leases, cool-downs, windows and documents expire."""
-        self.run(self.rig.pass_time(self.short * 1.1))
-        self.model.pass_time(self.short * 1.1)
+        self.wait(self.short * 1.1)
 
     @precondition(lambda self: declares(self.rig, "wipe"))
     @rule()
@@ -189,15 +209,15 @@ class Fleet(RuleBasedStateMachine):
         self.run(self.rig.wipe())
         self.model.wipe()
 
+    def wait(self, seconds: float) -> None:
+        """Let time pass, for the store and the model."""
+        self.run(self.rig.pass_time(seconds))
+        self.model.pass_time(seconds)
+
     async def ask(
-        self,
-        worker: Worker,
-        cause: Cause | None,
-        known: int,
-        *,
-        short: bool = False,
-        lost: bool = False,
-    ) -> Polled:
+        self, worker: Worker, cause: Cause | None, known: int, *,
+        short: bool = False, lost: bool = False,
+    ) -> Polled:  # fmt: skip
         """Poll, and let the worker see the answer unless it is lost."""
         ttl = self.short if short else LONG
         request = None if cause is None else requested(worker.holder, ttl=ttl, cause=cause)
@@ -212,17 +232,16 @@ class Fleet(RuleBasedStateMachine):
                 assert age >= 0 < ttl_left <= LONG
                 worker.known = worker.known if lost else version
             case Busy(retry_after) | Cooling(retry_after):
-                assert 0 < retry_after <= REPAIR_INTERVAL
+                assert 0 < retry_after <= (REPAIR_INTERVAL if cause == "repair" else LONG)
             case _:
                 pass
         return Polled(known, request, answer)
 
     def check_fence(self, holder: str, lease: Lease) -> None:
         """A new lease has a higher fence than any before, whatever happened to the store."""
-        assert lease.fence > self.highest or holder in self.holders, "fences do not increase"
-        assert lease.fence >= self.highest, "fences do not increase"
-        self.highest = lease.fence
-        self.holders.add(holder)
+        again = (holder, lease.fence) == self.last
+        assert again or lease.fence > self.last[1], "fences do not increase"
+        self.last = holder, lease.fence
 
     async def put(
         self, worker: Worker, payload: bytes, *, short: bool = False, brief: bool = False

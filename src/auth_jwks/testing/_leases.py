@@ -1,12 +1,9 @@
-"""Lines d to h of the contract: leases, fences, commits, cool-downs, cancellation."""
+"""Lines d to f and h of the contract: leases, fences, commits, cancellation."""
 
 import asyncio
-import secrets
 
 from auth_jwks.stores.base import (
     LEASE,
-    MAX_COOLDOWN,
-    REPAIR_INTERVAL,
     Busy,
     Cooling,
     Granted,
@@ -16,6 +13,7 @@ from auth_jwks.testing._calls import (
     CAUSES,
     KEY,
     LONG,
+    SEARCHES,
     cancelled,
     close,
     expect,
@@ -79,6 +77,41 @@ class Leases(Suite):
         await close(store, other)
 
     @case()
+    async def test_d_a_slow_holder_is_overtaken(self, rig: StoreRig) -> None:
+        """Only by a search or a forced refresh, `LEASE` seconds after its grant, if renewed too."""
+        store, other = rig.open(), rig.open()
+        leases = {cause: await granted(store, key=f"{KEY}.{cause}") for cause in CAUSES}
+        for cause, slow in leases.items():
+            request = requested("b", cause=cause)
+            expect(Busy, await other.poll(slow.key, known=0, lease=request))
+        await rig.pass_time(LEASE * 1.1)
+        for cause, slow in leases.items():
+            assert (await granted(store, key=slow.key)).fence == slow.fence
+            if cause not in SEARCHES:
+                request = requested("b", cause=cause)
+                expect(Busy, await other.poll(slow.key, known=0, lease=request))
+                continue
+            lease = await granted(other, "b", key=slow.key, cause=cause)
+            assert lease.fence > slow.fence
+            expect(Busy, await store.poll(slow.key, known=0, lease=requested("a")))
+            await store.fail(slow, retry_after=LONG)
+            assert (await granted(other, "b", key=slow.key)).fence == lease.fence
+        await close(store, other)
+
+    @case()
+    async def test_d_overtaking_draws_on_the_budget(self, rig: StoreRig) -> None:
+        """While that is spent, the answer is that another worker is refreshing."""
+        store = rig.open()
+        known = await stored(store, window=LONG)
+        for _ in range(2):
+            known = await stored(store, known=known, cause="forced", window=LONG)
+        await granted(store, known=known)
+        await rig.pass_time(LEASE * 1.1)
+        for cause in SEARCHES:
+            expect(Busy, await store.poll(KEY, known=known, lease=requested("b", cause=cause)))
+        await close(store)
+
+    @case()
     async def test_e_fences_increase(self, rig: StoreRig) -> None:
         """Each is above all earlier ones and the known version, and becomes the version."""
         store, other = rig.open(), rig.open()
@@ -118,26 +151,38 @@ class Leases(Suite):
         await close(store)
 
     @case()
-    async def test_f_only_the_very_lease_commits(self, rig: StoreRig) -> None:
-        """A worker that is granted anew has another lease: the old one commits nothing."""
-        store = rig.open()
-        old = await granted(store, "a", ttl=rig.short)
-        await rig.pass_time(rig.short * 1.1)
-        new = await granted(store, "a")
-        assert new.fence > old.fence
-        assert await store.commit(old, b"old", ttl=LONG, window=LONG) is None
-        await store.fail(old, retry_after=LONG)
-        assert await store.commit(new, b"new", ttl=LONG, window=LONG) == new.fence
-        await close(store)
-
-    @case()
-    async def test_f_a_superseded_holder_changes_nothing(self, rig: StoreRig) -> None:
-        """Neither its commit nor its failure touches the lease or the document of another."""
+    async def test_f_a_late_commit_ends_no_other_lease(self, rig: StoreRig) -> None:
+        """Every worker sees its document. The lease of another goes on, and its commit wins."""
         store, other = rig.open(), rig.open()
         late = await granted(store, ttl=rig.short)
         await rig.pass_time(rig.short * 1.1)
         lease = await granted(other, "b")
-        assert await store.commit(late, b"late", ttl=LONG, window=LONG) is None
+        assert await store.commit(late, b"late", ttl=LONG, window=LONG) == late.fence
+        assert (await newer(other)).payload == b"late"
+        expect(Busy, await store.poll(KEY, known=late.fence, lease=requested("c")))
+        assert await other.commit(lease, b"new", ttl=LONG, window=LONG) == lease.fence
+        assert (await newer(store)).payload == b"new"
+        await close(store, other)
+
+    @case()
+    async def test_f_a_late_commit_ends_no_cooldown(self, rig: StoreRig) -> None:
+        """Its document counts although another worker has failed since, and still cools down."""
+        store, other = rig.open(), rig.open()
+        late = await granted(store, ttl=rig.short)
+        await rig.pass_time(rig.short * 1.1)
+        await other.fail(await granted(other, "b"), retry_after=LONG)
+        assert await store.commit(late, b"late", ttl=LONG, window=LONG) == late.fence
+        assert (await newer(other)).payload == b"late"
+        expect(Cooling, await store.poll(KEY, known=late.fence, lease=requested("c")))
+        await close(store, other)
+
+    @case()
+    async def test_f_a_superseded_holder_changes_nothing(self, rig: StoreRig) -> None:
+        """Its commit changes no newer document, and its failure no lease of another."""
+        store, other = rig.open(), rig.open()
+        late = await granted(store, ttl=rig.short)
+        await rig.pass_time(rig.short * 1.1)
+        lease = await granted(other, "b")
         await store.fail(late, retry_after=LONG)
         expect(Busy, await store.poll(KEY, known=0, lease=requested("c")))
         assert await other.commit(lease, b"new", ttl=LONG, window=LONG) == lease.fence
@@ -148,103 +193,20 @@ class Leases(Suite):
         await close(store, other)
 
     @case()
-    async def test_g_a_failure_cools(self, rig: StoreRig) -> None:
-        """For age and repair; all handles see it and its reason, and documents are returned."""
+    async def test_f_an_earlier_lease_is_not_a_later_one(self, rig: StoreRig) -> None:
+        """Both are of one holder: neither a failure nor a commit of the first ends the second."""
         store, other = rig.open(), rig.open()
-        version = await stored(store)
-        for mismatch in (False, True):
-            lease = await granted(store, secrets.token_hex(4), known=version)
-            await store.fail(lease, retry_after=rig.short if not mismatch else 1e9,
-                             mismatch=mismatch)  # fmt: skip
-            for cause in CAUSES[::3]:
-                answer = await other.poll(KEY, known=version, lease=requested("c", cause=cause))
-                cooling = expect(Cooling, answer)
-                assert cooling.reason == ("mismatch" if mismatch else "failed")
-                assert 0 < cooling.retry_after <= MAX_COOLDOWN
-            assert (await newer(other)).version == version
-            await rig.pass_time(rig.short * 1.1)
-        await close(store, other)
-
-    @case()
-    async def test_g_a_failure_holds_back_the_searches_of_its_host_alone(
-        self, rig: StoreRig
-    ) -> None:
-        """Another worker searches at once; a forced refresh asks nobody."""
-        store, other = rig.open(), rig.open()
-        lease = await granted(store, "a")
-        await store.fail(lease, retry_after=LONG)
-        answer = await store.poll(KEY, known=0, lease=requested("a", cause="unknown_kid"))
-        assert expect(Cooling, answer).reason == "failed"
-        lease = await granted(other, "b", cause="unknown_kid")
-        await other.fail(lease, retry_after=LONG)
-        await granted(other, "b", cause="forced")
-        await close(store, other)
-
-    @case()
-    async def test_g_a_search_overtakes_a_lease_that_is_held_for_long(self, rig: StoreRig) -> None:
-        """However often it is renewed; its holder then is superseded."""
-        store, other = rig.open(), rig.open()
-        slow = await granted(store, "a")
-        answer = await other.poll(KEY, known=0, lease=requested("b", cause="unknown_kid"))
-        expect(Busy, answer)
-        await rig.pass_time(LEASE * 1.1)
-        assert (await granted(store, "a")).fence == slow.fence
-        lease = await granted(other, "b", cause="unknown_kid")
-        assert lease.fence > slow.fence
-        assert await store.commit(slow, b"slow", ttl=LONG, window=LONG) is None
-        await store.fail(slow, retry_after=LONG)
-        assert await other.commit(lease, b"x", ttl=LONG, window=LONG) == lease.fence
-        await close(store, other)
-
-    @case()
-    async def test_g_failures_are_counted(self, rig: StoreRig) -> None:
-        """Consecutive failures of all workers are counted; a commit resets the count."""
-        stores = rig.open(), rig.open()
-        for count in range(3):
-            lease = await granted_soon(rig, stores[count % 2], f"{count}")
-            assert lease.failures == count
-            await stores[count % 2].fail(lease, retry_after=0.001)
-        lease = await granted_soon(rig, stores[0], "good")
-        assert await stores[0].commit(lease, b"x", ttl=LONG, window=LONG) == lease.fence
-        assert (await granted(stores[1], "later", known=lease.fence)).failures == 0
-        await close(*stores)
-
-    @case()
-    async def test_g_failures_of_one_holder_count_once(self, rig: StoreRig) -> None:
-        """A host that fails again and again does not lengthen the cool-down of the others."""
-        store = rig.open()
-        for name, count in (("a", 0), ("a", 1), ("a", 1), ("b", 1), ("c", 2)):
-            lease = await granted_soon(rig, store, name)
-            assert lease.failures == count
-            await store.fail(lease, retry_after=0.001)
-        await close(store)
-
-    @case()
-    async def test_g_unscheduled_leases_have_a_budget(self, rig: StoreRig) -> None:
-        """Searches and force share two leases a window, repairs have one; age has no limit."""
-        store = rig.open()
-        known = await stored(store, window=LONG)
-        for cause in CAUSES[1:]:
-            known = await stored(store, known=known, cause=cause, window=LONG)
-        for cause in CAUSES[1:]:
-            answer = await store.poll(KEY, known=known, lease=requested("x", cause=cause))
-            cooling = expect(Cooling, answer)
-            assert cooling.reason == "budget"
-            span = REPAIR_INTERVAL if cause == "repair" else LONG
-            assert span / 2 < cooling.retry_after <= span
-        await granted(store, known=known)
-        await close(store)
-
-    @case()
-    async def test_g_the_budget_comes_back(self, rig: StoreRig) -> None:
-        """It does when the older of the two leases is one window old."""
-        store = rig.open()
-        known = 0
-        for _ in range(2):
-            known = await stored(store, known=known, cause="forced", window=rig.short)
+        early = await granted(store, ttl=rig.short)
         await rig.pass_time(rig.short * 1.1)
-        await granted(store, known=known, cause="forced")
-        await close(store)
+        later = await granted(store)
+        assert later.fence > early.fence
+        await store.fail(early, retry_after=LONG)
+        expect(Busy, await other.poll(KEY, known=0, lease=requested("b")))
+        known = await store.commit(early, b"early", ttl=LONG, window=LONG)
+        assert known == early.fence
+        expect(Busy, await other.poll(KEY, known=known, lease=requested("b")))
+        assert await store.commit(later, b"later", ttl=LONG, window=LONG) == later.fence
+        await close(store, other)
 
     @case()
     async def test_h_a_cancelled_call_blocks_nobody(self, rig: StoreRig) -> None:

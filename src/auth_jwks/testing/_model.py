@@ -1,23 +1,16 @@
 """A model of a store, from its answers alone, by the rules of `auth_jwks.stores.gate`.
 
-From outside, nobody sees when exactly a short lease, cool-down, window or document ends. So the
-model keeps every possible record, and drops those that an answer rules out.
+From outside, nobody sees when exactly a lease, cool-down, window or document ends. So the model
+keeps every possible record, and drops those that an answer rules out.
 """
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import permutations, product
 
-from auth_jwks.stores.base import Answer, Cooling, Granted, Lease, LeaseRequest, Newer
-from auth_jwks.stores.gate import (
-    EMPTY,
-    OVERTAKING,
-    Record,
-    committed,
-    failed,
-    microseconds,
-    polled,
-)
+from auth_jwks.stores.base import LEASE, Answer, Cooling, Granted, Lease, LeaseRequest, Newer
+from auth_jwks.stores.gate import EMPTY, Record, committed, failed, microseconds, polled
 
 __all__ = ["Call", "Committed", "Failed", "Model", "Polled"]
 
@@ -40,24 +33,13 @@ class Polled:
             return None
         if not isinstance(expected, Granted) or not isinstance(self.answer, Granted):
             return after
-        fence = self.answer.lease.fence
-        renewed = record.gate is not None and record.gate.fence == expected.lease.fence
-        possible = fence == record.issued if renewed else fence > record.issued
-        if not possible:
+        fence, gate = self.answer.lease.fence, record.gate
+        if gate is not None and gate.fence == expected.lease.fence:
+            return after if fence == gate.fence else None
+        if fence <= record.issued:
             return None
         gate = None if after.gate is None else replace(after.gate, fence=fence)
         return replace(after, gate=gate, issued=fence)
-
-    def overtaking(self, record: Record, now: int) -> Record | None:
-        """Return the record if the call has overtaken a lease, None if that is impossible.
-
-        The store's time may be ahead of the model's, and so the lease be old enough for it.
-        """
-        if record.gate is None or not isinstance(self.answer, Granted):
-            return None
-        older = replace(record.gate, began=record.gate.began - OVERTAKING)
-        after = self.after(replace(record, gate=older), now)
-        return after if after is not None and after.issued != record.issued else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +79,16 @@ Call = Polled | Committed | Failed
 
 
 class Model:
-    """Every record that the store may hold. Times up to `short` seconds may be over or not."""
+    """Every record that the store may hold.
+
+    The store's clock may be ahead of `now`, as calls take time. So whatever ends within that time,
+    within `short` seconds or within half a lease may be over or not.
+    """
 
     def __init__(self, now: int, short: float) -> None:
         self.now = now
-        self._short = microseconds(short * 1.01)
+        self._synchronized = time.monotonic()
+        self._margin = max(short * 1.01, LEASE / 2)
         self._records = EMPTY_RECORDS
 
     def pass_time(self, seconds: float) -> None:
@@ -123,28 +110,35 @@ class Model:
         self._records = after
         for call in calls:
             if isinstance(call, Polled) and isinstance(call.answer, Granted):
-                # A fence is never ahead of the store's clock, and the model must not lag behind it.
-                self.now = max(self.now, call.answer.lease.fence)
+                self._synchronize(call.answer.lease.fence)
+
+    def _synchronize(self, fence: int) -> None:
+        """Catch up with a fence: it is never ahead of the store's clock."""
+        if fence > self.now:
+            self.now, self._synchronized = fence, time.monotonic()
 
     def _through(self, calls: tuple[Call, ...]) -> set[Record]:
         records = set(self._records)
         for call in calls:
             before = {each for record in records for each in self._aged(record)}
             after = {call.after(record, self.now) for record in before}
-            if isinstance(call, Polled):
-                after |= {call.overtaking(record, self.now) for record in before}
             records = {record for record in after if record is not None}
         return records
 
     def _aged(self, record: Record) -> Iterator[Record]:
-        """Yield the record as it is, and with every choice of its short parts ended."""
+        """Yield the record as it is, and with every choice of the parts that may be over ended."""
+        soon = self.now + microseconds(self._margin + time.monotonic() - self._synchronized)
         gates, ends, times = [record.gate], [record.expires], [record.unscheduled]
-        if record.gate is not None and record.gate.ttl <= self._short:
-            gates.append(None)
-        if record.expires - record.fetched <= self._short:
+        if record.gate is not None:
+            if record.gate.left(soon) <= 0:
+                gates.append(None)
+            if soon - record.gate.granted >= microseconds(LEASE):
+                gates.append(replace(record.gate, granted=0))
+        if record.expires <= soon:
             ends.append(0)
-        if record.window <= self._short:
-            times += [record.unscheduled[count:] for count in range(1, 1 + len(record.unscheduled))]
+        for number, at in enumerate(record.unscheduled, 1):
+            if at + record.window <= soon:
+                times.append(record.unscheduled[number:])
         for gate, expires, unscheduled in product(gates, ends, times):
             yield replace(record, gate=gate, expires=expires, unscheduled=unscheduled)
 

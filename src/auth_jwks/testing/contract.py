@@ -5,6 +5,7 @@ d leases, e fences, f commits, g cool-downs and budgets, h cancellation. One mor
 of them at random.
 """
 
+from auth_jwks.testing._budgets import Budgets
 from auth_jwks.testing._documents import Documents
 from auth_jwks.testing._interleavings import Interleavings
 from auth_jwks.testing._leases import Leases
@@ -12,7 +13,7 @@ from auth_jwks.testing._leases import Leases
 __all__ = ["KeyStoreContract"]
 
 
-class KeyStoreContract(Documents, Leases, Interleavings):
+class KeyStoreContract(Documents, Leases, Budgets, Interleavings):
     """Inherit from it, name the class `Test...` and define `rig`. Plain pytest runs it.
 
     `impossible` names capabilities that a store of this kind can't have; their tests are left

@@ -83,22 +83,58 @@ async def test_lease_excludes_the_other_handle(
     assert await other.poll(KEY, known=0, lease=wish("two")) == Busy(1)
     timer.now += 1
     assert (await granted(other, wish("two"))).fence > lease.fence
-    assert await store.commit(lease, b"late", ttl=1000, window=30) is None
-    await store.fail(lease, retry_after=300)
+    await store.fail(lease, retry_after=60)
     assert await store.poll(KEY, known=0, lease=wish("three")) == Busy(3)
 
 
+@pytest.mark.parametrize("name", ["one", "two"])
 async def test_holders_behind_one_handle_exclude_each_other(
-    store: FileKeyStore, other: FileKeyStore, timer: Timer
+    store: FileKeyStore, other: FileKeyStore, timer: Timer, name: str
 ) -> None:
-    """Two verifiers share it; the late commit of one does not give up the lease of the other."""
+    """Two verifiers share it; a late commit gives up neither the other's lease nor a later one."""
     late = await granted(store, wish("one"))
     assert await store.poll(KEY, known=0, lease=wish("two")) == Busy(3)
     timer.now += 3
-    lease = await granted(store, wish("two"))
-    assert await store.commit(late, b"late", ttl=1000, window=30) is None
-    assert await other.poll(KEY, known=0, lease=wish("three")) == Busy(3)
+    lease = await granted(store, wish(name))
+    known = await store.commit(late, b"late", ttl=1000, window=30)
+    assert known == late.fence
+    assert await other.poll(KEY, known=known, lease=wish("three")) == Busy(3)
     assert await store.commit(lease, b"keys", ttl=1000, window=30) == lease.fence
+    assert repr(store).endswith("leases=0)")
+
+
+@pytest.mark.parametrize("shared", [False, True])
+async def test_overtaken_holder_does_not_end_the_lease_after_it(
+    store: FileKeyStore, other: FileKeyStore, timer: Timer, *, shared: bool
+) -> None:
+    """Neither by its commit nor when it closes the store; the lock is that of the new holder."""
+    overtaking = store if shared else other
+    slow = await granted(store, wish("one"))
+    for _ in range(3):
+        timer.now += 1
+        await granted(store, wish("one"))
+    lease = await granted(overtaking, wish("two", "unknown_kid"))
+    assert await store.poll(KEY, known=0, lease=wish("one")) == Busy(3)
+    await store.fail(slow, retry_after=60)
+    known = await store.commit(slow, b"slow", ttl=1000, window=30)
+    assert known == slow.fence
+    if not shared:
+        await store.aclose()
+    assert await store.poll(KEY, known=known, lease=wish("three")) == Busy(3)
+    assert await overtaking.commit(lease, b"keys", ttl=1000, window=30) == lease.fence
+
+
+@pytest.mark.parametrize("first", [True, False])
+async def test_only_who_overtook_is_found_out_when_it_is_gone(
+    store: FileKeyStore, other: FileKeyStore, directory: Path, timer: Timer, *, first: bool
+) -> None:
+    """The lock of the one before is on another file."""
+    await granted(store, wish("one", ttl=10))
+    timer.now += 3
+    await granted(other, wish("two", "forced"))
+    await (store if first else other).aclose()
+    answer = await FileKeyStore(directory, timer=timer).poll(KEY, known=0, lease=wish("three"))
+    assert isinstance(answer, Busy if first else Granted)
 
 
 async def test_failure_cools_the_other_handle(
@@ -112,6 +148,17 @@ async def test_failure_cools_the_other_handle(
     assert await other.poll(KEY, known=0, lease=wish("two")) == expected
     timer.now += 5
     assert (await granted(other, wish("two"))).failures == 1
+
+
+async def test_failure_holds_back_no_search_of_another_handle(
+    store: FileKeyStore, other: FileKeyStore
+) -> None:
+    """Who failed is in the record."""
+    await store.fail(await granted(store, wish("one")), retry_after=5)
+    for handle in (store, other):
+        answer = await handle.poll(KEY, known=0, lease=wish("one", "unknown_kid"))
+        assert answer == Cooling(5, "failed")
+    assert (await granted(other, wish("two", "unknown_kid"))).failures == 1
 
 
 async def test_unscheduled_leases_are_counted_together(

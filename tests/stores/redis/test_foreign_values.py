@@ -61,10 +61,13 @@ async def test_a_key_of_another_type_counts_as_absent(
 
 @pytest.mark.parametrize(
     "gate",
-    ["L:5:{future}:60000000:x", "L:5:{now}:1000:x", "Q:5:{now}:60000000:x", "L:-5:{now}:6:x", "L"],
-)
+    [
+        "L:5:5:{future}:60000000:x", "L:5:5:{now}:1000:x", "Q:5:5:{now}:60000000:x",
+        "L:-5:5:{now}:60000000:x", "L:5:{now}:60000000:x", "L",
+    ],
+)  # fmt: skip
 async def test_a_gate_that_cannot_be_is_void(store: RedisKeyStore, keys: Keys, gate: str) -> None:
-    """Granted in the future, or with more time left than it states: a clock was set back."""
+    """Renewed in the future, or with more time left than it states: a clock was set back."""
     value = gate.format(now=keys.now, future=keys.now + 50_000_000)
     keys.redis.set(keys.gate, value, px=50_000)
     assert (await lease(store)).fence
@@ -72,7 +75,7 @@ async def test_a_gate_that_cannot_be_is_void(store: RedisKeyStore, keys: Keys, g
 
 async def test_a_gate_without_end_is_void(store: RedisKeyStore, keys: Keys) -> None:
     """Nobody's lease lasts for ever."""
-    keys.redis.set(keys.gate, f"L:5:{keys.now}:60000000:x")
+    keys.redis.set(keys.gate, f"L:5:{keys.now}:{keys.now}:60000000:x")
     assert (await lease(store)).fence
 
 

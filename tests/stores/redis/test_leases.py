@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from auth_jwks import RedisKeyStore
-from auth_jwks.stores import Answer, Busy, Cooling, Granted, LeaseRequest, Unchanged
+from auth_jwks.stores import Answer, Busy, Cause, Cooling, Granted, LeaseRequest, Unchanged
 from tests.stores.redis.storing import KEY, Keys, lease
 
 
@@ -49,14 +49,38 @@ async def test_the_window_is_ten_seconds_before_the_first_commit(
     assert 5 < answer.retry_after <= 10
 
 
+@pytest.mark.parametrize("cause", ["forced", "repair"])
 async def test_unscheduled_leases_of_a_future_do_not_count(
-    store: RedisKeyStore, keys: Keys
+    store: RedisKeyStore, keys: Keys, cause: Cause
 ) -> None:
-    """When the server's clock went back, the budget is whole."""
+    """When the server's clock went back, the budgets are whole."""
     ahead = keys.now + 10_000_000
-    keys.redis.hset(keys.record, mapping={"unscheduled1": ahead, "unscheduled2": ahead})
-    answer = await store.poll(KEY, known=0, lease=LeaseRequest("a", 60, "forced"))
+    for field in ("unscheduled1", "unscheduled2", "repaired"):
+        keys.redis.hset(keys.record, field, str(ahead))
+    answer = await store.poll(KEY, known=0, lease=LeaseRequest("a", 60, cause))
     assert isinstance(answer, Granted)
+
+
+@pytest.mark.parametrize("ago", [299, 301])
+async def test_repairs_are_one_in_five_minutes(store: RedisKeyStore, keys: Keys, ago: int) -> None:
+    """Beside the other budget, by the server's clock."""
+    keys.redis.hset(keys.record, "repaired", str(keys.now - ago * 1_000_000))
+    answer = await store.poll(KEY, known=0, lease=LeaseRequest("a", 60, "repair"))
+    assert isinstance(answer, Granted if ago > 300 else Cooling)
+
+
+async def test_a_holder_that_takes_long_is_overtaken(store: RedisKeyStore, keys: Keys) -> None:
+    """Three seconds after its grant, which a renewal leaves as it is; the budget is spent by it."""
+    slow = await lease(store, "slow")
+    for seconds, overtaken in ((1, False), (3, True)):
+        granted = keys.now - seconds * 1_000_000
+        value = f"L:{slow.fence}:{granted}:{keys.now}:60000000:slow"
+        keys.redis.set(keys.gate, value, px=60_000)
+        assert (await lease(store, "slow")).fence == slow.fence
+        answer = await store.poll(KEY, known=0, lease=LeaseRequest("b", 60, "unknown_kid"))
+        assert isinstance(answer, Granted if overtaken else Busy)
+    assert keys.field("unscheduled1") > slow.fence
+    assert isinstance(await store.poll(KEY, known=0, lease=LeaseRequest("slow", 60, "age")), Busy)
 
 
 async def test_a_commit_forgets_no_fence(store: RedisKeyStore, keys: Keys) -> None:

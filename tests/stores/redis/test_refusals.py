@@ -78,7 +78,7 @@ async def test_each_release_words_it_in_its_own_way(redis_url: str, words: str, 
     driver = Driver(redis_url, raising, timeout=0.75, connect_timeout=1.5)
     with pytest.raises(CallFailedError) as caught:
         async with driver.turn() as run:
-            await run("{a}", "{a}:gate", "poll", "0", "", "0", "1")
+            await run("{a}", "{a}:gate", "poll", "0", "", "0", "age")
     assert caught.value.kind == kind
     await driver.aclose()
 
