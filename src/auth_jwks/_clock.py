@@ -18,8 +18,8 @@ __all__ = [
     "Clock",
     "LoopWatch",
     "SystemClock",
-    "loop_runs",
     "patience",
+    "runs",
     "settle",
     "within",
 ]
@@ -99,13 +99,16 @@ class LoopWatch:
         self._timer = self._loop.call_at(self._due, self._look)
 
 
-def loop_runs() -> bool:
-    """Tell whether an event loop runs in this thread."""
+def runs(loop: asyncio.AbstractEventLoop) -> bool:
+    """Tell whether this is the event loop that runs in this thread.
+
+    Where it is not, a coroutine of it is being thrown away, perhaps amid another loop. What it
+    meets then is nobody's failure.
+    """
     try:
-        asyncio.get_running_loop()
+        return asyncio.get_running_loop() is loop
     except RuntimeError:
         return False
-    return True
 
 
 async def settle(clock: Clock, seconds: float, task: asyncio.Future[Any]) -> bool:

@@ -189,8 +189,13 @@ class SimLoop(asyncio.BaseEventLoop):
 
     def bury(self) -> None:
         """End what was left behind here as a collector of garbage would: without a running loop."""
-        for task in self.tasks:
-            _bury(task)
+        running = _get_running_loop()
+        _set_running_loop(None)
+        try:
+            for task in self.tasks:
+                _bury(task)
+        finally:
+            _set_running_loop(running)
         self.close()
 
     def _queue_up(self) -> None:

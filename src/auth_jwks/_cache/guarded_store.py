@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 
 from auth_jwks._cache.announce import announce
 from auth_jwks._cache.freshness import STORELESS_INTERVAL, Policy
-from auth_jwks._clock import Clock, patience
+from auth_jwks._clock import Clock, patience, runs
 from auth_jwks.events import Observer, StoreFailed, StoreFault
 from auth_jwks.stores.base import (
     Answer,
@@ -186,6 +186,7 @@ class GuardedStore:
     ) -> T:
         """Return the store's answer, or `default` if it fails or breaks its contract."""
         kind: StoreFault
+        loop = asyncio.get_running_loop()
         try:
             async with patience(self._policy.store_patience):
                 return await call()
@@ -201,5 +202,7 @@ class GuardedStore:
             kind, reason = "cancelled", "CancelledError"
         except Exception as fault:  # noqa: BLE001 - stores are written by others
             kind, reason = "unexpected", type(fault).__name__
+        if not runs(loop):
+            raise GeneratorExit
         announce(StoreFailed(self._name, operation, kind, reason), self._observer)
         return default

@@ -24,7 +24,7 @@ from auth_jwks._cache.freshness import (
 from auth_jwks._cache.guarded_store import GuardedStore
 from auth_jwks._cache.outcome import Deferred, Done, Failed, Outcome
 from auth_jwks._cache.purpose import Purpose
-from auth_jwks._clock import Clock, LoopWatch, loop_runs
+from auth_jwks._clock import Clock, LoopWatch, runs
 from auth_jwks._jose.keys import KeySet, UnusableKeySetError, parse_key_set, summary
 from auth_jwks._provider.client import FetchError
 from auth_jwks._provider.document import Document, decode, encode
@@ -92,11 +92,12 @@ class Refresher:
 
     async def run(self, purpose: Purpose) -> Outcome:
         """Refresh until the purpose is met, or return why it is not."""
+        loop = asyncio.get_running_loop()
         try:
             outcome = await self._run(purpose)
-        except Exception as fault:  # noqa: BLE001 - a cool-down must follow any fault
-            if not loop_runs():  # it was closed, and this coroutine is being thrown away
-                return Failed("the event loop has ended", 0.0)
+        except Exception as fault:  # a cool-down must follow any fault
+            if not runs(loop):
+                raise GeneratorExit from fault
             return self._failed("unexpected", f"unexpected {type(fault).__name__}", FIRST_COOLDOWN)
         # None: the event loop stood still amid the fetch, and everything may have changed since.
         return await self.run(purpose) if outcome is None else outcome

@@ -113,6 +113,53 @@ def test_a_loop_that_closes_amid_a_refresh_is_no_news(
     assert [record.levelname for record in ours if record.levelno > logging.INFO] == []
 
 
+class TornStore(MemoryKeyStore):
+    """A store whose call breaks when it is thrown away, as one with a connection may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.called = asyncio.Event()
+
+    async def poll(self, key: str, *, known: int, lease: LeaseRequest | None) -> Answer:
+        """Never answer."""
+        self.called.set()
+        try:
+            await asyncio.get_running_loop().create_future()
+        except GeneratorExit:
+            raise RuntimeError("the event loop is closed") from None
+        return await super().poll(key, known=known, lease=lease)
+
+
+@pytest.mark.parametrize("amid_another_loop", [False, True])
+def test_what_a_closed_loop_left_behind_blames_nobody(
+    clock: FakeClock, *, amid_another_loop: bool
+) -> None:
+    """Its coroutines are thrown away at any time, even while another loop runs."""
+    events: list[object] = []
+    store = TornStore()
+    jwks = verifier(FakeIssuer(clock=clock), clock, observer=events.append, store=store)
+    left: list[Any] = []
+
+    async def begin() -> None:
+        caller = asyncio.ensure_future(jwks.refresh())
+        await store.called.wait()
+        tasks = asyncio.all_tasks() - {caller, asyncio.current_task()}
+        left.extend(task.get_coro() for task in tasks)
+
+    def throw_away() -> None:
+        for coroutine in left:
+            coroutine.close()
+
+    async def throw_away_here() -> None:
+        throw_away()
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(begin())
+    loop.close()
+    asyncio.run(throw_away_here()) if amid_another_loop else throw_away()
+    assert events == []
+
+
 def test_threads_may_each_have_a_loop(provider: FakeIssuer) -> None:
     """One verifier for all of them: no token is refused, and nothing is counted wrongly."""
     jwks = JWKS(
