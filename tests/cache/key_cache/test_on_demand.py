@@ -125,15 +125,20 @@ async def test_forced_refreshes_have_a_budget(hire: Hire, clock: FakeClock) -> N
     await worker.cache.refresh(force=True)
 
 
-async def test_a_forced_refresh_waits_for_no_cool_down(hire: Hire, issuer: FakeIssuer) -> None:
-    """An operator who knows that the provider is back may try at once, within the budget."""
+async def test_a_forced_refresh_waits_for_no_cool_down(
+    hire: Hire, clock: FakeClock, issuer: FakeIssuer
+) -> None:
+    """An operator who knows that the provider is back may try at once, and once."""
     worker = hire()
-    issuer.outage(times=1)
-    with pytest.raises(KeysUnavailableError):
-        await worker.cache.refresh(force=True)
+    issuer.outage(times=2)
+    for force in (False, True, True):
+        with pytest.raises(KeysUnavailableError):
+            await worker.cache.refresh(force=force)
+    assert issuer.discovery_requests == 2, "the rest of the budget is left to other workers"
+    clock.advance(10)
     await worker.cache.refresh(force=True)
     assert worker.at_once == ["first"]
-    assert issuer.discovery_requests == 2
+    assert issuer.discovery_requests == 3
 
 
 async def test_a_refresh_past_the_refresh_point_refreshes(
