@@ -1,7 +1,7 @@
 """One key of a store, as one worker sees it."""
 
 from auth_jwks._cache.freshness import Policy
-from auth_jwks._cache.guarded_store import GuardedStore
+from auth_jwks._cache.guarded_store import GuardedStore, Held
 from auth_jwks.events import Event, StoreFailed
 from auth_jwks.stores import Busy, Granted, Newer, StoreUnavailable, Unchanged
 from auth_jwks.testing import FakeClock
@@ -30,7 +30,7 @@ async def test_holder_is_the_name_of_the_worker(clock: FakeClock) -> None:
     await shared.ask("age", attempts=1)
     _, answer = await shared.ask("age", attempts=1)
     assert isinstance(answer, Granted)
-    assert await shared.commit(store, answer.lease, b"x", ttl=60, window=30)
+    assert await shared.commit(Held(store, answer.lease), b"x", ttl=60, window=30)
     await shared.ask("age", attempts=1)
     first, again, later = (request.holder for request in store.leases)
     assert first == again == later

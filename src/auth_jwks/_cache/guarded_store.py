@@ -8,6 +8,7 @@ import os
 import secrets
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from math import inf
 from typing import Any, Literal, TypeVar
 
@@ -29,9 +30,21 @@ from auth_jwks.stores.base import (
 from auth_jwks.stores.gate import microseconds
 from auth_jwks.stores.memory import MemoryKeyStore
 
-__all__ = ["GuardedStore"]
+__all__ = ["GuardedStore", "Held"]
 
 T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Held:
+    """A lease, and the store that granted it. After a renewal it may be another lease."""
+
+    store: KeyStore
+    lease: Lease
+
+    def renew(self, lease: Lease) -> None:
+        """Hold that lease now. What it is used for began under the first one."""
+        self.lease = replace(lease, started=self.lease.started)
 
 
 class GuardedStore:
@@ -100,10 +113,10 @@ class GuardedStore:
         return await self._poll(self._store, None)
 
     @asynccontextmanager
-    async def renewing(self, store: KeyStore, lease: Lease) -> AsyncIterator[None]:
+    async def renewing(self, held: Held) -> AsyncIterator[None]:
         """Keep the lease alive while a fetch runs. The fetch has a deadline of its own."""
         done = asyncio.Event()
-        renewal = asyncio.ensure_future(self._renew(store, lease, done))
+        renewal = asyncio.ensure_future(self._renew(held, done))
         try:
             yield
         finally:
@@ -112,14 +125,12 @@ class GuardedStore:
             renewal.cancel()
             await asyncio.wait((renewal,))
 
-    async def commit(
-        self, store: KeyStore, lease: Lease, payload: bytes, *, ttl: float, window: float
-    ) -> bool:
+    async def commit(self, held: Held, payload: bytes, *, ttl: float, window: float) -> bool:
         """Share a document. Return False if another lease superseded this one."""
         version: int | None = await self._guarded(
-            "commit", lambda: store.commit(lease, payload, ttl=ttl, window=window), 0
+            "commit", lambda: held.store.commit(held.lease, payload, ttl=ttl, window=window), 0
         )
-        if store is self._store:
+        if held.store is self._store:
             self._known = version or self._known
         else:
             # While the store is down each worker fetches for itself, but no more often than this,
@@ -127,13 +138,13 @@ class GuardedStore:
             self._storeless_until = self._clock.monotonic() + min(STORELESS_INTERVAL, ttl / 2)
         return version is not None
 
-    async def fail(
-        self, store: KeyStore, lease: Lease, *, retry_after: float, mismatch: bool
-    ) -> None:
+    async def fail(self, held: Held, *, retry_after: float, mismatch: bool) -> None:
         """Share a failure."""
-        await self._guarded(
-            "fail", lambda: store.fail(lease, retry_after=retry_after, mismatch=mismatch), None
-        )
+
+        def call() -> Coroutine[Any, Any, None]:
+            return held.store.fail(held.lease, retry_after=retry_after, mismatch=mismatch)
+
+        await self._guarded("fail", call, None)
 
     def _without_overdue(self, answer: Answer) -> Answer:
         """Return the answer, but `Busy` for a lease of ours that is older than a refresh may be.
@@ -165,12 +176,15 @@ class GuardedStore:
         self._holder = os.getpid(), here, name
         return name
 
-    async def _renew(self, store: KeyStore, lease: Lease, done: asyncio.Event) -> None:
-        request = LeaseRequest(lease.holder, lease.ttl, "age")
-        answer: Answer | None = Granted(lease)
+    async def _renew(self, held: Held, done: asyncio.Event) -> None:
+        request = LeaseRequest(held.lease.holder, held.lease.ttl, "age")
+        answer: Answer | None = None
         while not done.is_set() and (answer is None or isinstance(answer, Granted)):
-            await self._clock.sleep(lease.ttl / 3)
-            answer = await self._poll(store, request)
+            await self._clock.sleep(request.ttl / 3)
+            answer = await self._poll(held.store, request)
+            if isinstance(answer, Granted):
+                # With another fence, if the lease had lapsed. The old one counts no more.
+                held.renew(answer.lease)
 
     async def _poll(self, store: KeyStore, request: LeaseRequest | None) -> Answer | None:
         def call() -> Coroutine[Any, Any, Answer]:

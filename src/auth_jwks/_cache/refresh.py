@@ -21,7 +21,7 @@ from auth_jwks._cache.freshness import (
     lifetime,
     unscheduled_window,
 )
-from auth_jwks._cache.guarded_store import GuardedStore
+from auth_jwks._cache.guarded_store import GuardedStore, Held
 from auth_jwks._cache.outcome import Deferred, Done, Failed, Outcome
 from auth_jwks._cache.purpose import Purpose
 from auth_jwks._clock import Clock, LoopWatch, runs
@@ -45,8 +45,6 @@ from auth_jwks.stores.base import (
     Cause,
     Cooling,
     Granted,
-    KeyStore,
-    Lease,
     Newer,
     Unchanged,
 )
@@ -123,7 +121,7 @@ class Refresher:
                     elif purpose.is_met(self.current, self._clock.monotonic()):
                         return Done()
                 case Granted():
-                    return await self._fetch(store, answer.lease, cause)
+                    return await self._fetch(Held(store, answer.lease), cause)
                 case Unchanged() if unfit:
                     return self._no_fitting_keys()
                 case Busy() if cause != "age" or not self._is_fresh():
@@ -184,14 +182,14 @@ class Refresher:
             event = KeysRefreshed(self.source.name, origin, len(keys.keys), keys.skipped, age)
             announce(event, self._observer)
 
-    async def _fetch(self, store: KeyStore, lease: Lease, cause: Cause | None) -> Outcome | None:
+    async def _fetch(self, held: Held, cause: Cause | None) -> Outcome | None:
         """Fetch under a lease. None if the event loop stood still: then nobody has failed."""
         began = self._clock.monotonic()
         stated: float | None = None
         kind: RefreshFault
         watch = LoopWatch(asyncio.get_running_loop())
         try:
-            async with self._store.renewing(store, lease):
+            async with self._store.renewing(held):
                 document = await self.source.fetch(
                     self.current.document,
                     past_caches=cause in {"unknown_kid", "forced"},
@@ -207,7 +205,7 @@ class Refresher:
         else:
             self._failures = 0
             self._replace(document, keys, began, "provider")
-            await self._commit(store, lease, document)
+            await self._commit(held, document)
             return Done() if keys.keys else self._no_fitting_keys()
         finally:
             watch.close()
@@ -215,18 +213,18 @@ class Refresher:
             return None
         failures, self._failures = self._failures, self._failures + 1
         jitter, mismatch = self._uniform(0.0, 1.0), kind == "issuer_mismatch"
-        shared = failure_cooldown(lease.failures, stated, jitter)
-        await self._store.fail(store, lease, retry_after=shared, mismatch=mismatch)
+        shared = failure_cooldown(held.lease.failures, stated, jitter)
+        await self._store.fail(held, retry_after=shared, mismatch=mismatch)
         # One that fails again and again slows itself down, and not the others.
-        own = failure_cooldown(max(failures, lease.failures), stated, jitter)
+        own = failure_cooldown(max(failures, held.lease.failures), stated, jitter)
         return self._failed(kind, reason, own)
 
-    async def _commit(self, store: KeyStore, lease: Lease, document: Document) -> None:
+    async def _commit(self, held: Held, document: Document) -> None:
         """Share the set. If another lease superseded ours, adopt the set stored under it."""
         ttl = self._policy.cache_ttl + self._policy.max_stale
         window = unscheduled_window(self._policy)
         payload = encode(document)
-        if not await self._store.commit(store, lease, payload, ttl=ttl, window=window):
+        if not await self._store.commit(held, payload, ttl=ttl, window=window):
             sent = self._clock.monotonic()
             answer = await self._store.look()
             if isinstance(answer, Newer):

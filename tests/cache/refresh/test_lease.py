@@ -10,7 +10,7 @@ from math import nan
 import httpx
 import pytest
 
-from auth_jwks._cache.outcome import Deferred, Done, Failed
+from auth_jwks._cache.outcome import Deferred, Done, Failed, Outcome
 from auth_jwks._cache.purpose import FindKey, Replace
 from auth_jwks.events import StoreFailed
 from auth_jwks.stores import Answer, Busy, Cooling, LeaseRequest, MemoryKeyStore, Newer, Unchanged
@@ -162,6 +162,61 @@ async def test_a_renewal_that_fails_is_tried_again(
     assert worker.told(StoreFailed) == [
         StoreFailed(issuer.jwks_uri, "poll", "unavailable", "timed out")
     ]
+
+
+class Ahead:
+    """The time of a store, which may run ahead of a worker's."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.clock = clock
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        """Return the store's time."""
+        return self.clock.monotonic() + self.seconds
+
+
+async def lapsed(worker: Worker, time: Ahead, issuer: FakeIssuer) -> Outcome:
+    """Refresh; amid the fetch the lease lapses, and is granted anew when it is to be renewed."""
+    issuer.hang(times=1)
+    task = asyncio.ensure_future(worker.run())
+    await issuer.arrived(1)
+    await spin()
+    time.seconds += 4.0
+    worker.clock.advance(1.0)
+    await spin()
+    issuer.release()
+    return await task
+
+
+async def test_a_failure_under_a_lease_granted_anew_is_shared(
+    hire: Hire, clock: FakeClock, issuer: FakeIssuer
+) -> None:
+    """Its fence is the one that the store knows: under the old one the failure would be lost."""
+    time = Ahead(clock)
+    store = MemoryKeyStore(timer=time)
+    issuer.outage(503)
+    assert isinstance(await lapsed(hire(store), time, issuer), Failed)
+    async with asyncio.timeout(5):
+        outcome = await hire(store).run()
+    assert isinstance(outcome, Failed)
+    assert not outcome.here
+    assert issuer.jwks_requests == 1
+
+
+async def test_keys_under_a_lease_granted_anew_are_shared(
+    hire: Hire, clock: FakeClock, issuer: FakeIssuer
+) -> None:
+    """And are as old as their fetch, which began under the lease before."""
+    time, began = Ahead(clock), clock.monotonic()
+    store = MemoryKeyStore(timer=time)
+    assert await lapsed(hire(store), time, issuer) == Done()
+    other = hire(store)
+    async with asyncio.timeout(5):
+        assert await other.run() == Done()
+    assert other.kids == ["first"]
+    assert other.refresher.current.life.fetched <= began
+    assert issuer.jwks_requests == 1
 
 
 async def test_a_lease_token_outlives_a_cancellation(hire: Hire, issuer: FakeIssuer) -> None:
