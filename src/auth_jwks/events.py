@@ -110,5 +110,5 @@ class Observer(Protocol):
     """A callable that gets each event. It runs in the event loop, so it must be quick."""
 
     def __call__(self, event: Event, /) -> None:
-        """Handle `event`. What this raises is logged and goes no further."""
+        """Handle `event`. What this raises is logged, now and then, and goes no further."""
         ...

@@ -1,11 +1,13 @@
 """What is logged of each event, and what an observer is told."""
 
+import asyncio
 import logging
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-from auth_jwks._cache.announce import announce
+from auth_jwks._cache.announce import GuardedObserver, announce
 from auth_jwks.events import (
     DocumentRejected,
     Event,
@@ -15,6 +17,7 @@ from auth_jwks.events import (
     StoreFailed,
     UnknownKey,
 )
+from auth_jwks.testing import FakeClock
 
 SOURCE = "https://issuer.test/jwks"
 NAMED = [f"its use is not sig (kid '{name}')" for name in "abcd"]
@@ -99,30 +102,102 @@ def test_every_event_reaches_the_observer(event: Event) -> None:
     assert [id(one) for one in seen] == [id(event)]
 
 
-def test_broken_observer_breaks_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    """An observer's fault is logged by its class alone, since its text may hold secrets."""
-    announce(UnknownKey(SOURCE, asked=False), _broken)
-    assert caplog.messages == ["the observer failed on UnknownKey: LookupError"]
+def test_broken_observer_breaks_nothing(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
+    """Its first fault is logged by class and places alone: words and source may hold secrets."""
+    announce(UnknownKey(SOURCE, asked=False), GuardedObserver(_broken, clock))
+    [line] = caplog.messages
+    first, *places = line.splitlines()
+    assert first == "the observer failed on UnknownKey: LookupError"
+    assert [place.partition(", line ")[0] for place in places] == [f'  File "{__file__}"'] * 2
+    assert [place.rpartition(" ")[2] for place in places] == ["_broken", "_look_up"]
     assert "secret" not in caplog.text
 
 
+def test_observer_that_fails_always_is_told_once_a_minute(
+    clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With how many faults were not told; strangers can cause one event for each token."""
+    observer = GuardedObserver(_broken, clock)
+    for _ in range(4):
+        for _ in range(1000):
+            announce(UnknownKey(SOURCE, asked=False), observer)
+        clock.advance(30)
+    first, second = caplog.messages
+    assert "more" not in first
+    assert second == (
+        "the observer failed on UnknownKey: LookupError; 1999 more since the last such line"
+    )
+    assert repr(observer) == "GuardedObserver(untold=1999)"
+
+
+def test_observer_that_fails_now_and_then_is_told_each_time(
+    clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The later lines have no traceback, and nothing was kept back that they could count."""
+    observer = GuardedObserver(_broken, clock)
+    for _ in range(3):
+        announce(UnknownKey(SOURCE, asked=False), observer)
+        clock.advance(60)
+    assert caplog.messages[1:] == ["the observer failed on UnknownKey: LookupError"] * 2
+
+
+def test_each_observer_is_told_of(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
+    """The silence about one is none about another."""
+    for _ in range(2):
+        announce(UnknownKey(SOURCE, asked=False), GuardedObserver(_broken, clock))
+    assert len(caplog.messages) == 2
+
+
+@pytest.mark.parametrize("fault", [asyncio.CancelledError(), RecursionError(), LookupError()])
+def test_whatever_an_observer_raises_stays_there(
+    fault: BaseException, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A cancellation as well: it would end the refresh of all. And no line is long."""
+    deep = isinstance(fault, RecursionError)
+    announce(UnknownKey(SOURCE, asked=False), GuardedObserver(_raising(fault, deep * 50), clock))
+    [line] = caplog.messages
+    assert type(fault).__name__ in line
+    assert line.count("\n") == (10 if deep else 1)
+
+
+def test_observer_without_a_frame_of_its_own(
+    clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It may be a function in C, which leaves no traceback."""
+    observer: Any = [].pop
+    announce(UnknownKey(SOURCE, asked=False), GuardedObserver(observer, clock))
+    assert caplog.messages == ["the observer failed on UnknownKey: TypeError"]
+
+
 def test_event_is_logged_before_the_observer_fails(
-    logged: Callable[[], list[tuple[str, int, str]]],
+    clock: FakeClock, logged: Callable[[], list[tuple[str, int, str]]]
 ) -> None:
     """A broken observer takes nothing from the log, and is itself an error in it."""
-    announce(StaleServed(SOURCE, 901.0, first=False), _broken)
+    announce(StaleServed(SOURCE, 901.0, first=False), GuardedObserver(_broken, clock))
     assert [level for _, level, _ in logged()] == [logging.DEBUG, logging.ERROR]
 
 
-def test_interrupt_in_an_observer_is_no_fault() -> None:
+def test_interrupt_in_an_observer_is_no_fault(clock: FakeClock) -> None:
     """What means to end the program is not swallowed."""
     with pytest.raises(KeyboardInterrupt):
-        announce(UnknownKey(SOURCE, asked=False), _interrupted)
+        announce(
+            UnknownKey(SOURCE, asked=False),
+            GuardedObserver(_raising(KeyboardInterrupt(), 0), clock),
+        )
 
 
-def _broken(_event: Event) -> None:
+def _broken(event: Event) -> None:
+    _look_up(event)
+
+
+def _look_up(_event: Event) -> None:
     raise LookupError("secret")
 
 
-def _interrupted(_event: Event) -> None:
-    raise KeyboardInterrupt
+def _raising(fault: BaseException, depth: int) -> Callable[[Event], None]:
+    def observe(event: Event) -> None:
+        if depth:
+            _raising(fault, depth - 1)(event)
+        raise fault
+
+    return observe

@@ -6,6 +6,7 @@ import pytest
 
 from auth_jwks.events import Event, KeysRefreshed
 from auth_jwks.testing import FakeIssuer
+from tests.scripted_store import ScriptedStore, granted
 from tests.verifier.maker import Make
 
 
@@ -40,6 +41,17 @@ async def test_an_observer_is_told(make: Make, issuer: FakeIssuer) -> None:
 
     assert await make(observer=observe).verify_token(issuer.sign())
     assert events == [KeysRefreshed(issuer.discovery_url, "provider", 1, (), 0.0)]
+
+
+async def test_an_observer_holds_up_no_fleet(make: Make, issuer: FakeIssuer) -> None:
+    """It is told when the keys are in the store, however slow it is."""
+    store, stored = ScriptedStore(granted(1)), list[int]()
+
+    def observe(_event: Event) -> None:
+        stored.append(len(store.commits))
+
+    await make(store=store, observer=observe).verify_token(issuer.sign())
+    assert stored == [1]
 
 
 async def test_it_tells_its_state(make: Make, issuer: FakeIssuer) -> None:

@@ -1,7 +1,11 @@
 """Sends each event to the log and to the observer."""
 
+import asyncio
 import logging
+from math import inf
+from traceback import StackSummary, walk_tb
 
+from auth_jwks._clock import Clock
 from auth_jwks._jose.keys import summary
 from auth_jwks.events import (
     DocumentRejected,
@@ -14,24 +18,64 @@ from auth_jwks.events import (
     UnknownKey,
 )
 
-__all__ = ["announce"]
+__all__ = ["GuardedObserver", "announce"]
 
 MAX_LOGGED_KIDS = 3  # of the keys that are skipped for one reason
+OBSERVER_INTERVAL = 60.0  # seconds between two log lines about one broken observer
+MAX_FRAMES = 10  # of the traceback in the first of them
 
 logger = logging.getLogger("auth_jwks")
 
 
+class GuardedObserver:
+    """An observer whose faults harm nobody: they are logged, few of them, and go no further.
+
+    It is called in several threads and takes no lock, so a slow call holds up no other thread. If
+    two calls fail at the same moment, one line too many may be logged.
+    """
+
+    def __init__(self, observer: Observer, clock: Clock) -> None:
+        self._observer = observer
+        self._clock = clock
+        self._silent_until = -inf
+        self._untold = 0
+
+    def __repr__(self) -> str:
+        return f"GuardedObserver(untold={self._untold})"
+
+    def __call__(self, event: Event, /) -> None:
+        """Call the observer."""
+        try:
+            self._observer(event)
+        # A plain function can't be cancelled. If it raises that, it asked a cancelled future.
+        except (Exception, asyncio.CancelledError) as fault:  # noqa: BLE001 - it may raise anything
+            self._failed(event, fault)
+
+    def _failed(self, event: Event, fault: BaseException) -> None:
+        now, untold, is_first = self._clock.monotonic(), self._untold, self._silent_until == -inf
+        if now < self._silent_until:
+            self._untold += 1
+            return
+        self._silent_until, self._untold = now + OBSERVER_INTERVAL, 0
+        since = f"; {untold} more since the last such line" if untold else ""
+        more = _places(fault) if is_first else since
+        text = "the observer failed on %s: %s%s"
+        logger.log(logging.ERROR, text, type(event).__name__, type(fault).__name__, more)
+
+
 def announce(event: Event, observer: Observer | None) -> None:
-    """Log the event and call the observer with it. What the observer raises is only logged."""
+    """Log the event and call the observer with it, which must not raise."""
     _log(event)
-    if observer is None:
-        return
-    try:
+    if observer is not None:
         observer(event)
-    except Exception as fault:  # noqa: BLE001 - an observer must not break a verification
-        # No traceback: it may hold the observer's secrets.
-        text = "the observer failed on %s: %s"
-        logger.log(logging.ERROR, text, type(event).__name__, type(fault).__name__)
+
+
+def _places(fault: BaseException) -> str:
+    """Return the traceback by place alone: messages, values and source may hold secrets."""
+    ours = fault.__traceback__
+    frames = walk_tb(ours.tb_next if ours else None)
+    stack = StackSummary.extract(frames, limit=-MAX_FRAMES, lookup_lines=False)
+    return "".join(f'\n  File "{at.filename}", line {at.lineno}, in {at.name}' for at in stack)
 
 
 def _log(event: Event) -> None:

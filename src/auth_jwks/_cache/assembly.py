@@ -3,6 +3,7 @@
 import logging
 from inspect import iscoroutinefunction
 
+from auth_jwks._cache.announce import GuardedObserver
 from auth_jwks._cache.freshness import Policy
 from auth_jwks._cache.guarded_store import GuardedStore
 from auth_jwks._cache.key_cache import KeyCache
@@ -46,7 +47,7 @@ def assembled(
 ) -> KeyCache:
     """Check the parameters of `JWKS` that are about keys, and return the cache of these keys."""
     checked_parts("clock", clock, "a Clock", "monotonic", "time", "sleep")
-    _checked_observer(observer)
+    guarded = None if observer is None else GuardedObserver(_checked_observer(observer), clock)
     if discovery_url is None and jwks_uri is None:
         raise ValueError("discovery_url, jwks_uri: expected at least one of them")
     policy = Policy(checked_number("cache_ttl", cache_ttl), checked_number("max_stale", max_stale))
@@ -63,12 +64,12 @@ def assembled(
     shared = GuardedStore(
         MemoryKeyStore(timer=clock.monotonic) if store is None else _checked_store(store),
         source.key, name=source.name, deadline=source.deadline, policy=policy,
-        clock=clock, observer=observer,
+        clock=clock, observer=guarded,
     )  # fmt: skip
     refresher = Refresher(
-        source, shared, policy=policy, allowed=allowed, clock=clock, observer=observer
+        source, shared, policy=policy, allowed=allowed, clock=clock, observer=guarded
     )
-    cache = KeyCache(refresher, policy=policy, clock=clock, observer=observer)
+    cache = KeyCache(refresher, policy=policy, clock=clock, observer=guarded)
     _warn_without_issuer(source)
     _warn_of_plain_http(source)
     return cache
@@ -84,12 +85,10 @@ def _checked_store(store: KeyStore) -> KeyStore:
     return checked_parts("store", store, "a KeyStore", "poll", "commit", "fail", "aclose")
 
 
-def _checked_observer(observer: Observer | None) -> None:
-    if observer is None:
-        return
+def _checked_observer(observer: Observer) -> Observer:
     if iscoroutinefunction(observer):
         raise TypeError("observer: expected a plain function, as a coroutine would not be awaited")
-    checked_parts("observer", observer, "a callable that takes an event", "__call__")
+    return checked_parts("observer", observer, "a callable that takes an event", "__call__")
 
 
 def _warn_without_issuer(source: Source) -> None:

@@ -158,7 +158,7 @@ class Refresher:
             keys = parse_key_set(document.jwks, self._allowed)
         except UnusableKeySetError as unusable:
             return self._rejected("keys", str(unusable))
-        self._replace(document, keys, fetched, "store")
+        self._tell(self._replace(document, keys, fetched, "store"))
         return True
 
     def _rejected(self, kind: DocumentFault, reason: str) -> bool:
@@ -167,8 +167,11 @@ class Refresher:
 
     def _replace(
         self, document: Document, keys: KeySet, fetched: float, origin: Literal["provider", "store"]
-    ) -> None:
-        """Replace the current set, unless it was fetched later, or this one has no key for us."""
+    ) -> KeysRefreshed | None:
+        """Replace the current set, unless it was fetched later, or this one has no key for us.
+
+        Return what to tell of it.
+        """
         share = self._uniform(*REFRESH_POINT)
         life = lifetime(
             self._policy, fetched=fetched, max_age=document.max_age, refresh_ahead=share
@@ -179,8 +182,12 @@ class Refresher:
             now = self._clock.monotonic()
             age, due_wall = now - fetched, self._clock.time() + life.refresh_at - now
             self.current = CurrentKeys(keys, life, document, document.issuer, due_wall)
-            event = KeysRefreshed(self.source.name, origin, len(keys.keys), keys.skipped, age)
-            announce(event, self._observer)
+            return KeysRefreshed(self.source.name, origin, len(keys.keys), keys.skipped, age)
+        return None
+
+    def _tell(self, refreshed: KeysRefreshed | None) -> None:
+        if refreshed is not None:
+            announce(refreshed, self._observer)
 
     async def _fetch(self, held: Held, cause: Cause | None) -> Outcome | None:
         """Fetch under a lease. None if the event loop stood still: then nobody has failed."""
@@ -204,8 +211,11 @@ class Refresher:
             kind, reason = "issuer_mismatch", str(fault)
         else:
             self._failures = 0
-            self._replace(document, keys, began, "provider")
-            await self._commit(held, document)
+            refreshed = self._replace(document, keys, began, "provider")
+            try:
+                await self._commit(held, document)
+            finally:  # not before: the fleet must not wait for an observer
+                self._tell(refreshed)
             return Done() if keys.keys else self._no_fitting_keys()
         finally:
             watch.close()
