@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from auth_jwks.sync import SEARCH_WAIT
 from auth_jwks.testing import FakeIssuer
 from tests.environment import running
 from tests.fleet.crew import asked_since
@@ -20,7 +21,7 @@ from tests.fleet.ports import free_port
 APP = """
 import os
 import jwt
-from auth_jwks import RedisKeyStore
+from auth_jwks import KeysUnavailableError, RedisKeyStore
 from auth_jwks.sync import SyncJWKS
 
 store = RedisKeyStore(os.environ["REDIS"], integrity_key="k" * 32)
@@ -29,6 +30,8 @@ jwks = SyncJWKS(os.environ["DISCOVERY"], issuer=os.environ["ISSUER"], store=stor
 def app(environ, start_response):
     try:
         status = "200 " + jwks.verify_token(environ["HTTP_AUTHORIZATION"])["sub"]
+    except KeysUnavailableError as fault:
+        status = "503 " + type(fault).__name__
     except jwt.InvalidTokenError as fault:
         status = "401 " + type(fault).__name__
     start_response(status, [("Content-Type", "text/plain")])
@@ -36,6 +39,8 @@ def app(environ, start_response):
 """
 WORKERS = 2
 NOTHING, ONCE = (0, 0), (1, 1)
+# The second is for threads that a long search would hold: only two of a pool wait to its end.
+VERIFIED, COME_BACK = (200, "alice"), (503, "KeysUnavailableError")
 
 
 @contextmanager
@@ -69,14 +74,15 @@ async def answer(client: httpx.AsyncClient, port: int, token: str) -> httpx.Resp
 async def accepted(
     client: httpx.AsyncClient, port: int, token: str, *, but: frozenset[str] = frozenset()
 ) -> frozenset[str]:
-    """Wait until both workers, beside those, have accepted a token, which none may refuse."""
+    """Wait until both workers, beside those, have accepted a token, which none calls a bad one."""
     seen: set[str] = set()
     async with asyncio.timeout(20):
         while len(seen - but) < WORKERS:
             burst = [answer(client, port, token) for _ in range(4 * WORKERS)]
             responses = await asyncio.gather(*burst)
-            assert {response.status_code for response in responses} == {200}
-            seen |= {response.text for response in responses}
+            said = [(response.status_code, response.reason_phrase) for response in responses]
+            assert {*said} <= {VERIFIED, COME_BACK}
+            seen |= {response.text for response in responses if response.is_success}
     return frozenset(seen - but)
 
 
@@ -88,13 +94,17 @@ async def accepted(
 async def test_the_fleet_fetches_once(
     issuer: FakeIssuer, redis_url: str, tmp_path: Path, arguments: str
 ) -> None:
-    """Start and rotation cost one fetch each, and a reload none; what is refused stays so."""
+    """Start and rotation cost one fetch each, and a reload none; what is refused stays so.
+
+    The search takes longer than the threads of a pool wait for it, as on a busy machine.
+    """
     port, limits = free_port(), httpx.Limits(max_keepalive_connections=0)
     async with httpx.AsyncClient(limits=limits, trust_env=False, timeout=15) as client:
         with deployed(arguments, issuer, redis_url, port, tmp_path) as process:
             first = await accepted(client, port, issuer.sign())
             assert asked_since(issuer) == ONCE
             issuer.rotate()
+            issuer.slow(2 * SEARCH_WAIT, times=1)
             assert await accepted(client, port, issuer.sign()) == first
             assert asked_since(issuer) == ONCE
             refused = await answer(client, port, issuer.forge())
