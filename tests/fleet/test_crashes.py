@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from pathlib import Path
 
 import pytest
 from redis import Redis
@@ -64,6 +65,35 @@ async def test_frozen_holder_comes_back_too_late(
         assert await holder.verify(issuer.sign()) == "alice"
     assert await other.do("refresh", "force") == "ok"
     assert asked(issuer) == (3, 3)
+
+
+async def test_freeze_beyond_the_deadline_blames_nobody(
+    issuer: FakeIssuer, hire: Hire, store: str, tmp_path: Path
+) -> None:
+    """As Lambda and Cloud Run do it: after the thaw the caller gets the keys of a new attempt.
+
+    How long it must be frozen, a worker with the same deadline and a store of its own tells.
+    """
+    # Shorter than a lease, which is still there at the thaw, and longer than what counts as frozen.
+    alike = {"jwks_uri": issuer.jwks_uri, "timeout": 2.0}
+    frozen, other = await hire(2, store, jwks=alike)
+    [awake] = await hire(1, str(tmp_path / "of its own"), jwks=alike)
+    issuer.hang(times=3)
+    await frozen.begin("verify", issuer.sign())
+    await issuer.arrived(1)
+    frozen.freeze()
+    assert await awake.verify(issuer.sign()) == "KeysUnavailableError"
+    frozen.thaw()
+    await issuer.arrived(3)
+    # The store has no cool-down for others either: they wait for the keys.
+    await other.begin("verify", issuer.sign())
+    issuer.release()
+    answers = [await worker.end() for worker in (frozen, other)]
+    assert [outcome for outcome, _ in answers] == ["alice", "alice"]
+    events = await frozen.do("events")
+    assert events["KeysRefreshed provider"] == 1
+    assert "RefreshFailed" not in events
+    assert asked(issuer) == (0, 3)
 
 
 async def test_flush_amid_a_fetch_costs_one_fetch(
