@@ -125,18 +125,21 @@ class GuardedStore:
             renewal.cancel()
             await asyncio.wait((renewal,))
 
-    async def commit(self, held: Held, payload: bytes, *, ttl: float, window: float) -> bool:
-        """Share a document. Return False if another lease superseded this one."""
+    async def commit(self, held: Held, payload: bytes, *, ttl: float, window: float) -> int | None:
+        """Share a document. Return its version, None if another lease superseded this one.
+
+        The version is 0 if the document is not in the store.
+        """
         version: int | None = await self._guarded(
             "commit", lambda: held.store.commit(held.lease, payload, ttl=ttl, window=window), 0
         )
         if held.store is self._store:
             self._known = version or self._known
-        else:
-            # While the store is down each worker fetches for itself, but no more often than this,
-            # however short-lived the keys; half their total life at most.
-            self._storeless_until = self._clock.monotonic() + min(STORELESS_INTERVAL, ttl / 2)
-        return version is not None
+            return version
+        # While the store is down each worker fetches for itself, but no more often than this,
+        # however short-lived the keys; half their total life at most.
+        self._storeless_until = self._clock.monotonic() + min(STORELESS_INTERVAL, ttl / 2)
+        return None if version is None else 0
 
     async def fail(self, held: Held, *, retry_after: float, mismatch: bool) -> None:
         """Share a failure."""

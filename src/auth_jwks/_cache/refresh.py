@@ -71,6 +71,7 @@ class Refresher:
     ) -> None:
         self.source = source
         self.current = CurrentKeys()
+        self._has_version = False  # whether the current set is in the store, or came from it
         self._store = store
         self._unfit, self._unfit_reason = NO_LIFE, ""
         self._failures = 0
@@ -144,8 +145,8 @@ class Refresher:
     def _adopt(self, stored: Newer, sent: float) -> bool:
         """Adopt the stored set unless ours is younger. Return False if it is unusable."""
         self._store.see(stored.version)
-        fetched = sent - max(0.0, stored.age)
-        if fetched <= self.current.life.fetched:
+        fetched = self._fetched(stored, sent)
+        if fetched is None:
             return True
         if stored.fault is not None:
             return self._rejected("seal", stored.fault)
@@ -160,6 +161,17 @@ class Refresher:
             return self._rejected("keys", str(unusable))
         self._tell(self._replace(document, keys, fetched, "store"))
         return True
+
+    def _fetched(self, stored: Newer, sent: float) -> float | None:
+        """Return when the fetch of the stored set began, at the earliest; None if not after ours.
+
+        Its age was stated at some time since `sent`. Where that leaves it open which of the two is
+        younger, it is the one with the higher version.
+        """
+        age, ours = max(0.0, stored.age), self.current.life.fetched
+        if self._has_version and self._clock.monotonic() - age > ours:
+            return max(ours, sent - age)
+        return sent - age if sent - age > ours else None
 
     def _rejected(self, kind: DocumentFault, reason: str) -> bool:
         announce(DocumentRejected(self.source.name, kind, reason), self._observer)
@@ -182,6 +194,7 @@ class Refresher:
             now = self._clock.monotonic()
             age, due_wall = now - fetched, self._clock.time() + life.refresh_at - now
             self.current = CurrentKeys(keys, life, document, document.issuer, due_wall)
+            self._has_version = origin == "store"
             return KeysRefreshed(self.source.name, origin, len(keys.keys), keys.skipped, age)
         return None
 
@@ -213,7 +226,8 @@ class Refresher:
             self._failures = 0
             refreshed = self._replace(document, keys, began, "provider")
             try:
-                await self._commit(held, document)
+                version = await self._commit(held, document)
+                self._has_version = self._has_version or bool(refreshed and version)
             finally:  # not before: the fleet must not wait for an observer
                 self._tell(refreshed)
             return Done() if keys.keys else self._no_fitting_keys()
@@ -229,16 +243,18 @@ class Refresher:
         own = failure_cooldown(max(failures, held.lease.failures), stated, jitter)
         return self._failed(kind, reason, own)
 
-    async def _commit(self, held: Held, document: Document) -> None:
-        """Share the set. If another lease superseded ours, adopt the set stored under it."""
+    async def _commit(self, held: Held, document: Document) -> int | None:
+        """Share the set, and return its version. If there is none, adopt the one stored instead."""
         ttl = self._policy.cache_ttl + self._policy.max_stale
         window = unscheduled_window(self._policy)
         payload = encode(document)
-        if not await self._store.commit(held, payload, ttl=ttl, window=window):
+        version = await self._store.commit(held, payload, ttl=ttl, window=window)
+        if version is None:
             sent = self._clock.monotonic()
             answer = await self._store.look()
             if isinstance(answer, Newer):
                 self._adopt(answer, sent)
+        return version
 
     def _no_fitting_keys(self) -> Failed:
         """Report that none of our `allowed_algorithms` fits the set.

@@ -1,13 +1,22 @@
 """Keys from the store: adopted, seen and not used, or rejected."""
 
 import json
+from collections.abc import Callable
 
 import pytest
 
 from auth_jwks._cache.outcome import Done, Failed
+from auth_jwks._cache.purpose import FindKey
 from auth_jwks._provider.document import Document, encode
 from auth_jwks.events import DocumentRejected, KeysRefreshed
-from auth_jwks.stores import Answer, LeaseRequest, MemoryKeyStore, Newer, Unchanged
+from auth_jwks.stores import (
+    Answer,
+    LeaseRequest,
+    MemoryKeyStore,
+    Newer,
+    StoreUnavailable,
+    Unchanged,
+)
 from auth_jwks.testing import FakeClock, FakeIssuer
 from tests.cache.refresh.storing import stored
 from tests.cache.worker import FIRST, SECOND, Hire
@@ -72,6 +81,66 @@ async def test_a_younger_document_replaces_the_keys_at_hand(hire: Hire, issuer: 
     store.play(Newer(9, stored(issuer, SECOND), 40.0, 1000.0))
     assert await worker.run(None) == Done()
     assert worker.kids == ["second"]
+
+
+def late(clock: FakeClock, newer: Newer) -> Callable[[str, LeaseRequest | None], Answer]:
+    """Answer that to a question that took a while to reach the store."""
+
+    def answer(_key: str, _request: LeaseRequest | None) -> Answer:
+        clock.advance(0.4)
+        return newer
+
+    return answer
+
+
+@pytest.mark.parametrize("origin", ["provider", "store"])
+async def test_a_late_question_hides_no_younger_set(
+    hire: Hire, clock: FakeClock, issuer: FakeIssuer, origin: str
+) -> None:
+    """A key published between two fetches is found, though the age leaves open which was first.
+
+    Else its tokens would cost another search, or be refused for want of one.
+    """
+    first = Newer(1, stored(issuer, FIRST), 0.0, 1000.0) if origin == "store" else granted(1)
+    store = ScriptedStore(first)
+    worker = hire(store)
+    await worker.run()
+    before, began = worker.refresher.current, clock.monotonic()
+    asked = len(issuer.requests)
+    clock.advance(0.2)
+    # Fetched 0.1 s after ours, which is 0.5 s ago when the question arrives.
+    store.play(late(clock, Newer(2, stored(issuer, SECOND), 0.5, 1000.0)))
+    purpose = FindKey("second", "ES256", before, clock.monotonic())
+    assert await worker.refresher.run(purpose) == Done()
+    assert worker.kids == ["second"]
+    assert worker.refresher.current.life.fetched == began
+    assert len(issuer.requests) == asked
+
+
+async def test_a_late_question_hides_no_older_set(
+    hire: Hire, clock: FakeClock, issuer: FakeIssuer
+) -> None:
+    """What was certainly fetched before ours is not used, whatever its version."""
+    store = ScriptedStore(granted(1))
+    worker = hire(store)
+    await worker.run()
+    store.play(late(clock, Newer(2, stored(issuer, SECOND), 0.4, 1000.0)))
+    assert await worker.run(None) == Done()
+    assert worker.kids == ["first"]
+
+
+@pytest.mark.parametrize("commit", [None, StoreUnavailable("down")])
+async def test_a_set_without_a_version_stays_if_it_may_be_younger(
+    hire: Hire, clock: FakeClock, issuer: FakeIssuer, commit: Exception | None
+) -> None:
+    """What could not be stored has no place in the order of versions."""
+    store = ScriptedStore(granted(1), Unchanged(), commits=(commit,))
+    worker = hire(store)
+    await worker.run()
+    clock.advance(0.2)
+    store.play(late(clock, Newer(2, stored(issuer, SECOND), 0.5, 1000.0)))
+    assert await worker.run(None) == Done()
+    assert worker.kids == ["first"]
 
 
 # What the store holds can't be used.
