@@ -106,13 +106,13 @@ class Demo:
         await self.step("Token of the old key", self._verify(token), "alice, fresh keys", NOTHING)
 
     async def _attacked(self) -> None:
-        forged = self._verify(self._provider.forge(aud=AUDIENCE))
-        await self.step("Forged under a known kid", forged, "InvalidSignatureError", NOTHING)
         expired = self._verify(self._sign(exp=int(self._clock.time() - MINUTE)))
         await self.step("Expired a minute ago", expired, "ExpiredSignatureError", NOTHING)
         tokens = [self._provider.sign(aud=AUDIENCE, headers={"kid": f"{n}"}) for n in HUNDRED]
         flood = verify_all(self._worker, tokens)
         await self.step("100 made-up kids at once", flood, "UnknownKeyError x100", UNCHANGED)
+        forged = self._verify(self._provider.forge(aud=AUDIENCE))
+        await self.step("Forged under a known kid", forged, "InvalidSignatureError", NOTHING)
 
     async def _outage(self) -> None:
         self._provider.outage(503)

@@ -19,9 +19,9 @@ The same token again          alice, fresh keys
 100 tokens, new worker        alice x100             200     200
 Key rotated, its first token  alice, fresh keys      200     200
 Token of the old key          alice, fresh keys
-Forged under a known kid      InvalidSignatureError
 Expired a minute ago          ExpiredSignatureError
 100 made-up kids at once      UnknownKeyError x100   200     304
+Forged under a known kid      InvalidSignatureError
 Provider down, keys expired   alice, stale keys      503 x4
 100 tokens in the cool-down   alice x100
 New worker, provider down     KeysUnavailableError   503 x4

@@ -1,10 +1,12 @@
 """`JWKS`, the verifier for asyncio, and the verification that it shares with `SyncJWKS`."""
 
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Awaitable, Collection, Iterable
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any, Self
+
+import jwt
 
 from auth_jwks._cache.assembly import assembled
 from auth_jwks._cache.current import CurrentKeys
@@ -12,8 +14,16 @@ from auth_jwks._cache.key_access import KeyAccess
 from auth_jwks._cache.status import Status
 from auth_jwks._cache.token_cache import SeenToken, TokenCache, cache_key
 from auth_jwks._clock import SYSTEM_CLOCK, Clock
-from auth_jwks._jose.keys import checked_algorithms
-from auth_jwks._jose.tokens import Expected, Token, compact, parse_token, read_claims, signer
+from auth_jwks._jose.keys import Key, checked_algorithms
+from auth_jwks._jose.tokens import (
+    Expected,
+    Token,
+    compact,
+    parse_token,
+    read_claims,
+    signer,
+    wrongly_signed,
+)
 from auth_jwks._provider.client import HTTPClient
 from auth_jwks._settings import (
     checked_audience,
@@ -104,23 +114,47 @@ class Verification:
             return await Verification.verify_token(self, bare, audience, verify_iss=verify_iss)
         parsed = parse_token(token, rules.allowed)
         current = self._keys.ready(now)
-        candidates = current.key_set.select(parsed.kid, parsed.alg) if current else ()
-        if current is None or not candidates:
-            # A token that its own claims rule out is worth no request, and no wait.
-            check = partial(self._judge, parsed, current, wanted, verify_iss=verify_iss)
-            if current is None:
-                check()
-                current = await self._keys.ensure()
-                candidates = current.key_set.select(parsed.kid, parsed.alg)
-            if not candidates:
-                current, candidates = await self._keys.find(parsed.kid, parsed.alg, check)
-        key = signer(parsed, candidates)
+        if current is None:
+            # A token that its own claims rule out is worth no wait, and no search below.
+            self._judge(parsed, None, wanted, verify_iss=verify_iss)
+            current = await self._keys.ensure()
+        candidates = current.key_set.select(parsed.kid, parsed.alg)
+        key = signer(parsed, candidates) if candidates else None
+        if key is None:
+            current, key = await self._searched(parsed, current, wanted, verify_iss=verify_iss)
         claims = self._judge(parsed, current, wanted, verify_iss=verify_iss)
         token_seen = SeenToken(
             parsed.kid, key.alg, key.thumbprint, current.issuer, current.generation, parsed.payload
         )
         self._seen.put(seen_as, token_seen)
         return claims
+
+    def _searched(
+        self,
+        parsed: Token,
+        tried: CurrentKeys,
+        audience: frozenset[str] | None,
+        *,
+        verify_iss: bool,
+    ) -> Awaitable[tuple[CurrentKeys, Key]]:
+        """Search for the key that signed a token: none of the keys `tried` did."""
+
+        def check() -> None:
+            is_signed = tried.key_set.select(parsed.kid, parsed.alg) == ()
+            try:
+                self._judge(parsed, tried, audience, verify_iss=verify_iss)
+            except jwt.InvalidTokenError:
+                if is_signed:
+                    raise
+            else:
+                return
+            raise wrongly_signed()
+
+        if not tried.key_set.has(parsed.kid, parsed.alg):
+            return self._keys.find(parsed, tried, check)
+        # Another key may have got that name. No forged token waits for an answer to this.
+        self._keys.search(parsed, tried, check)
+        raise wrongly_signed()
 
     def _judge(
         self,

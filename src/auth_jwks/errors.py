@@ -31,7 +31,7 @@ __all__ = [
 
 
 class UnknownKeyError(jwt.InvalidTokenError):
-    """No published key fits the token: its `kid` is unknown, or it has none and many keys fit."""
+    """No published key fits the token: its `kid` is unknown, or its algorithm if it has none."""
 
 
 class KeysUnavailableError(jwt.InvalidTokenError):

@@ -97,7 +97,7 @@ class DocumentRejected:
 
 @dataclass(frozen=True, slots=True)
 class UnknownKey:
-    """No key fits a token. `asked`: a refresh was made for it."""
+    """No key fits a token, or it names none and no key signed it. `asked`: a refresh was made."""
 
     source: str
     asked: bool

@@ -25,6 +25,7 @@ from auth_jwks._cache.status import Status
 from auth_jwks._cache.token_cache import TokenCache
 from auth_jwks._clock import SYSTEM_CLOCK, Clock
 from auth_jwks._jose.keys import Key
+from auth_jwks._jose.tokens import Token
 from auth_jwks._verifier import Verification, checked_rules
 from auth_jwks.errors import KeysUnavailableError
 from auth_jwks.events import Observer
@@ -179,6 +180,7 @@ class _ThreadedKeys:
         self._clock = clock
         self._portal = Portal()
         self._nudge_at = 0.0
+        self._search_at = 0.0
         self._searchers = _Searchers()
 
     def ready(self, wall: float) -> CurrentKeys | None:
@@ -199,18 +201,29 @@ class _ThreadedKeys:
         return self._blocking(self._cache.ensure)
 
     async def find(
-        self, kid: str | None, alg: str, check: Callable[[], object]
-    ) -> tuple[CurrentKeys, tuple[Key, ...]]:
-        """Return the keys for a token that none of the current ones fit."""
-        self._cache.raise_if_hopeless(kid, alg, self._clock.monotonic(), check)
+        self, token: Token, tried: CurrentKeys, check: Callable[[], object]
+    ) -> tuple[CurrentKeys, Key]:
+        """Return the key that signed the token, and its set, though no key of `tried` did."""
+        self._cache.raise_if_hopeless(token, tried, self._clock.monotonic(), check)
         searchers = self._searchers = self._searchers.of_this_process()
         with searchers.joined() as seconds:
             if seconds != 0:
                 with suppress(TimeoutError):
-                    return self._blocking(lambda: self._find_again(kid, alg, check), seconds)
+                    return self._blocking(lambda: self._cache.find(token, tried, check), seconds)
         check()
         message = "the signing keys are unavailable: a search for new ones is under way"
         raise KeysUnavailableError(message, retry_after=MIN_RETRY_AFTER)
+
+    def search(self, token: Token, tried: CurrentKeys, check: Callable[[], object]) -> None:
+        """Let that key be searched for in the background.
+
+        The loop is nudged if it may begin a search, at most once per `NUDGE_INTERVAL`.
+        """
+        now = self._clock.monotonic()
+        if now >= self._search_at and self._cache.may_search(tried, now):
+            self._search_at = now + NUDGE_INTERVAL
+            with suppress(NoLoopError):
+                self._portal.nudge(lambda: self._cache.search(token, tried, check))
 
     async def refresh(self, *, force: bool) -> None:
         """Make sure that the keys are fresh."""
@@ -228,15 +241,6 @@ class _ThreadedKeys:
         """Allow refreshes again after `aclose`."""
         self._cache.reopen()
         self._portal.reopen()
-
-    async def _find_again(
-        self, kid: str | None, alg: str, check: Callable[[], object]
-    ) -> tuple[CurrentKeys, tuple[Key, ...]]:
-        """Search for a key, unless a search that has ended meanwhile found it."""
-        current, _ = self._cache.peek(self._clock.monotonic(), self._clock.time())
-        if current is not None and (keys := current.key_set.select(kid, alg)):
-            return current, keys
-        return await self._cache.find(kid, alg, check)
 
     async def _close_cache(self) -> None:
         await self._cache.aclose()

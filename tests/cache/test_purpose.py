@@ -1,15 +1,18 @@
 """Why a refresh is made, and when that is met."""
 
 import json
+from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from auth_jwks._cache.current import CurrentKeys
 from auth_jwks._cache.freshness import Lifetime
 from auth_jwks._cache.purpose import FindKey, Look, Purpose, Renew, Replace
 from auth_jwks._jose.keys import parse_key_set
 from auth_jwks.testing import SigningKey
-from tests.cache.worker import FIRST, SECOND
+from tests.cache.worker import FIRST, SECOND, STRANGER, token_of
 
 NONE = CurrentKeys()
 
@@ -27,7 +30,7 @@ BEFORE = fetched(100)
     ("purpose", "cause"),
     [
         (Renew(), "age"),
-        (FindKey("second", "ES256", BEFORE, 105), "unknown_kid"),
+        (FindKey(token_of("second"), BEFORE, 105), "unknown_kid"),
         (Replace(BEFORE, 105), "forced"),
         (Look(), None),
     ],
@@ -46,11 +49,38 @@ def test_renewal_is_met_while_the_set_is_young() -> None:
 
 def test_search_is_met_by_the_key_or_by_a_newer_set_without_it() -> None:
     """A set that was fetched before the search began proves nothing."""
-    search = FindKey("second", "ES256", BEFORE, 105)
+    search = FindKey(token_of("second"), BEFORE, 105)
     assert not search.is_met(BEFORE, 106)
     assert search.is_met(fetched(50, FIRST, SECOND), 106)
     assert not search.is_met(fetched(104.75), 106)
     assert search.is_met(fetched(105), 106)
+
+
+@pytest.mark.parametrize("kid", [None, "first"])
+def test_search_is_met_by_the_key_that_signed_and_not_by_its_name(kid: str | None) -> None:
+    """Without a `kid`, and where another key has got it, only the signature tells."""
+    search = FindKey(token_of(kid, SECOND), BEFORE, 105)
+    assert not search.is_met(BEFORE, 106)
+    assert not search.is_met(fetched(104.75, FIRST), 106)
+    assert not search.is_met(fetched(104.75, replace(STRANGER, kid="first")), 106)
+    assert search.is_met(fetched(50, replace(SECOND, kid="first")), 106)
+    assert search.is_met(fetched(105, FIRST), 106)
+
+
+@given(
+    at=st.floats(0, 200),
+    signing=st.sampled_from([FIRST, SECOND, STRANGER]),
+    published=st.lists(st.sampled_from([FIRST, SECOND, STRANGER]), min_size=1, unique_by=id),
+    named=st.booleans(),
+)
+def test_search_ends_with_the_key_or_with_a_set_that_was_fetched_since(
+    at: float, signing: SigningKey, published: list[SigningKey], *, named: bool
+) -> None:
+    """Whatever the token names and the set holds: neither less nor more than that."""
+    token = token_of(signing.kid if named else None, signing)
+    current = fetched(at, *published)
+    assert FindKey(token, NONE, 100).is_met(current, 0) is (at >= 100 or signing in published)
+    assert not FindKey(token, current, 100).is_met(current, 0)
 
 
 def test_replacement_is_met_by_another_set_fetched_since() -> None:

@@ -250,7 +250,7 @@ async def test_a_caller_that_was_cancelled_a_moment_ago_is_no_obstacle(
     await clock.until_sleeping()
     leaving = asyncio.get_running_loop().create_future()
     leaving.cancel()
-    flight.waiting.add(leaving)
+    flight.waiting[leaving] = None
     clock.advance(2)
     assert await flights.wait(flight, None) == "it"
 

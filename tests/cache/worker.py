@@ -6,20 +6,23 @@ from math import inf
 
 import httpx
 
+from auth_jwks._cache.current import CurrentKeys
 from auth_jwks._cache.freshness import Policy
 from auth_jwks._cache.guarded_store import GuardedStore
 from auth_jwks._cache.key_cache import KeyCache
 from auth_jwks._cache.outcome import Outcome
 from auth_jwks._cache.purpose import FindKey, Look, Purpose, Renew, Replace
 from auth_jwks._cache.refresh import Refresher
+from auth_jwks._jose.tokens import Token, parse_token, signer_in
 from auth_jwks._provider.source import Source
 from auth_jwks.events import Event
 from auth_jwks.stores import Cause, KeyStore, MemoryKeyStore
 from auth_jwks.testing import FakeClock, FakeIssuer, SigningKey
 
-__all__ = ["FIRST", "SECOND", "Hire", "Worker", "spin"]
+__all__ = ["FIRST", "SECOND", "STRANGER", "Hire", "Worker", "spin", "token_of"]
 
 FIRST, SECOND = SigningKey.generate("ES256", "first"), SigningKey.generate("ES256", "second")
+STRANGER = SigningKey.generate("ES256", "stranger")
 
 
 class Worker:
@@ -76,13 +79,26 @@ class Worker:
         assert current is not None
         return [key.kid for key in current.key_set.keys]
 
-    async def verify(self, kid: str | None = "first") -> list[str | None]:
-        """Return the keys to try for a token of that `kid`, as a verification asks for them."""
+    async def verify(
+        self, kid: str | None = "first", signing: SigningKey | None = None
+    ) -> list[str | None]:
+        """Return the key of a token of that `kid`, as a verification asks for it."""
+        token = token_of(kid, signing)
         current = self.cache.ready(self.clock.time()) or await self.cache.ensure()
-        keys = current.key_set.select(kid, "ES256")
-        if not keys:
-            _, keys = await self.cache.find(kid, "ES256", lambda: None)
-        return [key.kid for key in keys]
+        key = signer_in(token, current.key_set)
+        if key is None:
+            _, key = await self.cache.find(token, current, lambda: None)
+        return [key.kid]
+
+    def search(self, kid: str = "first", signing: SigningKey | None = None) -> None:
+        """Let a key be searched for in the background, after a bad signature under its name."""
+        self.cache.search(token_of(kid, signing), self.refresher.current, lambda: None)
+
+    def raise_if_hopeless(self, kid: str | None, tried: CurrentKeys | None = None) -> None:
+        """Raise what another thread would raise at once, if it would."""
+        tried = tried or self.refresher.current
+        now = self.clock.monotonic()
+        self.cache.raise_if_hopeless(token_of(kid), tried, now, lambda: None)
 
     async def run(self, cause: Cause | None = "age") -> Outcome:
         """Refresh as a cache does; only age can be cured by a look into the store."""
@@ -95,7 +111,7 @@ class Worker:
         if cause == "age":
             return Renew()
         if cause == "unknown_kid":
-            return FindKey("of nobody", "ES256", current, inf)
+            return FindKey(token_of("of nobody"), current, inf)
         return Replace(current, inf)
 
     async def landed(self) -> None:
@@ -114,6 +130,13 @@ class Worker:
 
 
 Hire = Callable[..., Worker]
+
+
+def token_of(kid: str | None, signing: SigningKey | None = None) -> Token:
+    """Return a token that names a key, signed by the one of that name unless told otherwise."""
+    named = {None: FIRST, "first": FIRST, "second": SECOND}
+    signing = signing or named.get(kid, STRANGER)
+    return parse_token(signing.sign({"sub": "alice"}, {"kid": kid}), frozenset(("ES256",)))
 
 
 async def spin() -> None:

@@ -2,6 +2,7 @@
 
 import json
 from base64 import urlsafe_b64encode
+from operator import eq
 
 import jwt
 import pytest
@@ -11,6 +12,8 @@ from jwt.algorithms import get_default_algorithms
 
 from auth_jwks._jose.keys import (
     ALGORITHMS,
+    Key,
+    KeySet,
     UnusableKeySetError,
     checked_algorithms,
     parse_key_set,
@@ -49,15 +52,52 @@ def test_without_a_kid_the_one_key_that_fits_is_selected(keys: dict[str, Signing
     assert found.select(None, "ES384") == ()
 
 
-def test_without_a_kid_there_is_no_guessing(es256: SigningKey) -> None:
-    """Several that fit are as good as none."""
-    found = parsed(es256.jwk(), SigningKey.generate("ES256").jwk(kid=None))
-    assert found.select(None, "ES256") == ()
+def test_without_a_kid_up_to_four_keys_are_selected(es256: SigningKey) -> None:
+    """Those without one before the others, each in the order of the set."""
+    kids = ["a", "b", None, "c", "d", None]
+    found = parsed(*(es256.jwk(kid=kid, n=number) for number, kid in enumerate(kids)))
+    assert [key.kid for key in found.select(None, "ES256")] == [None, None, "a", "b"]
+    assert [key.kid for key in found.keys] == kids
 
 
-def test_a_kid_never_selects_a_key_without_one(es256: SigningKey) -> None:
-    """A token that names a key wants that key."""
-    assert parsed(es256.jwk(kid=None)).select(es256.kid, "ES256") == ()
+def test_a_kid_that_no_key_has_selects_those_without_one(keys: dict[str, SigningKey]) -> None:
+    """Of the same algorithm, at most four; where a key has it, only those that have."""
+    nameless = [keys["ES256"].jwk(kid=None, n=number) for number in range(5)]
+    found = parsed(*nameless, keys["ES256"].jwk(kid="a"), keys["RS256"].jwk(kid="b"))
+    assert [key.kid for key in found.select("a", "ES256")] == ["a"]
+    for kid in ("b", "c", ""):
+        assert [key.kid for key in found.select(kid, "ES256")] == [None] * 4
+    assert [key.kid for key in found.select("b", "RS256")] == ["b"]
+    assert found.select("c", "RS256") == ()
+
+
+def test_a_kid_of_a_skipped_key_selects_none(es256: SigningKey) -> None:
+    """The provider says which key is meant, so none is guessed."""
+    found = parsed(es256.jwk(kid="a", use="enc"), es256.jwk(kid=None))
+    assert found.select("a", "ES256") == ()
+    assert found.reason_for("a", "ES256") == "its use is not sig"
+    assert found.select("b", "ES256") == found.keys
+
+
+def test_a_set_knows_its_names(keys: dict[str, SigningKey]) -> None:
+    """For each algorithm; no name is none of them."""
+    found = parsed(keys["ES256"].jwk(kid="a"), keys["ES256"].jwk(kid=None))
+    assert found.has("a", "ES256")
+    assert not any(found.has(*name) for name in (("a", "RS256"), ("b", "ES256"), (None, "ES256")))
+
+
+@given(kids=st.lists(st.sampled_from(["a", "b", "c", None]), max_size=12))
+def test_whatever_is_selected_fits(kids: list[str | None]) -> None:
+    """At most four; a key of that name if there is one; and none only if no key could do."""
+    found = KeySet(Key(kid, "ES256", bytes([n]), None, eq) for n, kid in enumerate(kids))
+    for kid in ("a", "b", "c", "d", None):
+        chosen = [key.kid for key in found.select(kid, "ES256")]
+        possible = [each for each in kids if kid is None or each == kid] or [
+            each for each in kids if each is None
+        ]
+        assert len(chosen) == min(4, len(possible))
+        assert set(chosen) <= set(possible)
+        assert chosen.count(None) == min(4, possible.count(None))
 
 
 @pytest.mark.parametrize(

@@ -48,8 +48,10 @@ async def test_a_bad_header_is_refused_before_any_request(
 
 
 async def test_a_forged_token_is_refused(make: Make, issuer: FakeIssuer) -> None:
-    """A bad signature under a known `kid` never causes a refresh."""
+    """At once: what it sets going, nobody waits for."""
     jwks = make()
+    await jwks.refresh()
+    issuer.hang()
     for _ in range(3):
         with pytest.raises(jwt.InvalidSignatureError):
             await jwks.verify_token(issuer.forge())

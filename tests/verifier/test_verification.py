@@ -81,16 +81,33 @@ async def test_a_key_without_alg_serves_what_fits_it(make: Make, issuer: FakeIss
         await jwks.verify_token(issuer.sign(key=replace(KEY, kid="rsa")))
 
 
-async def test_a_token_without_kid_needs_a_single_candidate(make: Make, issuer: FakeIssuer) -> None:
-    """One key that fits is taken; among several it is not guessed."""
+async def test_a_token_without_kid_is_tried_on_four_keys(make: Make, issuer: FakeIssuer) -> None:
+    """Of those that fit, the first."""
     issuer.publish(RSA)
+    for _ in range(4):
+        issuer.publish(SigningKey.generate("ES256"))
     jwks = make()
-    token = issuer.sign(headers={"kid": None})
-    assert (await jwks.verify_token(token))["sub"] == "alice"
-    issuer.publish(SigningKey.generate("ES256"))
-    await jwks.refresh(force=True)
-    with pytest.raises(UnknownKeyError):
-        await jwks.verify_token(token)
+    good = [issuer.sign(key=key, headers={"kid": None}) for key in (*issuer.keys[:-1], KEY)]
+    for token in good * 2:
+        assert (await jwks.verify_token(token))["sub"] == "alice"
+    for token in (issuer.sign(key=issuer.keys[-1], headers={"kid": None}), issuer.forge()):
+        with pytest.raises(jwt.InvalidSignatureError):
+            await jwks.verify_token(token)
+
+
+async def test_a_key_without_a_name_may_be_named_by_tokens(make: Make, issuer: FakeIssuer) -> None:
+    """As long as no key has that name."""
+    other = SigningKey.generate("ES256")
+    issuer.publish(other.jwk(kid=None))
+    jwks = make()
+    for kid in ("any", "", "first", None):
+        token = issuer.sign(key=other, headers={"kid": kid})
+        if kid == "first":
+            with pytest.raises(jwt.InvalidSignatureError):
+                await jwks.verify_token(token)
+        else:
+            assert (await jwks.verify_token(token))["sub"] == "alice"
+    assert issuer.jwks_requests <= 2, "one for the keys, one for the bad signature"
 
 
 async def test_several_keys_may_share_a_kid(make: Make, issuer: FakeIssuer) -> None:

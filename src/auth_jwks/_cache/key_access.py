@@ -6,6 +6,7 @@ from typing import Protocol
 from auth_jwks._cache.current import CurrentKeys
 from auth_jwks._cache.status import Status
 from auth_jwks._jose.keys import Key
+from auth_jwks._jose.tokens import Token
 
 __all__ = ["KeyAccess"]
 
@@ -22,9 +23,13 @@ class KeyAccess(Protocol):
         ...
 
     async def find(
-        self, kid: str | None, alg: str, check: Callable[[], object]
-    ) -> tuple[CurrentKeys, tuple[Key, ...]]:
-        """Return the keys for a token that none of the current ones fit."""
+        self, token: Token, tried: CurrentKeys, check: Callable[[], object]
+    ) -> tuple[CurrentKeys, Key]:
+        """Return the key that signed the token, and its set, though no key of `tried` did."""
+        ...
+
+    def search(self, token: Token, tried: CurrentKeys, check: Callable[[], object]) -> None:
+        """Let that key be searched for in the background."""
         ...
 
     async def refresh(self, *, force: bool) -> None:

@@ -1,17 +1,18 @@
 """The cache that gives each call its keys, or lets it wait: it carries out `freshness`' rules."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 from typing import assert_never
+
+import jwt
 
 from auth_jwks._cache.announce import announce
 from auth_jwks._cache.attempts import Attempts
 from auth_jwks._cache.current import CurrentKeys
 from auth_jwks._cache.freshness import (
     EXHAUSTED,
-    MIN_RETRY_AFTER,
     POLL_SPREAD,
     Bucket,
     Decision,
@@ -23,20 +24,21 @@ from auth_jwks._cache.freshness import (
     hopeless,
     peek,
 )
-from auth_jwks._cache.outcome import Deferred, Done, Failed, Outcome
+from auth_jwks._cache.outcome import Done, Failed, Outcome
 from auth_jwks._cache.purpose import FindKey, Look, Purpose, Renew, Replace
 from auth_jwks._cache.refresh import Refresher
+from auth_jwks._cache.refusal import not_found, unavailable, unfinished
 from auth_jwks._cache.single_flight import Flight, FlightCancelledError, SingleFlight
 from auth_jwks._cache.status import Status, status_of
 from auth_jwks._clock import Clock
 from auth_jwks._jose.keys import Key
-from auth_jwks.errors import IssuerMismatchError, KeysUnavailableError, UnknownKeyError
+from auth_jwks._jose.tokens import Token, signer_in
+from auth_jwks.errors import KeysUnavailableError
 from auth_jwks.events import Observer, StaleServed, UnknownKey
 
 __all__ = ["KeyCache"]
 
 MAX_JOINERS = 1000
-UNKNOWN = "no published key fits the token"
 
 
 class KeyCache:
@@ -61,6 +63,7 @@ class KeyCache:
         self.reopen = self._flights.reopen
         self._bucket = Bucket()
         self._attempts = Attempts()
+        self._told = tuple(UnknownKey(self._source.name, asked) for asked in (False, True))
 
     def __repr__(self) -> str:
         return f"KeyCache({self._source.name!r}, keys={len(self.current.key_set.keys)})"
@@ -106,55 +109,79 @@ class KeyCache:
                     raise self._unavailable()
                 case Wait(seconds):
                     flight = self._upkeep(Renew())
-                    await self._wait(flight, seconds)
+                    await self._landed(self._flights.wait(flight, seconds))
                     if self.current.life.fetched >= flight.began:
                         return self.current
                 case _:
                     assert_never(decision)
 
     async def find(
-        self, kid: str | None, alg: str, check: Callable[[], object]
-    ) -> tuple[CurrentKeys, tuple[Key, ...]]:
-        """Return the keys for a token that none of the current ones fit.
+        self, token: Token, tried: CurrentKeys, check: Callable[[], object]
+    ) -> tuple[CurrentKeys, Key]:
+        """Return the key that signed the token, and its set, though no key of `tried` did.
 
         It asks the store, then the provider, as often as the limits allow, unless `check` raises.
-        Raises `UnknownKeyError`, or `KeysUnavailableError` if they could not be asked.
         """
         now = came = self._clock.monotonic()
         asked = enough = False
-        while not enough:
+        while True:
+            current = self._refresher.current
+            if current.generation is not tried.generation:
+                tried, key = current, signer_in(token, current.key_set)
+                if key is not None:
+                    return current, key
+                # A bad signature under a known `kid` waits for nothing more.
+                enough = enough or current.key_set.has(token.kid, token.alg)
             flight = self._flights.under_way("search")
             refusal = hopeless(self._bucket, self._attempts, now, searching=flight is not None)
-            if refusal is EXHAUSTED or self._skipped(kid, alg):
-                break
+            if enough or refusal is EXHAUSTED or current.key_set.reason_for(token.kid, token.alg):
+                raise self._not_found(token, asked=asked)
             check()
             if refusal is not None:
                 raise self._unavailable()
-            flight = flight or self._begin_search(kid, alg, now)
+            flight = flight or self._begin_search(token, now)
             if flight.joiners >= MAX_JOINERS:
-                break
+                raise self._not_found(token, asked=asked)
             # One that began before this call may have fetched before the key was published.
             asked, enough = True, flight.began >= came
-            await self._join(flight, came + self._source.deadline - now)
-            if keys := self.current.key_set.select(kid, alg):
-                return self.current, keys
+            left = came + self._source.deadline - now
+            outcome = await self._landed(self._flights.join(flight, left))
+            if outcome is None or isinstance(outcome, Failed):
+                raise self._unavailable()
             now = self._clock.monotonic()
-        raise self._unknown(kid, alg, asked=asked)
+
+    def search(self, token: Token, tried: CurrentKeys, check: Callable[[], object]) -> None:
+        """Begin a search that nobody waits for, if it may and `check` doesn't raise."""
+        now = self._clock.monotonic()
+        if not self.may_search(tried, now) or self._flights.under_way("search"):
+            return
+        self._catch_up(now)
+        if not self._attempts.lost:  # else event loops are too short-lived for it
+            with suppress(jwt.InvalidTokenError):
+                check()
+                self._begin_search(token, now)
+
+    def may_search(self, tried: CurrentKeys, now: float) -> bool:
+        """Return whether `search` may begin one. It may be called in any thread."""
+        if self.current.generation is not tried.generation:
+            return False
+        return hopeless(self._bucket, self._attempts, now, searching=False) is None
 
     def raise_if_hopeless(
-        self, kid: str | None, alg: str, now: float, check: Callable[[], object]
+        self, token: Token, tried: CurrentKeys, now: float, check: Callable[[], object]
     ) -> None:
         """Raise what `find` would raise at once, if it would. It may be called in any thread."""
         # In this order: whoever took the last token is visible as running before the result is.
         bucket, searching = self._bucket, self._flights.busy
         refusal = hopeless(bucket, self._attempts, now, searching=searching)
-        skipped = self._skipped(kid, alg)
-        if skipped is None and (refusal is None or self.current.key_set.select(kid, alg)):
-            return
-        if skipped is None and isinstance(refusal, Refuse):
-            check()
-            raise self._unavailable()
-        raise self._unknown(kid, alg, asked=False)
+        current = self.current
+        if current.key_set.reason_for(token.kid, token.alg) is None:
+            if refusal is None or current.generation is not tried.generation:
+                return
+            if isinstance(refusal, Refuse):
+                check()
+                raise self._unavailable()
+        raise self._not_found(token, asked=False)
 
     async def refresh(self, *, force: bool) -> None:
         """Make sure that the keys are fresh; with `force`, fetched after this call."""
@@ -162,7 +189,7 @@ class KeyCache:
         if force:
             purpose = Replace(self.current, asked)
             flight = self._flights.start("forced", lambda: self._carry_out(purpose))
-            self._require_success(await self._wait(flight, None))
+            self._require_success(await self._landed(self._flights.wait(flight, None)))
             return
         while (now := self._clock.monotonic()) >= self.current.life.refresh_at:
             is_fresh = now < self.current.life.expires
@@ -171,7 +198,7 @@ class KeyCache:
                     return
                 raise self._unavailable()
             flight = self._upkeep(Renew())
-            outcome = await self._wait(flight, None)
+            outcome = await self._landed(self._flights.wait(flight, None))
             if is_fresh or self.current.life.fetched >= flight.began:
                 return
             self._require_success(outcome)
@@ -200,7 +227,7 @@ class KeyCache:
         if aged is not current:
             self._attempts = self._attempts.earlier(current.life.fetched - aged.life.fetched)
             self._refresher.current = aged
-        if lost := self._flights.lost("upkeep"):
+        if lost := self._flights.lost("upkeep") + self._flights.lost("search"):
             self._attempts = self._attempts.after_loss(lost, now, aged.life.expires)
 
     def _serve(self, decision: Serve, now: float) -> CurrentKeys:
@@ -223,8 +250,8 @@ class KeyCache:
         flight = self._flights.under_way("upkeep")
         return flight or self._flights.start("upkeep", lambda: self._carry_out(purpose))
 
-    def _begin_search(self, kid: str | None, alg: str, now: float) -> Flight[Outcome]:
-        search = FindKey(kid, alg, self.current, now)
+    def _begin_search(self, token: Token, now: float) -> Flight[Outcome]:
+        search = FindKey(token, self.current, now)
         flight = self._flights.start("search", lambda: self._carry_out(search))
         # Only after the search has started, as `raise_if_hopeless` reads them in that order.
         self._bucket = self._bucket.taken(now) or self._bucket
@@ -255,46 +282,19 @@ class KeyCache:
     def _next_poll(self, now: float) -> float:
         return now + self._policy.poll_interval * self._uniform(*POLL_SPREAD)
 
-    async def _wait(self, flight: Flight[Outcome], seconds: float | None) -> Outcome | None:
+    async def _landed(self, landing: Awaitable[Outcome | None]) -> Outcome | None:
         with suppress(FlightCancelledError):
-            return await self._flights.wait(flight, seconds)
+            return await landing
         raise KeysUnavailableError("the refresh was cancelled")
 
-    async def _join(self, flight: Flight[Outcome], seconds: float) -> None:
-        flight.joiners += 1
-        stalled = flight.watch.stalled
-        try:
-            outcome = await self._wait(flight, seconds)
-            if outcome is None and flight.watch.stalled > stalled:
-                # While the event loop stood still nobody could be answered.
-                outcome = await self._wait(flight, flight.watch.stalled - stalled)
-        finally:
-            flight.joiners -= 1
-        if outcome is None or isinstance(outcome, Failed):
-            raise self._unavailable()
-
     def _require_success(self, outcome: Outcome | None) -> None:
-        if isinstance(outcome, Deferred):
-            text = "too many refreshes were made recently"
-            raise KeysUnavailableError(text, retry_after=outcome.retry_after)
-        if isinstance(outcome, Failed):
-            raise self._unavailable()
+        error = unfinished(outcome, self._attempts, self._clock.monotonic())
+        if error is not None:
+            raise error
 
-    def _skipped(self, kid: str | None, alg: str) -> str | None:
-        keys = self._refresher.current.key_set
-        return keys.reason_for(kid, alg) if keys.skipped else None
+    def _not_found(self, token: Token, *, asked: bool) -> Exception:
+        announce(self._told[asked], self._observer)
+        return not_found(token, self._refresher.current.key_set)
 
-    def _unknown(self, kid: str | None, alg: str, *, asked: bool) -> UnknownKeyError:
-        announce(UnknownKey(self._source.name, asked), self._observer)
-        skipped = self._skipped(kid, alg)
-        why = f": the one that it names is skipped, as {skipped}" if skipped else ""
-        return UnknownKeyError(UNKNOWN + why)
-
-    def _unavailable(self) -> IssuerMismatchError | KeysUnavailableError:
-        failure = self._attempts.failure
-        if failure is not None and failure.mismatch:
-            return IssuerMismatchError(failure.reason)
-        reason = "no answer in time" if failure is None else failure.reason
-        left = self._attempts.not_before - self._clock.monotonic()
-        text = f"the signing keys are unavailable: {reason}"
-        return KeysUnavailableError(text, retry_after=max(MIN_RETRY_AFTER, left))
+    def _unavailable(self) -> Exception:
+        return unavailable(self._attempts, self._clock.monotonic())

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from auth_jwks._cache.current import CurrentKeys
+from auth_jwks._jose.tokens import Token, signer_in
 from auth_jwks.stores.base import Cause
 
 __all__ = ["FindKey", "Look", "Purpose", "Renew", "Replace"]
@@ -25,18 +26,22 @@ class Renew:
 
 @dataclass(frozen=True, slots=True)
 class FindKey:
-    """A token needs a key that the set `before`, current at the time `since`, does not have."""
+    """No key of the set `before`, current at the time `since`, signed the token.
+
+    Its `kid` says little: it may be absent, or name another key by now.
+    """
 
     cause: ClassVar[Cause | None] = "unknown_kid"
 
-    kid: str | None
-    alg: str
+    token: Token
     before: CurrentKeys
     since: float
 
     def is_met(self, current: CurrentKeys, now: float) -> bool:  # noqa: ARG002 - as the others
-        """Return whether the key is there, or a set without it was fetched since."""
-        is_found = bool(current.key_set.select(self.kid, self.alg))
+        """Return whether the key that signed it is there, or a set was fetched since."""
+        if current.generation is self.before.generation:
+            return False
+        is_found = signer_in(self.token, current.key_set) is not None
         return is_found or current.replaces(self.before, since=self.since)
 
 

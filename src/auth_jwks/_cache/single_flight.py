@@ -28,7 +28,7 @@ class Flight(Generic[T]):
     began: float
     watch: LoopWatch
     joiners: int = 0
-    waiting: set[asyncio.Future[None]] = field(default_factory=set)
+    waiting: dict[asyncio.Future[None], None] = field(default_factory=dict)
 
     @property
     def began_running(self) -> float:
@@ -80,7 +80,11 @@ class SingleFlight(Generic[T]):
 
     def under_way(self, slot: Slot) -> Flight[T] | None:
         """Return the running flight, which may be joined, if there is one."""
-        if not self._states:  # the common case skips the look-up of process and loop
+        # The common case skips the look-up of process and loop.
+        for state in self._states.values():
+            if state.tasks or self._closed:
+                break
+        else:
             return None
         flight = self._here().latest.get(slot)
         return None if flight is None or flight.task.done() else flight
@@ -119,17 +123,29 @@ class SingleFlight(Generic[T]):
             raise RuntimeError("the verifier is closed")
         raise FlightCancelledError("the refresh was cancelled")
 
+    async def join(self, flight: Flight[T], seconds: float) -> T | None:
+        """Wait as one of the `joiners`. Time for which the event loop stood still is no wait."""
+        flight.joiners += 1
+        stalled = flight.watch.stalled
+        try:
+            result = await self.wait(flight, seconds)
+            if result is None and flight.watch.stalled > stalled:
+                result = await self.wait(flight, flight.watch.stalled - stalled)
+        finally:
+            flight.joiners -= 1
+        return result
+
     async def _landed(self, flight: Flight[T], seconds: float | None) -> bool:
         # A future for each caller: to stop waiting for the task itself takes the longer, the more
         # callers wait for it.
         landed = asyncio.get_running_loop().create_future()
-        flight.waiting.add(landed)
+        flight.waiting[landed] = None
         try:
             if seconds is not None:
                 return await settle(self._clock, seconds, landed)
             await landed
         finally:
-            flight.waiting.discard(landed)
+            flight.waiting.pop(landed, None)
         return True
 
     async def aclose(self) -> None:

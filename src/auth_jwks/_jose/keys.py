@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from reprlib import Repr
-from typing import Any
+from typing import Any, TypeVar
 
 from auth_jwks._jose.jwk import (
     ALGORITHMS,
@@ -30,6 +30,8 @@ __all__ = [
     "parse_key_set",
     "summary",
 ]
+
+T = TypeVar("T")
 
 MAX_KEYS = 256
 MAX_CANDIDATES = 4
@@ -67,22 +69,32 @@ class KeySet:
         for one in left_out:
             if one.kid is not None:
                 self._left_out[one.kid] += (one,)
-        self._named: dict[tuple[str | None, str], tuple[Key, ...]] = defaultdict(tuple)
+        self._named: dict[tuple[str, str], tuple[Key, ...]] = defaultdict(tuple)
+        self._nameless: dict[str, tuple[Key, ...]] = defaultdict(tuple)
         self._fitting: dict[str, tuple[Key, ...]] = defaultdict(tuple)
-        for key in self.keys:
-            if len(self._named[key.kid, key.alg]) < MAX_CANDIDATES:
-                self._named[key.kid, key.alg] += (key,)
-            self._fitting[key.alg] += (key,)
+        # A token without a `kid` more likely means a key without one.
+        for key in sorted(self.keys, key=lambda key: key.kid is not None):
+            _append(self._fitting, key.alg, key)
+            if key.kid is None:
+                _append(self._nameless, key.alg, key)
+            else:
+                _append(self._named, (key.kid, key.alg), key)
 
     def select(self, kid: str | None, alg: str) -> tuple[Key, ...]:
         """Return the keys to try for a token, at most four.
 
-        Without a `kid` the algorithm must fit exactly one key: a key is never guessed.
+        For a `kid` that no key has, those without one: the provider may name it to tokens alone.
         """
         if kid is None:
-            fitting = self._fitting.get(alg, ())
-            return fitting if len(fitting) == 1 else ()
-        return self._named.get((kid, alg), ())
+            return self._fitting.get(alg, ())
+        named = self._named.get((kid, alg), ())
+        if named or alg not in self._nameless:
+            return named
+        return () if self.reason_for(kid, alg) else self._nameless[alg]
+
+    def has(self, kid: str | None, alg: str) -> bool:
+        """Return whether a key of that name fits the algorithm."""
+        return (kid, alg) in self._named
 
     def reason_for(self, kid: str | None, alg: str) -> str | None:
         """Return why the key that a token names is skipped; None if it isn't, or isn't there."""
@@ -92,6 +104,11 @@ class KeySet:
 
     def __repr__(self) -> str:
         return f"KeySet(keys={list(self.keys)!r}, skipped={list(self.skipped)!r})"
+
+
+def _append(keys: dict[T, tuple[Key, ...]], name: T, key: Key) -> None:
+    if len(keys[name]) < MAX_CANDIDATES:
+        keys[name] += (key,)
 
 
 def checked_algorithms(names: Collection[str]) -> frozenset[str]:

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import jwt
 from jwt.exceptions import InvalidJTIError, InvalidSubjectError
 
-from auth_jwks._jose.keys import MAX_KID, Key
+from auth_jwks._jose.keys import MAX_KID, Key, KeySet
 from auth_jwks._jose.strict_json import strict_object
 
 __all__ = [
@@ -24,7 +24,9 @@ __all__ = [
     "parse_token",
     "read_claims",
     "signer",
+    "signer_in",
     "validity",
+    "wrongly_signed",
 ]
 
 MAX_TOKEN = 16 * 1024
@@ -113,12 +115,22 @@ def parse_token(token: str, allowed: frozenset[str]) -> Token:
     return Token(header.alg, header.kid, signing_input, payload, signature)
 
 
-def signer(token: Token, keys: Collection[Key]) -> Key:
-    """Return the one of `keys` that signed the token, or raise `jwt.InvalidSignatureError`."""
+def signer(token: Token, keys: Collection[Key]) -> Key | None:
+    """Return the one of `keys` that signed the token."""
     for key in keys:
         if key.verify(token.signing_input, token.signature):
             return key
-    raise jwt.InvalidSignatureError("the signature does not match")
+    return None
+
+
+def signer_in(token: Token, key_set: KeySet) -> Key | None:
+    """Return the key of a set that signed the token, if it is one that the token fits."""
+    return signer(token, key_set.select(token.kid, token.alg))
+
+
+def wrongly_signed() -> jwt.InvalidSignatureError:
+    """Return what is raised if none of the keys that fit a token signed it."""
+    return jwt.InvalidSignatureError("the signature does not match")
 
 
 def read_claims(payload: bytes, expected: Expected, now: float) -> Claims:

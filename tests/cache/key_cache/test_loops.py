@@ -7,9 +7,11 @@ import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextvars import ContextVar
+from dataclasses import replace
 from typing import Any
 
 import httpx
+import jwt
 import pytest
 
 from auth_jwks import JWKS, MemoryKeyStore
@@ -63,6 +65,23 @@ def test_a_key_that_was_withdrawn_is_gone_there_too(provider: FakeIssuer, clock:
     clock.advance(901)
     assert call(jwks, provider.sign(aud="api", exp=4_000_000_000)) == "alice"
     assert jwks.status().kids == ("second",)
+
+
+def test_a_bad_signature_begins_no_search_where_it_is_lost(
+    provider: FakeIssuer, clock: FakeClock
+) -> None:
+    """After the first one that died with its loop none begins, until a refresh has ended."""
+    jwks = verifier(provider, clock)
+    call(jwks, provider.sign(aud="api"))
+    provider.reset()
+    for _ in range(20):
+        with pytest.raises(jwt.InvalidSignatureError):
+            call(jwks, provider.forge(aud="api"))
+        clock.advance(1)
+    assert len(provider.requests) <= 1
+    provider.rotate(replace(SECOND, kid="first"), keep=False)
+    clock.advance(901)
+    assert call(jwks, provider.sign(aud="api")) == "alice"
 
 
 def test_a_loop_for_each_call_asks_the_store_once_a_minute(

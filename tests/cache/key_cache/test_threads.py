@@ -3,6 +3,7 @@
 import pytest
 
 from auth_jwks import IssuerMismatchError, KeysUnavailableError, UnknownKeyError
+from auth_jwks._cache.current import CurrentKeys
 from auth_jwks.testing import FakeClock, FakeIssuer
 from tests.cache.key_cache.calling import begin
 from tests.cache.worker import SECOND, Hire
@@ -61,8 +62,8 @@ async def test_a_refusal_needs_a_spent_budget(hire: Hire, clock: FakeClock) -> N
     """It is what a search would come to at once; who may search, or join one, is not refused."""
     worker = hire()
 
-    def refuse(kid: str = "second") -> None:
-        worker.cache.raise_if_hopeless(kid, "ES256", clock.monotonic(), lambda: None)
+    def refuse() -> None:
+        worker.raise_if_hopeless("second")
 
     await worker.verify()
     refuse()
@@ -71,14 +72,12 @@ async def test_a_refusal_needs_a_spent_budget(hire: Hire, clock: FakeClock) -> N
             await worker.verify("second")
     with pytest.raises(UnknownKeyError):
         refuse()
-    refuse("first")  # a key that has come since
+    worker.raise_if_hopeless("second", CurrentKeys())  # other keys have come since
     clock.advance(1)
     refuse()
 
 
-async def test_a_search_under_way_is_joined_by_threads(
-    hire: Hire, clock: FakeClock, issuer: FakeIssuer
-) -> None:
+async def test_a_search_under_way_is_joined_by_threads(hire: Hire, issuer: FakeIssuer) -> None:
     """Though the budget is spent: it may bring the key."""
     worker = hire()
     await worker.verify()
@@ -89,26 +88,26 @@ async def test_a_search_under_way_is_joined_by_threads(
     issuer.hang(times=1)
     search = begin(worker.verify("second"))
     await issuer.arrived(1)
-    worker.cache.raise_if_hopeless("second", "ES256", clock.monotonic(), lambda: None)
+    worker.raise_if_hopeless("second")
     issuer.recover()
     issuer.release()
     assert await search == ["second"]
     with pytest.raises(UnknownKeyError):
-        worker.cache.raise_if_hopeless("third", "ES256", clock.monotonic(), lambda: None)
+        worker.raise_if_hopeless("third")
 
 
 async def test_a_failed_search_speaks_for_those_after_it(
     hire: Hire, clock: FakeClock, issuer: FakeIssuer
 ) -> None:
-    """While it cools down no key is called unknown, and those at hand are none of it."""
+    """While it cools down no key is called unknown, unless other keys have come since."""
     worker = hire()
     await worker.verify()
     issuer.outage()
     with pytest.raises(KeysUnavailableError):
         await worker.verify("second")
     with pytest.raises(KeysUnavailableError) as caught:
-        worker.cache.raise_if_hopeless("second", "ES256", clock.monotonic(), lambda: None)
+        worker.raise_if_hopeless("second")
     assert caught.value.retry_after > 0
-    worker.cache.raise_if_hopeless("first", "ES256", clock.monotonic(), lambda: None)
+    worker.raise_if_hopeless("second", CurrentKeys())
     clock.advance(caught.value.retry_after)
-    worker.cache.raise_if_hopeless("second", "ES256", clock.monotonic(), lambda: None)
+    worker.raise_if_hopeless("second")

@@ -78,19 +78,6 @@ async def test_a_rotation_amid_a_flood_is_picked_up_within_a_window(
     assert await worker.verify("second") == ["second"]
 
 
-async def test_a_token_without_kid_searches_as_well(hire: Hire, issuer: FakeIssuer) -> None:
-    """With several candidates it is refused, through the same limiter; with one it is not."""
-    worker = hire()
-    assert await worker.verify(None) == ["first"]
-    issuer.rotate(SECOND)
-    await worker.verify("second")
-    issuer.reset()
-    for _ in range(10):
-        with pytest.raises(UnknownKeyError):
-            await worker.verify(None)
-    assert issuer.jwks_requests == 1
-
-
 async def test_known_kids_wait_for_no_search(
     hire: Hire, clock: FakeClock, issuer: FakeIssuer
 ) -> None:
@@ -291,7 +278,7 @@ async def test_a_token_of_a_skipped_key_is_refused_for_that_reason(
         assert str(caught.value).endswith(f"the one that it names is skipped, as {reason}")
         assert "second" not in str(caught.value)
         with pytest.raises(UnknownKeyError, match=reason):
-            worker.cache.raise_if_hopeless("second", "ES256", clock.monotonic(), lambda: None)
+            worker.raise_if_hopeless("second")
     await worker.landed()
     assert issuer.requests == ()
     issuer.withdraw("second")

@@ -16,7 +16,7 @@ from auth_jwks.events import StoreFailed
 from auth_jwks.stores import Answer, Busy, Cooling, LeaseRequest, MemoryKeyStore, Newer, Unchanged
 from auth_jwks.testing import FakeClock, FakeIssuer
 from tests.cache.refresh.storing import DOWN, elapsed, stored
-from tests.cache.worker import FIRST, SECOND, Hire, Worker, spin
+from tests.cache.worker import FIRST, SECOND, Hire, Worker, spin, token_of
 from tests.scripted_store import ScriptedStore, granted
 
 NO_SUCCESSOR = """
@@ -395,7 +395,7 @@ async def test_a_search_waits_for_the_lease_holders_keys(
     clock.advance(1)
     store.play(Busy(2.5), Newer(2, stored(issuer, SECOND), 0.0, 1000.0))
     before, now = worker.refresher.current, clock.monotonic()
-    purpose = FindKey("second", "ES256", before, now) if is_search else Replace(before, now)
+    purpose = FindKey(token_of("second"), before, now) if is_search else Replace(before, now)
     task = asyncio.ensure_future(worker.refresher.run(purpose))
     await spin()
     clock.advance(0.05)

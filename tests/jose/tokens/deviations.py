@@ -16,7 +16,14 @@ import jwt
 from hypothesis import strategies as st
 
 from auth_jwks._jose.keys import Key
-from auth_jwks._jose.tokens import Expected, compact, parse_token, read_claims, signer
+from auth_jwks._jose.tokens import (
+    Expected,
+    compact,
+    parse_token,
+    read_claims,
+    signer,
+    wrongly_signed,
+)
 from auth_jwks.testing import SigningKey
 
 DOCUMENTED = Path(__file__).parents[3] / "docs" / "tokens.md"
@@ -60,7 +67,8 @@ def our_verdict(token: Any, trust: Trust, expected: Expected) -> Verdict:
     """Return what we say of a token now."""
     try:
         parsed = parse_token(compact(token), frozenset(trust.allowed))
-        signer(parsed, [key for key in trust.ours if key.alg == parsed.alg])
+        if signer(parsed, [key for key in trust.ours if key.alg == parsed.alg]) is None:
+            return wrongly_signed()
         return read_claims(parsed.payload, expected, time.time())
     except jwt.InvalidTokenError as refusal:
         return refusal

@@ -153,13 +153,13 @@ async def test_refusals_do_not_fill_the_log(
     app = guard(verify_token=cfa.verify_user)
     async with serving(app) as address:
         with caplog.at_level(logging.DEBUG, "auth_jwks"):
-            for headers in ({HEADER: team.forge(PERSON)}, {}):
+            for headers in ({HEADER: team.sign(PERSON, exp=1)}, {}):
                 await client.get(f"http://{address}/", headers=headers)
     lines = [each for each in caplog.records if each.name == "auth_jwks"]
     assert [(each.levelname, each.message, each.exc_info) for each in lines] == [
         ("DEBUG", f"refused a request: {name}", None)
         for name in (
-            "InvalidSignatureError: the signature does not match",
+            "ExpiredSignatureError: the token has expired",
             "MissingTokenError: no token",
         )
     ]

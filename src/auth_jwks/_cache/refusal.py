@@ -1,0 +1,43 @@
+"""The errors of a call that gets no keys. Pure."""
+
+import jwt
+
+from auth_jwks._cache.attempts import Attempts
+from auth_jwks._cache.freshness import MIN_RETRY_AFTER
+from auth_jwks._cache.outcome import Deferred, Failed, Outcome
+from auth_jwks._jose.keys import KeySet
+from auth_jwks._jose.tokens import Token, wrongly_signed
+from auth_jwks.errors import IssuerMismatchError, KeysUnavailableError, UnknownKeyError
+
+__all__ = ["not_found", "unavailable", "unfinished"]
+
+UNKNOWN = "no published key fits the token"
+
+
+def not_found(token: Token, key_set: KeySet) -> UnknownKeyError | jwt.InvalidSignatureError:
+    """Return the error for a token that no key of the set signed."""
+    if key_set.select(token.kid, token.alg):
+        return wrongly_signed()
+    skipped = key_set.skipped and key_set.reason_for(token.kid, token.alg)
+    why = f": the one that it names is skipped, as {skipped}" if skipped else ""
+    return UnknownKeyError(UNKNOWN + why)
+
+
+def unavailable(attempts: Attempts, now: float) -> IssuerMismatchError | KeysUnavailableError:
+    """Return the error for a call that needs a refresh, and gets none."""
+    failure = attempts.failure
+    if failure is not None and failure.mismatch:
+        return IssuerMismatchError(failure.reason)
+    reason = "no answer in time" if failure is None else failure.reason
+    text = f"the signing keys are unavailable: {reason}"
+    return KeysUnavailableError(text, retry_after=max(MIN_RETRY_AFTER, attempts.not_before - now))
+
+
+def unfinished(
+    outcome: Outcome | None, attempts: Attempts, now: float
+) -> IssuerMismatchError | KeysUnavailableError | None:
+    """Return the error for a call that wanted this refresh to succeed; None if it did."""
+    if isinstance(outcome, Deferred):
+        text = "too many refreshes were made recently"
+        return KeysUnavailableError(text, retry_after=outcome.retry_after)
+    return unavailable(attempts, now) if isinstance(outcome, Failed) else None
