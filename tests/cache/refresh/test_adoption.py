@@ -19,7 +19,7 @@ from auth_jwks.stores import (
 )
 from auth_jwks.testing import FakeClock, FakeIssuer
 from tests.cache.refresh.storing import stored
-from tests.cache.worker import FIRST, SECOND, Hire
+from tests.cache.worker import FIRST, SECOND, Hire, token_of
 from tests.scripted_store import ScriptedStore, granted
 
 # The store has keys.
@@ -110,7 +110,7 @@ async def test_a_late_question_hides_no_younger_set(
     clock.advance(0.2)
     # Fetched 0.1 s after ours, which is 0.5 s ago when the question arrives.
     store.play(late(clock, Newer(2, stored(issuer, SECOND), 0.5, 1000.0)))
-    purpose = FindKey("second", "ES256", before, clock.monotonic())
+    purpose = FindKey(token_of("second"), before, clock.monotonic())
     assert await worker.refresher.run(purpose) == Done()
     assert worker.kids == ["second"]
     assert worker.refresher.current.life.fetched == began
