@@ -107,7 +107,7 @@ async def test_the_fleet_fetches_once(
             issuer.slow(2 * SEARCH_WAIT, times=1)
             assert await accepted(client, port, issuer.sign()) == first
             assert asked_since(issuer) == ONCE
-            refused = await answer(client, port, issuer.forge())
+            refused = await answer(client, port, issuer.sign(exp=1))
             assert refused.status_code == 401
             process.send_signal(signal.SIGHUP)
             await accepted(client, port, issuer.sign(), but=first)
