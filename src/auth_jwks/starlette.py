@@ -35,7 +35,7 @@ __all__ = ["JWTAuthBackend", "TokenRefusedError", "TokenUser"]
 
 # The scope that every valid token is granted, for a `@requires` that needs no other.
 AUTHENTICATED = "authenticated"
-DISPLAY_NAME_CLAIMS = ("name", "preferred_username", "email", "sub")
+DISPLAY_NAME_CLAIMS = ("name", "preferred_username", "email")  # else the identity
 
 
 class TokenRefusedError(AuthenticationError):
@@ -65,13 +65,17 @@ class TokenUser(BaseUser):
 
     @property
     def identity(self) -> str:
-        """The `sub` (RFC 7519 §4.1.2), unique at its issuer. Empty if there is none."""
-        return self._first_text("sub")
+        """The `sub` (RFC 7519 §4.1.2), unique at its issuer. Empty if there is none.
+
+        A number, which only `numeric_sub=True` lets in, is written in digits.
+        """
+        subject = self.claims.get("sub")
+        return str(subject) if type(subject) is int else self._first_text("sub")
 
     @property
     def display_name(self) -> str:
         """The first claim present of `name`, `preferred_username`, `email`, `sub`. Only to show."""
-        return self._first_text(*DISPLAY_NAME_CLAIMS)
+        return self._first_text(*DISPLAY_NAME_CLAIMS) or self.identity
 
     def _first_text(self, *names: str) -> str:
         values = (self.claims.get(name) for name in names)
