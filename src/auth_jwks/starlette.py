@@ -6,7 +6,7 @@ from typing import Any
 
 import jwt
 
-from auth_jwks._asgi.scope import authorization
+from auth_jwks._asgi.places import CookieToken, HeaderToken, finder
 from auth_jwks._settings import checked_parts, checked_verifier
 from auth_jwks.bearer import (
     Challenge,
@@ -85,8 +85,9 @@ class TokenUser(BaseUser):
 class JWTAuthBackend(AuthenticationBackend):
     """Verifies bearer tokens for `AuthenticationMiddleware`, which also needs its `on_error`.
 
-    `scopes_from` reads the granted scopes from the claims. `realm` and `resource_metadata` are
-    for the challenge, as in `Challenge`.
+    `scopes_from` reads the granted scopes from the claims. The token is read from the place
+    `token_from`, and from `Authorization` only if that is None. `realm` and `resource_metadata`
+    are for the challenge, as in `Challenge`.
 
     Raises `ValueError` or `TypeError`, which name the parameter and what was expected.
     """
@@ -98,7 +99,9 @@ class JWTAuthBackend(AuthenticationBackend):
         realm: str | None = None,
         scopes_from: ScopesFrom = scopes_of,
         resource_metadata: str | None = None,
+        token_from: HeaderToken | CookieToken | None = None,
     ) -> None:
+        self._credentials = finder(token_from)
         self._verifier = checked_verifier(verifier)
         self._scopes_from = checked_parts("scopes_from", scopes_from, "a function", "__call__")
         self._challenge = Challenge(realm=realm, resource_metadata=resource_metadata)
@@ -110,7 +113,7 @@ class JWTAuthBackend(AuthenticationBackend):
         propagates.
         """
         try:
-            values = authorization(conn.scope)
+            values = self._credentials(conn.scope)
             if not values:
                 return None
             claims = await verified(self._verifier, values)
