@@ -19,6 +19,10 @@ from auth_jwks._settings import (
 NAN, INFINITY = float("nan"), float("inf")
 
 
+def _within(name: str, value: object) -> int:
+    return checked_count(name, value, within=range(3, 6))
+
+
 def _above_zero(name: str, value: object) -> float:
     return checked_number(name, value, above=0)
 
@@ -36,6 +40,8 @@ def _above_zero(name: str, value: object) -> float:
         (_above_zero, 1, 1.0),
         (checked_count, 0, 0),
         (checked_count, 10**30, 10**30),
+        (_within, 3, 3),
+        (_within, 5, 5),
         (checked_flag, True, True),
         (checked_flag, False, False),
         (checked_strings, [], ()),
@@ -108,6 +114,8 @@ def test_a_wrong_type_is_a_type_error(
         (_above_zero, -1),
         (_above_zero, NAN),
         (checked_count, -1),
+        (_within, 2),
+        (_within, 6),
         (checked_strings, ["exp", ""]),
         (checked_strings, [" "]),
         (checked_audience, ""),
@@ -147,6 +155,7 @@ def test_the_type_is_told(check: Callable[[str, object], object], value: object,
         (checked_number, -1, "at least 0"),
         (_above_zero, 0, "above 0"),
         (checked_count, -1, "at least 0"),
+        (_within, 6, "from 3 to 5"),
     ],
 )
 def test_the_bound_is_told(

@@ -60,10 +60,12 @@ def checked_number(
     return float(value)
 
 
-def checked_count(name: str, value: object) -> int:
-    """Return an integer of at least 0."""
+def checked_count(name: str, value: object, *, within: range | None = None) -> int:
+    """Return an integer of at least 0, or in the range that is given."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{name}: expected an integer, got {type(value).__name__}")
+    if within is not None and value not in within:
+        raise ValueError(f"{name}: expected an integer from {within[0]} to {within[-1]}")
     if value < 0:
         raise ValueError(f"{name}: expected an integer of at least 0")
     return value

@@ -16,6 +16,8 @@ from auth_jwks._cache.token_cache import SeenToken, TokenCache, cache_key
 from auth_jwks._clock import SYSTEM_CLOCK, Clock
 from auth_jwks._jose.keys import Key, checked_algorithms
 from auth_jwks._jose.tokens import (
+    MAX_TOKEN,
+    TOKEN_LENGTHS,
     Expected,
     Token,
     compact,
@@ -27,6 +29,7 @@ from auth_jwks._jose.tokens import (
 from auth_jwks._provider.client import HTTPClient
 from auth_jwks._settings import (
     checked_audience,
+    checked_count,
     checked_flag,
     checked_number,
     checked_strings,
@@ -43,12 +46,17 @@ DEFAULT_ALGORITHMS = ("RS256", "ES256")
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The rules that every token of a verifier must meet; `leeway` is in seconds."""
+    """The rules that every token of a verifier must meet.
+
+    `leeway` is in seconds, `longest` in characters.
+    """
 
     allowed: frozenset[str]
     audience: frozenset[str] | None
     leeway: float
     required: tuple[str, ...]
+    longest: int
+    numeric_sub: bool
 
 
 def checked_rules(
@@ -56,6 +64,9 @@ def checked_rules(
     aud: str | Iterable[str] | None,
     leeway: float,
     required_claims: Collection[str],
+    *,
+    max_token_length: int,
+    numeric_sub: bool,
 ) -> Rules:
     """Check the parameters of `JWKS` that are about tokens. `exp` is always required."""
     algorithms = DEFAULT_ALGORITHMS if allowed_algorithms is None else allowed_algorithms
@@ -64,6 +75,8 @@ def checked_rules(
         None if aud is None else checked_audience("aud", aud),
         checked_number("leeway", leeway),
         tuple(dict.fromkeys(("exp", *checked_strings("required_claims", required_claims)))),
+        checked_count("max_token_length", max_token_length, within=TOKEN_LENGTHS),
+        checked_flag("numeric_sub", numeric_sub),
     )
 
 
@@ -100,7 +113,7 @@ class Verification:
             checked_flag("verify_iss", verify_iss)
         rules = self._rules
         wanted = rules.audience if audience is None else _checked_audience(audience)
-        seen_as = cache_key(token, wanted, verify_iss)
+        seen_as = cache_key(token, wanted, verify_iss, longest=rules.longest)
         seen = self._seen.get(seen_as)
         now = self._clock.time()
         current = None if seen is None else self._keys.ready(now)
@@ -108,7 +121,7 @@ class Verification:
             claims = seen.claims(current, now, rules.leeway)
             if claims is not None:
                 return claims
-        bare = compact(token)
+        bare = compact(token, rules.longest)
         if bare is not token:
             # Remembered without its scheme: else there would be an entry for each spelling.
             return await Verification.verify_token(self, bare, audience, verify_iss=verify_iss)
@@ -168,7 +181,9 @@ class Verification:
         rules = self._rules
         # Before the provider has confirmed the issuer, it may be the configured one that is wrong.
         issuer = current.issuer if current is not None and verify_iss else None
-        expected = _cached_expected(rules.leeway, rules.required, issuer, audience)
+        expected = _cached_expected(
+            rules.leeway, rules.required, issuer, audience, rules.numeric_sub
+        )
         return read_claims(parsed.payload, expected, self._clock.time())
 
     async def refresh(self, *, force: bool = False) -> None:
@@ -236,6 +251,8 @@ class JWKS(Verification):
         max_stale: float = 86_400,
         token_cache_size: int = 1024,
         required_claims: Collection[str] = ("exp", "iat", "sub"),
+        max_token_length: int = MAX_TOKEN,
+        numeric_sub: bool = False,
         http_client: HTTPClient | None = None,
         observer: Observer | None = None,
         clock: Clock = SYSTEM_CLOCK,
@@ -247,11 +264,16 @@ class JWKS(Verification):
         `timeout` seconds for each document, with up to `retries` further attempts within them.
         `issuer` must be the value of `iss` and of the discovery document's `issuer`; the token's
         `aud` must contain one of `aud`. The last `token_cache_size` tokens skip the signature check
-        when they come again. `close` does not close a `store` or an `http_client`.
+        when they come again. A token has at most `max_token_length` characters, 1024 to 61440.
+        With `numeric_sub`, `sub` may also be an integer, and is returned as one; RFC 7519 §4.1.2
+        wants a string. `close` does not close a `store` or an `http_client`.
 
         Raises `ValueError` or `TypeError`, which name the parameter and what was expected.
         """
-        rules = checked_rules(allowed_algorithms, aud, leeway, required_claims)
+        rules = checked_rules(
+            allowed_algorithms, aud, leeway, required_claims,
+            max_token_length=max_token_length, numeric_sub=numeric_sub,
+        )  # fmt: skip
         seen = TokenCache(token_cache_size)
         keys = assembled(
             discovery_url=discovery_url, jwks_uri=jwks_uri, issuer=issuer,

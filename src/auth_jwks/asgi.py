@@ -8,10 +8,10 @@ from typing import Any
 
 import jwt
 
+from auth_jwks._asgi.places import CookieToken, HeaderToken, finder
 from auth_jwks._asgi.public_paths import PublicPaths
 from auth_jwks._asgi.scope import (
     add_to_state,
-    authorization,
     header_values,
     query_taker,
     tokens_in_subprotocols,
@@ -30,6 +30,8 @@ from auth_jwks.errors import InsufficientScopeError
 
 __all__ = [
     "ASGIApp",
+    "CookieToken",
+    "HeaderToken",
     "JWTAuthMiddleware",
     "Receive",
     "Scope",
@@ -108,7 +110,7 @@ class JWTAuthMiddleware:
     They are None if the request needs no token and none was verified.
     """
 
-    def __init__(  # noqa: PLR0913 - nine options, and the two parts they belong to
+    def __init__(  # noqa: PLR0913 - ten options, and the two parts they belong to
         self,
         app: ASGIApp,
         verifier: Verifier,
@@ -120,6 +122,7 @@ class JWTAuthMiddleware:
         optional: bool = False,
         preflight: bool = False,
         websocket: WebSocketToken = ONLY_HEADER,
+        token_from: HeaderToken | CookieToken | None = None,
         realm: str | None = None,
         resource_metadata: str | None = None,
     ) -> None:
@@ -129,7 +132,8 @@ class JWTAuthMiddleware:
         claims. `public_paths` are exact, `public_prefixes` include all paths below them; requests
         for either pass without a look at their token. With `optional`, a request without any
         credentials passes too. With `preflight`, so does a CORS preflight request without any,
-        which `app` must answer. `realm` and `resource_metadata` go into the challenge.
+        which `app` must answer. The token is read from the place `token_from`, and from
+        `Authorization` only if that is None. `realm` and `resource_metadata` go into the challenge.
 
         Raises `ValueError` or `TypeError`, which name the parameter and what was expected.
         """
@@ -142,6 +146,7 @@ class JWTAuthMiddleware:
         self._optional = checked_flag("optional", optional)
         self._preflight = checked_flag("preflight", preflight)
         self._websocket = checked_parts("websocket", websocket, "a WebSocketToken", "take")
+        self._credentials = finder(token_from)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on with its claims, or refuse it."""
@@ -173,7 +178,7 @@ class JWTAuthMiddleware:
 
     async def _claims(self, scope: Scope, tokens: list[str]) -> dict[str, Any] | None:
         """Return the claims of a valid token, None for a request that needs no token."""
-        values = authorization(scope)
+        values = self._credentials(scope)
         values += [f"Bearer {token}" for token in tokens]
         if not values and (self._optional or (self._preflight and _is_preflight(scope))):
             return None

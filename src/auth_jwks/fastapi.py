@@ -6,7 +6,7 @@ from typing import Any, Generic, Literal, TypedDict, TypeVar, Unpack, overload
 
 import jwt
 
-from auth_jwks._asgi.scope import authorization
+from auth_jwks._asgi.places import CookieToken, HeaderToken, finder
 from auth_jwks._settings import checked_flag, checked_parts, checked_text, checked_verifier
 from auth_jwks.asgi import DENIAL_EXTENSION, POLICY_VIOLATION
 from auth_jwks.bearer import (
@@ -22,7 +22,7 @@ from auth_jwks.errors import InsufficientScopeError
 
 try:
     from fastapi import HTTPException, WebSocketException
-    from fastapi.openapi.models import HTTPBearer
+    from fastapi.openapi.models import APIKey, APIKeyIn, HTTPBearer
     from fastapi.security import SecurityScopes
     from fastapi.security.base import SecurityBase
     from pydantic import BaseModel, ValidationError
@@ -43,6 +43,7 @@ class _Options(TypedDict, total=False):
     scopes_from: ScopesFrom
     realm: str | None
     resource_metadata: str | None
+    token_from: HeaderToken | CookieToken | None
     scheme_name: str | None
     description: str | None
 
@@ -86,7 +87,7 @@ class JWTBearer(SecurityBase, Generic[ClaimsT]):
         auto_error: bool,
         **options: Unpack[_Options],
     ) -> None: ...
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is one of `_Options`, or told apart by an overload
         self,
         verifier: Verifier,
         *,
@@ -95,19 +96,22 @@ class JWTBearer(SecurityBase, Generic[ClaimsT]):
         auto_error: bool = True,
         realm: str | None = None,
         resource_metadata: str | None = None,
+        token_from: HeaderToken | CookieToken | None = None,
         scheme_name: str | None = None,
         description: str | None = None,
     ) -> None:
         """Check the configuration. Claims are a dict, or a `model` that they must fit.
 
         With `auto_error=False` a request without credentials gets None if the route requires no
-        scope. `scopes_from` reads the granted scopes from the claims. `scheme_name` and
+        scope. `scopes_from` reads the granted scopes from the claims. The token is read from the
+        place `token_from`, and from `Authorization` only if that is None. `scheme_name` and
         `description` are for OpenAPI, `realm` and `resource_metadata` for the challenge, as in
         `Challenge`.
 
         Raises `ValueError` or `TypeError`, which name the parameter and what was expected.
         """
-        self.model = HTTPBearer(bearerFormat="JWT", description=description)
+        self._credentials = finder(token_from)
+        self.model = _scheme(token_from, description)
         self.scheme_name = _checked_name(scheme_name) or type(self).__name__
         self._verifier = checked_verifier(verifier)
         self._claims_model = _checked_model(model)
@@ -122,7 +126,7 @@ class JWTBearer(SecurityBase, Generic[ClaimsT]):
         Any exception of the verifier but `jwt.InvalidTokenError` propagates.
         """
         try:
-            values = authorization(connection.scope)
+            values = self._credentials(connection.scope)
             claims: ClaimsT = await self._claims(values, security.scopes)
         except jwt.InvalidTokenError as error:
             refusal = self._challenge.naming(security.scopes).refusal(error)
@@ -142,6 +146,17 @@ class JWTBearer(SecurityBase, Generic[ClaimsT]):
         if not is_enough:
             raise InsufficientScopeError("the token lacks a scope")
         return result
+
+
+def _scheme(
+    token_from: HeaderToken | CookieToken | None, description: str | None
+) -> HTTPBearer | APIKey:
+    """Return the security scheme (OpenAPI §4.8.27), which has bearer tokens in one header only."""
+    if token_from is None:
+        return HTTPBearer(bearerFormat="JWT", description=description)
+    place = APIKeyIn.header if isinstance(token_from, HeaderToken) else APIKeyIn.cookie
+    members = {"in": place, "name": token_from.name, "description": description}
+    return APIKey.model_validate(members)
 
 
 def _checked_name(name: str | None) -> str | None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import jwt
 
-from auth_jwks._asgi.scope import authorization
+from auth_jwks._asgi.places import CookieToken, HeaderToken, finder
 from auth_jwks._settings import checked_parts, checked_verifier
 from auth_jwks.bearer import (
     Challenge,
@@ -35,7 +35,7 @@ __all__ = ["JWTAuthBackend", "TokenRefusedError", "TokenUser"]
 
 # The scope that every valid token is granted, for a `@requires` that needs no other.
 AUTHENTICATED = "authenticated"
-DISPLAY_NAME_CLAIMS = ("name", "preferred_username", "email", "sub")
+DISPLAY_NAME_CLAIMS = ("name", "preferred_username", "email")  # else the identity
 
 
 class TokenRefusedError(AuthenticationError):
@@ -65,13 +65,17 @@ class TokenUser(BaseUser):
 
     @property
     def identity(self) -> str:
-        """The `sub` (RFC 7519 §4.1.2), unique at its issuer. Empty if there is none."""
-        return self._first_text("sub")
+        """The `sub` (RFC 7519 §4.1.2), unique at its issuer. Empty if there is none.
+
+        A number, which only `numeric_sub=True` lets in, is written in digits.
+        """
+        subject = self.claims.get("sub")
+        return str(subject) if type(subject) is int else self._first_text("sub")
 
     @property
     def display_name(self) -> str:
         """The first claim present of `name`, `preferred_username`, `email`, `sub`. Only to show."""
-        return self._first_text(*DISPLAY_NAME_CLAIMS)
+        return self._first_text(*DISPLAY_NAME_CLAIMS) or self.identity
 
     def _first_text(self, *names: str) -> str:
         values = (self.claims.get(name) for name in names)
@@ -81,8 +85,9 @@ class TokenUser(BaseUser):
 class JWTAuthBackend(AuthenticationBackend):
     """Verifies bearer tokens for `AuthenticationMiddleware`, which also needs its `on_error`.
 
-    `scopes_from` reads the granted scopes from the claims. `realm` and `resource_metadata` are
-    for the challenge, as in `Challenge`.
+    `scopes_from` reads the granted scopes from the claims. The token is read from the place
+    `token_from`, and from `Authorization` only if that is None. `realm` and `resource_metadata`
+    are for the challenge, as in `Challenge`.
 
     Raises `ValueError` or `TypeError`, which name the parameter and what was expected.
     """
@@ -94,7 +99,9 @@ class JWTAuthBackend(AuthenticationBackend):
         realm: str | None = None,
         scopes_from: ScopesFrom = scopes_of,
         resource_metadata: str | None = None,
+        token_from: HeaderToken | CookieToken | None = None,
     ) -> None:
+        self._credentials = finder(token_from)
         self._verifier = checked_verifier(verifier)
         self._scopes_from = checked_parts("scopes_from", scopes_from, "a function", "__call__")
         self._challenge = Challenge(realm=realm, resource_metadata=resource_metadata)
@@ -106,7 +113,7 @@ class JWTAuthBackend(AuthenticationBackend):
         propagates.
         """
         try:
-            values = authorization(conn.scope)
+            values = self._credentials(conn.scope)
             if not values:
                 return None
             claims = await verified(self._verifier, values)

@@ -25,7 +25,7 @@ from auth_jwks._cache.status import Status
 from auth_jwks._cache.token_cache import TokenCache
 from auth_jwks._clock import SYSTEM_CLOCK, Clock
 from auth_jwks._jose.keys import Key
-from auth_jwks._jose.tokens import Token
+from auth_jwks._jose.tokens import MAX_TOKEN, Token
 from auth_jwks._verifier import Verification, checked_rules
 from auth_jwks.errors import KeysUnavailableError
 from auth_jwks.events import Observer
@@ -79,6 +79,8 @@ class SyncJWKS:
         max_stale: float = 86_400,
         token_cache_size: int = 1024,
         required_claims: Collection[str] = ("exp", "iat", "sub"),
+        max_token_length: int = MAX_TOKEN,
+        numeric_sub: bool = False,
         http_client: None = None,
         observer: Observer | None = None,
         clock: Clock = SYSTEM_CLOCK,
@@ -93,7 +95,10 @@ class SyncJWKS:
         """
         if http_client is not None:
             raise TypeError("http_client: expected None, as a client belongs to one event loop")
-        rules = checked_rules(allowed_algorithms, aud, leeway, required_claims)
+        rules = checked_rules(
+            allowed_algorithms, aud, leeway, required_claims,
+            max_token_length=max_token_length, numeric_sub=numeric_sub,
+        )  # fmt: skip
         seen = TokenCache(token_cache_size)
         cache = assembled(
             discovery_url=discovery_url, jwks_uri=jwks_uri, issuer=issuer,

@@ -16,6 +16,7 @@ PURE = [
     "_cache/status",
     "_jose/jwk",
     "_jose/keys",
+    "_jose/mldsa",
     "_jose/strict_json",
     "_jose/tokens",
     "_provider/document",

@@ -5,10 +5,12 @@ import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 
 from auth_jwks._jose.keys import ALGORITHMS, KeySet, parse_key_set
+from auth_jwks._jose.mldsa import PARAMETER_SETS, SUPPORTED
 from auth_jwks.testing import SigningKey
 
 RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
-OTHERS = ("ES256", "ES384", "ES512", "ES256K", "EdDSA", "Ed25519")
+MLDSA = tuple(PARAMETER_SETS) if SUPPORTED else ()
+OTHERS = ("ES256", "ES384", "ES512", "ES256K", "EdDSA", "Ed25519", "Ed448", *MLDSA)
 JUNK: list[object] = [
     None,
     1,
@@ -17,7 +19,7 @@ JUNK: list[object] = [
     {},
     {"kty": None},
     {"kty": ["EC"]},
-    {"kty": "AKP", "alg": "ML-DSA-65", "pub": "AAAA", "kid": "post-quantum"},
+    {"kty": "AKP", "alg": "SLH-DSA-SHA2-128s", "pub": "AAAA", "kid": "post-quantum"},
     {"kty": "oct", "k": "c2VjcmV0", "alg": "HS256", "kid": "shared"},
     {"kty": "RSA", "kid": "empty"},
     {"kty": "EC", "crv": "P-256", "kid": "empty"},

@@ -49,6 +49,8 @@ def test_the_signature_is_that_of_the_other() -> None:
         ("token_cache_size", -1),
         ("token_cache_size", "3"),
         ("required_claims", "exp"),
+        ("max_token_length", 1023),
+        ("numeric_sub", 1),
         ("observer", "print"),
         ("clock", 5),
     ],

@@ -3,16 +3,19 @@
 import dataclasses
 import json
 from base64 import urlsafe_b64decode
+from importlib import import_module
 from typing import Any
 
 import jwt
 import pytest
 from jwt.algorithms import OKPAlgorithm
 
+from auth_jwks._jose.mldsa import PARAMETER_SETS, SUPPORTED
 from auth_jwks.testing import SigningKey
 
 RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
-OTHERS = ("ES256", "ES384", "ES512", "ES256K", "EdDSA", "Ed25519")
+OTHERS = ("ES256", "ES384", "ES512", "ES256K", "EdDSA", "Ed25519", "Ed448")
+MLDSA = tuple(PARAMETER_SETS) if SUPPORTED else ()
 
 
 @pytest.fixture(scope="session")
@@ -25,14 +28,15 @@ def keys() -> dict[str, SigningKey]:
 
 @pytest.fixture(scope="session")
 def jws() -> jwt.PyJWS:
-    """Return PyJWT's own verification, with the name of RFC 9864 added."""
+    """Return PyJWT's own verification, with the names of RFC 9864 added."""
     jws = jwt.PyJWS()
-    jws.register_algorithm("Ed25519", OKPAlgorithm())
+    for name in ("Ed25519", "Ed448"):
+        jws.register_algorithm(name, OKPAlgorithm())
     return jws
 
 
 def _public(key: SigningKey, **overrides: object) -> Any:
-    family = "EdDSA" if key.algorithm == "Ed25519" else key.algorithm
+    family = "EdDSA" if key.algorithm in {"Ed25519", "Ed448"} else key.algorithm
     return jwt.PyJWK(key.jwk(**overrides), algorithm=family).key
 
 
@@ -51,6 +55,20 @@ def test_token_verifies_under_the_published_jwk(
     assert json.loads(payload) == {"sub": "alice"}
     assert "=" not in token
     assert jws.get_unverified_header(token)["alg"] == algorithm
+
+
+@pytest.mark.parametrize("algorithm", MLDSA)
+def test_token_of_mldsa_verifies_with_the_public_jwk(algorithm: str) -> None:
+    """PyJWT has no such algorithm, so `cryptography` is asked."""
+    key = SigningKey.generate(algorithm)
+    token, jwk = key.sign({"sub": "alice"}), key.jwk()
+    assert jwk == {
+        "kty": "AKP", "alg": algorithm, "use": "sig", "kid": key.kid, "pub": jwk["pub"],
+    }  # fmt: skip
+    module = import_module("cryptography.hazmat.primitives.asymmetric.mldsa")
+    kind = getattr(module, f"{algorithm.replace('-', '')}PublicKey")
+    public = kind.from_public_bytes(urlsafe_b64decode(jwk["pub"] + "=="))
+    assert public.verify(_segment(token, 2), token.rpartition(".")[0].encode()) is None
 
 
 @pytest.mark.parametrize("algorithm", ["ES256", "Ed25519"])
@@ -91,6 +109,7 @@ def test_each_key_has_a_kid_of_its_own() -> None:
         ("ES512", {"kty": "EC", "crv": "P-521"}),
         ("ES256K", {"kty": "EC", "crv": "secp256k1"}),
         ("Ed25519", {"kty": "OKP", "crv": "Ed25519"}),
+        ("Ed448", {"kty": "OKP", "crv": "Ed448"}),
     ],
 )
 def test_jwk_is_public_and_complete(

@@ -39,6 +39,8 @@ JWKS(
     max_stale=0,
     token_cache_size=0,
     required_claims=["scope"],
+    max_token_length=32_768,
+    numeric_sub=True,
     store=MemoryKeyStore(maxsize=16),
     http_client=httpx.AsyncClient(),
     observer=print,

@@ -14,7 +14,7 @@ from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.requests import HTTPConnection
 
 from auth_jwks import JWKS
-from auth_jwks.asgi import JWTAuthMiddleware
+from auth_jwks.asgi import CookieToken, HeaderToken, JWTAuthMiddleware
 from auth_jwks.bearer import Refusal, Verifier, scopes_of
 from auth_jwks.cloudflare import (
     CfaAuthMiddleware,
@@ -55,6 +55,10 @@ JWTAuthMiddleware(FastAPI(), jwks)
 JWTAuthMiddleware(Starlette(), Wrapper(), scopes=["read"], scopes_from=permissions, optional=True)
 Starlette(middleware=[Middleware(JWTAuthMiddleware, verifier=jwks, public_paths=["/health"])])
 FastAPI().add_middleware(JWTAuthMiddleware, verifier=jwks, public_prefixes=("/docs",))
+JWTAuthMiddleware(FastAPI(), jwks, token_from=HeaderToken("x-goog-iap-jwt-assertion"))
+JWTAuthBackend(jwks, token_from=CookieToken("__Host-session"))
+assert_type(JWTBearer(jwks, token_from=CookieToken("session")), JWTBearer[dict[str, Any]])
+JWTAuthMiddleware(FastAPI(), jwks, token_from="session")  # type: ignore[arg-type]
 JWTAuthMiddleware(FastAPI())  # type: ignore[call-arg]
 JWTAuthMiddleware(FastAPI(), object())  # type: ignore[arg-type]
 JWTAuthMiddleware(FastAPI(), jwks, scopes_from="scope")  # type: ignore[arg-type]

@@ -39,6 +39,8 @@ def test_the_positional_order_is_that_of_old() -> None:
         "max_stale": 86_400,
         "token_cache_size": 1024,
         "required_claims": ("exp", "iat", "sub"),
+        "max_token_length": 16_384,
+        "numeric_sub": False,
         "http_client": None,
         "observer": None,
     }
@@ -77,6 +79,7 @@ URLS = ("discovery_url", "jwks_uri")
         ("retries", -1),
         ("token_cache_size", -1),
         ("required_claims", [""]),
+        *(("max_token_length", value) for value in (-1, 0, 1023, 61_441, 10**30)),
     ],
 )
 def test_a_wrong_value_is_refused(
@@ -107,8 +110,16 @@ async def _awaited(_event: Event, /) -> None:
         ("required_claims", None),
         ("required_claims", [5]),
         *((name, value) for name in NUMBERS for value in (None, "5", True)),
-        *((name, value) for name in ("retries", "token_cache_size") for value in (1.5, True, "3")),
-        *(("fix_local_url", value) for value in (None, 1, "false")),
+        *(
+            (name, value)
+            for name in ("retries", "token_cache_size", "max_token_length")
+            for value in (1.5, True, "3", None)
+        ),
+        *(
+            (name, value)
+            for name in ("fix_local_url", "numeric_sub")
+            for value in (None, 1, "false")
+        ),
         ("store", object()),
         ("http_client", object()),
         ("observer", "print"),

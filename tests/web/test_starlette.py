@@ -297,7 +297,10 @@ async def test_a_refusal_of_ones_own_is_answered_as_it_stands(jwks: JWKS) -> Non
         ({"sub": "7", "preferred_username": "al", "email": "a@b.c"}, "7", "al"),
         ({"sub": "7", "email": "a@b.c"}, "7", "a@b.c"),
         ({"sub": "7", "name": "", "email": None}, "7", "7"),
-        ({"sub": 7, "name": ["Al"]}, "", ""),
+        ({"sub": 7, "name": ["Al"]}, "7", "7"),
+        ({"sub": 0}, "0", "0"),
+        ({"sub": True}, "", ""),
+        ({"sub": 7.0}, "", ""),
         ({}, "", ""),
     ],
 )

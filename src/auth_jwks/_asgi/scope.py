@@ -17,6 +17,7 @@ __all__ = [
     "add_to_state",
     "authorization",
     "cookie_finder",
+    "cookie_values",
     "header_values",
     "query_taker",
     "tokens_in_subprotocols",
@@ -55,17 +56,25 @@ def cookie_finder(name: bytes) -> Callable[[Scope], bytes]:
 
     The first has the longest path (RFC 6265 §5.4). The function raises `InvalidRequestError`.
     """
-    pattern = re.compile(rb";[ \t]*+" + re.escape(name) + rb"(?:=([^;]*+)|[ \t]*+(?:;|\Z))")
+    values = cookie_values(name)
+    return lambda scope: next(iter(values(scope)), b"").rstrip(b" \t")
 
-    def find(scope: Scope) -> bytes:
+
+def cookie_values(name: bytes) -> Callable[[Scope], list[bytes]]:
+    """Return a function that returns the values of all cookies of that name, perhaps with blanks.
+
+    The function raises `InvalidRequestError`.
+    """
+    pattern = re.compile(rb";[ \t]*+" + re.escape(name) + rb"(?:=([^;]*+)|[ \t]*+(?=;|\Z))")
+
+    def find(scope: Scope) -> list[bytes]:
         values = header_values(scope, b"cookie")  # several in HTTP/2 (RFC 9113 §8.2.3)
         if sum(map(len, values)) > MAX_COOKIE_BYTES:
             raise InvalidRequestError(f"more than {MAX_COOKIE_BYTES} bytes of cookies")
         cookies = b";" + b";".join(values)
         if cookies.count(b";") > MAX_COOKIES:
             raise InvalidRequestError(f"more than {MAX_COOKIES} cookies")
-        found = pattern.search(cookies)
-        return b"" if found is None else (found[1] or b"").rstrip(b" \t")
+        return pattern.findall(cookies)
 
     return find
 

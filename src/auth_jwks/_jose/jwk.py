@@ -20,6 +20,8 @@ from jwt.algorithms import (
 )
 from jwt.utils import base64url_decode, base64url_encode
 
+from auth_jwks._jose.mldsa import MLDSA, PARAMETER_SETS
+
 __all__ = [
     "ALGORITHMS",
     "MAX_KID",
@@ -36,7 +38,7 @@ RSA_BITS = range(2048, 8193)
 MAX_EXPONENT_BITS = 64
 NOT_ALLOWED = "its algorithm is not allowed"
 
-# For each algorithm its key type and curves (RFC 7518 §3.1, RFC 8037, RFC 8812, RFC 9864).
+# For each algorithm its key type and curves (RFC 7518 §3.1, RFC 8037, 8812, 9864, 9964).
 _FITTING: Mapping[str, tuple[str, frozenset[str | None]]] = MappingProxyType(
     {name: ("RSA", frozenset((None,))) for family in ("RS", "PS") for name in
      (f"{family}256", f"{family}384", f"{family}512")}
@@ -47,16 +49,23 @@ _FITTING: Mapping[str, tuple[str, frozenset[str | None]]] = MappingProxyType(
         "ES256K": ("EC", frozenset(("secp256k1",))),
         "EdDSA": ("OKP", frozenset(("Ed25519", "Ed448"))),
         "Ed25519": ("OKP", frozenset(("Ed25519",))),
+        "Ed448": ("OKP", frozenset(("Ed448",))),
     }
+    | {name: ("AKP", frozenset((None,))) for name in PARAMETER_SETS}
 )  # fmt: skip
 ALGORITHMS = frozenset(_FITTING)
 _KEY_TYPES = frozenset(kty for kty, _ in _FITTING.values())
 
-# PyJWT does not know RFC 9864's `Ed25519`: it is checked as EdDSA, with that curve only.
-_IMPLEMENTATIONS: Mapping[str, Algorithm] = MappingProxyType(
-    {**get_default_algorithms(), "Ed25519": OKPAlgorithm()}
+# PyJWT does not know RFC 9864's names: each is checked as EdDSA, with its curve only.
+_IMPLEMENTATIONS: Mapping[str, Algorithm | MLDSA] = MappingProxyType(
+    {
+        **get_default_algorithms(),
+        "Ed25519": OKPAlgorithm(),
+        "Ed448": OKPAlgorithm(),
+        **PARAMETER_SETS,
+    }
 )
-_PRIVATE_MEMBERS = frozenset(("d", "p", "q", "dp", "dq", "qi", "oth", "k"))
+_PRIVATE_MEMBERS = frozenset(("d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"))
 _COORDINATE_BYTES = {"P-256": 32, "P-384": 48, "P-521": 66, "secp256k1": 32}
 
 
@@ -100,6 +109,8 @@ def parse_key(member: dict[str, Any] | None, allowed: frozenset[str]) -> list[Ke
         raise SkipError("not an object")
     fitting = fitting_algorithms(member)
     _check_use(member)
+    if member["kty"] == "AKP" and "alg" not in member:
+        raise SkipError("its alg is missing, which a key of type AKP must state")
     if not fitting:
         raise SkipError("its alg or crv does not fit its kty")
     names = sorted(fitting & allowed)
@@ -113,9 +124,9 @@ def parse_key(member: dict[str, Any] | None, allowed: frozenset[str]) -> list[Ke
 def fitting_algorithms(member: dict[str, Any]) -> frozenset[str]:
     """Return the algorithms of the key: its own `alg`, or all that fit it (RFC 7517 §4.4)."""
     kty, alg = member.get("kty"), member.get("alg")
-    curve = None if kty == "RSA" else member.get("crv")
     if not isinstance(kty, str) or kty not in _KEY_TYPES:
         raise SkipError("its key type is not supported")
+    curve = None if kty in {"RSA", "AKP"} else member.get("crv")
     fitting = frozenset(
         name
         for name, (wanted, curves) in _FITTING.items()
@@ -146,8 +157,10 @@ def _checked_kid(member: dict[str, Any]) -> str | None:
 def _public_key(member: dict[str, Any], alg: str) -> object:
     try:
         public = _IMPLEMENTATIONS[alg].from_jwk(_with_full_coordinates(member))
-    except (PyJWTError, ValueError, TypeError, UnsupportedAlgorithm):
+    except (PyJWTError, ValueError, TypeError):
         raise SkipError("its key material is malformed") from None
+    except UnsupportedAlgorithm:
+        raise SkipError("the installed cryptography lacks its algorithm") from None
     if isinstance(public, RSAPublicKey):
         _check_rsa(public)
     return public

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from reprlib import Repr
 from typing import Any, TypeVar
 
+import cryptography
+
 from auth_jwks._jose.jwk import (
     ALGORITHMS,
     MAX_KID,
@@ -17,6 +19,7 @@ from auth_jwks._jose.jwk import (
     parse_key,
     stated,
 )
+from auth_jwks._jose.mldsa import PARAMETER_SETS, SUPPORTED
 from auth_jwks._jose.strict_json import strict_object
 
 __all__ = [
@@ -112,12 +115,21 @@ def _append(keys: dict[T, tuple[Key, ...]], name: T, key: Key) -> None:
 
 
 def checked_algorithms(names: Collection[str]) -> frozenset[str]:
-    """Return the allow-list. Raises `ValueError` unless all names are asymmetric algorithms."""
+    """Return the allow-list.
+
+    Raises `ValueError` unless all names are asymmetric algorithms, and installed.
+    """
     allowed = frozenset(names)
     if not allowed or not allowed <= ALGORITHMS:
         message = f"allowed_algorithms: expected one or more of {', '.join(sorted(ALGORITHMS))}"
         unknown = ", ".join(map(repr, sorted(allowed - ALGORITHMS)))
         raise ValueError(f"{message}; got {unknown or 'none'}")
+    if not SUPPORTED and (lacking := sorted(allowed & PARAMETER_SETS.keys())):
+        needed = "cryptography 48 or later, with OpenSSL 3.5 or later"
+        raise ValueError(
+            f"allowed_algorithms: expected none of {', '.join(lacking)} without {needed};"
+            f" installed is cryptography {cryptography.__version__}"
+        )
     return allowed
 
 

@@ -18,6 +18,7 @@ from auth_jwks._jose.strict_json import strict_object
 
 __all__ = [
     "MAX_TOKEN",
+    "TOKEN_LENGTHS",
     "Expected",
     "Token",
     "compact",
@@ -30,6 +31,7 @@ __all__ = [
 ]
 
 MAX_TOKEN = 16 * 1024
+TOKEN_LENGTHS = range(1024, 60 * 1024 + 1)  # that may be set in place of it
 MAX_HEADER = 8 * 1024  # characters, as encoded
 MAX_CACHED_HEADER = 1024  # likewise
 
@@ -74,15 +76,19 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """The requirements on claims. If `issuer` or `audience` is None, that claim is not checked."""
+    """The requirements on claims. If `issuer` or `audience` is None, that claim is not checked.
+
+    With `numeric_sub`, `sub` may be an integer too.
+    """
 
     leeway: float
     required: tuple[str, ...]
     issuer: str | None
     audience: frozenset[str] | None
+    numeric_sub: bool = False
 
 
-def compact(token: object) -> str:
+def compact(token: object, longest: int = MAX_TOKEN) -> str:
     """Return a token that may be a compact JWS, without the `Bearer ` of RFC 6750 §2.1.
 
     Type, length, characters and the number of segments are checked before any decoding. Raises
@@ -91,9 +97,9 @@ def compact(token: object) -> str:
     if type(token) is not str:
         raise jwt.DecodeError("the token must be a string")
     if token[6:7] == " ":
-        token = _without_scheme(token)
-    if len(token) > MAX_TOKEN:
-        raise jwt.DecodeError(f"the token is longer than {MAX_TOKEN} characters")
+        token = _without_scheme(token, longest)
+    if len(token) > longest:
+        raise jwt.DecodeError(f"the token is longer than {longest} characters")
     if not token.isascii() or token.count(".") != 2:
         raise jwt.DecodeError("the token is not a compact JWS of three ASCII segments")
     return token
@@ -160,18 +166,20 @@ def _check_claims(claims: Claims, expected: Expected, now: float) -> None:
         _check_issuer(claims, expected.issuer)
     if expected.audience is not None:
         _check_audience(claims, expected.audience)
-    if not isinstance(claims.get("sub", ""), str):
+    subject = claims.get("sub", "")
+    # A boolean is an int of Python's, and no number of JSON.
+    if not isinstance(subject, str) and not (expected.numeric_sub and type(subject) is int):
         raise InvalidSubjectError("sub must be a string")
     if not isinstance(claims.get("jti", ""), str):
         raise InvalidJTIError("jti must be a string")
 
 
-def _without_scheme(token: str) -> str:
+def _without_scheme(token: str, longest: int) -> str:
     """Return a token that may be a compact JWS, without `Bearer ` and the spaces around it.
 
     With more spaces than a token has characters it stays as it is, which is too long.
     """
-    if token[:6].lower() == "bearer" and len(token) <= 2 * MAX_TOKEN:
+    if token[:6].lower() == "bearer" and len(token) <= 2 * longest:
         token = token[7:].strip(" ")
         if " " in token:  # another scheme, which would be removed in its turn
             raise jwt.DecodeError("the token contains a space")

@@ -1,11 +1,11 @@
 """Cloudflare Access in front of any ASGI application, whatever its framework."""
 
 import logging
-import re
 from collections.abc import Awaitable, Callable
 
 import jwt
 
+from auth_jwks._asgi.places import checked_name
 from auth_jwks._asgi.scope import add_to_state, cookie_finder, header_values
 from auth_jwks._settings import checked_parts
 from auth_jwks.asgi import ASGIApp, Receive, Scope, Send, send_refusal
@@ -22,8 +22,6 @@ NO_TOKEN = Refusal(401, "Invalid CFA Token", CHALLENGE_HEADER)
 BAD_TOKEN = Refusal(401, "CFA token verification failed", CHALLENGE_HEADER)
 DEFAULT_CHALLENGE = Challenge()
 HEADER, COOKIE = "Cf-Access-Jwt-Assertion", "CF_Authorization"
-# Both names are tokens in the sense of RFC 9110 §5.6.2.
-HEADER_OR_COOKIE_NAME = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)
 
 
 class CfaAuthMiddleware:
@@ -61,8 +59,8 @@ class CfaAuthMiddleware:
         self.app = app
         self._verify_token = verify_token
         self._dev_user = dev_user or None  # `debug and User(...)` is False in production
-        self._header = _checked_name("header_name", header_name, HEADER).lower()
-        self._find_cookie = cookie_finder(_checked_name("cookie_name", cookie_name, COOKIE))
+        self._header = checked_name("header_name", header_name, HEADER).lower()
+        self._find_cookie = cookie_finder(checked_name("cookie_name", cookie_name, COOKIE))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on with its user, or refuse it."""
@@ -109,11 +107,3 @@ def _refusal(error: jwt.InvalidTokenError) -> Refusal:
     if refusal.status == UNAVAILABLE:
         return refusal
     return NO_TOKEN if isinstance(error, MissingTokenError) else BAD_TOKEN
-
-
-def _checked_name(parameter: str, name: object, example: str) -> bytes:
-    if not isinstance(name, str):
-        raise TypeError(f"{parameter}: expected a string, got {type(name).__name__}")
-    if not HEADER_OR_COOKIE_NAME.fullmatch(name):
-        raise ValueError(f'{parameter}: expected a name such as "{example}"')
-    return name.encode()

@@ -6,17 +6,49 @@ from base64 import urlsafe_b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Self
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from jwt.algorithms import OKPAlgorithm, get_default_algorithms
+
+from auth_jwks._jose.mldsa import PARAMETER_SETS, SUPPORTED
+
+if TYPE_CHECKING:  # older releases of cryptography have no such module
+    from cryptography.hazmat.primitives.asymmetric import mldsa
+
+    MLDSAKey = mldsa.MLDSA44PrivateKey | mldsa.MLDSA65PrivateKey | mldsa.MLDSA87PrivateKey
 
 __all__ = ["SigningKey"]
 
-PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
+EdwardsKey = ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
+PrivateKey: TypeAlias = "rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | EdwardsKey | MLDSAKey"
 
-# RFC 9864 names the curve, PyJWT only the family.
-_SIGNERS: dict[str, Any] = get_default_algorithms() | {"Ed25519": OKPAlgorithm()}
+
+class _MLDSASigner:
+    """Signs with ML-DSA, and writes its public keys, as RFC 9964 has it."""
+
+    def to_jwk(self, public: Any, **_as_dict: bool) -> dict[str, Any]:
+        pub = _base64url(public.public_bytes_raw()).decode()
+        return {"kty": "AKP", "pub": pub}
+
+    def sign(self, message: bytes, private: Any) -> bytes:
+        signature: bytes = private.sign(message)
+        return signature
+
+
+def _mldsa(name: str) -> Any:
+    module = import_module("cryptography.hazmat.primitives.asymmetric.mldsa")
+    return getattr(module, f"{name.replace('-', '')}PrivateKey").generate()
+
+
+# RFC 9864 names the curve, PyJWT only the family; of ML-DSA it knows nothing.
+_SIGNERS: dict[str, Any] = {
+    **get_default_algorithms(),
+    "Ed25519": OKPAlgorithm(),
+    "Ed448": OKPAlgorithm(),
+    **dict.fromkeys(PARAMETER_SETS, _MLDSASigner()),
+}
 
 _GENERATORS: dict[str, Callable[[], PrivateKey]] = {
     **dict.fromkeys(
@@ -29,6 +61,8 @@ _GENERATORS: dict[str, Callable[[], PrivateKey]] = {
     "ES512": partial(ec.generate_private_key, ec.SECP521R1()),
     "EdDSA": ed25519.Ed25519PrivateKey.generate,
     "Ed25519": ed25519.Ed25519PrivateKey.generate,
+    "Ed448": ed448.Ed448PrivateKey.generate,
+    **{name: partial(_mldsa, name) for name in PARAMETER_SETS if SUPPORTED},
 }
 
 
@@ -42,7 +76,10 @@ class SigningKey:
 
     @classmethod
     def generate(cls, algorithm: str = "RS256", kid: str | None = None) -> Self:
-        """Make a key for any asymmetric algorithm of RFC 7518, 8037, 8812 or 9864."""
+        """Make a key for any asymmetric algorithm of RFC 7518, 8037, 8812, 9864 or 9964.
+
+        ML-DSA needs a `cryptography` that has it: 48 or later, with OpenSSL 3.5 or later.
+        """
         if algorithm not in _GENERATORS:
             message = f"algorithm: expected one of {', '.join(_GENERATORS)}, got {algorithm!r}"
             raise ValueError(message)

@@ -163,6 +163,26 @@ def test_the_edges_of_time(leeway: float, fraction: float, written: type[float])
             judge(**{name: written(int(now + leeway) + 1)})
 
 
+@pytest.mark.parametrize("subject", [7, 0, -7, 2**70, "7", ""], ids=repr)
+def test_a_number_may_be_a_subject(subject: object, es256: SigningKey, keys: KeySet) -> None:
+    """If that is expected; it is returned as it was signed, and so is a string."""
+    expected = dataclasses.replace(EXPECTED, numeric_sub=True)
+    claims = CLAIMS | {"sub": subject}
+    found = verified(es256.sign(claims), keys, expected)
+    assert (found["sub"], type(found["sub"])) == (subject, type(subject))
+
+
+@pytest.mark.parametrize("subject", [True, False, 7.0, 7.5, "1e2", ["7"], [7], {}], ids=repr)
+def test_no_other_type_is_a_subject(subject: object, es256: SigningKey, keys: KeySet) -> None:
+    """No boolean, and no number with a fraction or an exponent."""
+    expected = dataclasses.replace(EXPECTED, numeric_sub=True)
+    payload = json.dumps(CLAIMS | {"sub": subject}).replace('"1e2"', "1e2").encode()
+    refuse(es256.sign(payload), InvalidSubjectError, keys, expected)
+    for missing in ({"sub": None}, {}):
+        token = es256.sign({"iat": NOW, "exp": NOW + 300} | missing)
+        refuse(token, jwt.MissingRequiredClaimError, keys, expected)
+
+
 def test_times_count_in_whole_seconds() -> None:
     """A fraction of a second in a claim is dropped, whichever way that turns out."""
     expected = Expected(0, ("exp",), None, None)

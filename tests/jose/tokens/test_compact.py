@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auth_jwks._jose.keys import KeySet
-from auth_jwks._jose.tokens import MAX_TOKEN, compact, parse_token
+from auth_jwks._jose.tokens import MAX_TOKEN, TOKEN_LENGTHS, compact, parse_token
 from auth_jwks.testing import SigningKey
 from tests.jose.tokens.judging import ALLOWED, BASE64URL, CLAIMS, base64url, refuse, verified
 
@@ -89,6 +89,16 @@ def test_a_token_has_at_most_16_kib(prefix: str) -> None:
     assert compact(prefix + longest) == longest
     with pytest.raises(jwt.DecodeError, match="longer than 16384 characters"):
         compact(prefix + "a" + longest)
+
+
+@pytest.mark.parametrize("prefix", ["", "Bearer ", "bearer   "])
+@pytest.mark.parametrize("limit", [TOKEN_LENGTHS[0], 16_383, 16_385, TOKEN_LENGTHS[-1]])
+def test_the_limit_can_be_moved(prefix: str, limit: int) -> None:
+    """It is exact wherever it is."""
+    longest = "a" * (limit - 2) + ".."
+    assert compact(prefix + longest, limit) == longest
+    with pytest.raises(jwt.DecodeError, match=f"longer than {limit} characters"):
+        compact(prefix + "a" + longest, limit)
 
 
 @pytest.mark.parametrize("segment", [0, 1, 2])

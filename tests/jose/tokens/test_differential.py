@@ -14,14 +14,13 @@ from typing import Any
 
 import jwt
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PrivateKey
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
-from jwt.algorithms import OKPAlgorithm
 
-from auth_jwks._jose.keys import parse_key_set
+from auth_jwks._jose.keys import Key, parse_key_set
 from auth_jwks._jose.tokens import Expected
 from auth_jwks.testing import SigningKey
+from tests.jose.sets import MLDSA
 from tests.jose.tokens.deviations import (
     ALGORITHMS,
     AUDIENCE,
@@ -53,12 +52,11 @@ from tests.jose.tokens.deviations import (
 def trusts() -> dict[str, Trust]:
     """Return a key for each algorithm, alone; and one for all that RSA can do."""
     rsa = SigningKey.generate()
-    ed448: Any = Ed448PrivateKey.generate()
     keys = {name: dataclasses.replace(rsa, algorithm=name) for name in RSA}
     keys |= {name: SigningKey.generate(name) for name in ALGORITHMS if name not in RSA}
     jwks = {name: key.jwk() for name, key in keys.items()}
-    keys["Ed448"] = SigningKey("EdDSA", "ed448", ed448)
-    jwks["Ed448"] = OKPAlgorithm.to_jwk(ed448.public_key(), as_dict=True)
+    keys["Ed448"] = SigningKey("EdDSA", "ed448", SigningKey.generate("Ed448").private_key)
+    jwks["Ed448"] = keys["Ed448"].jwk()
     found = {name: trust(key, jwks[name]) for name, key in keys.items()}
     return found | {"RSA": trust(rsa, rsa.jwk(alg=None), RSA)}
 
@@ -349,15 +347,39 @@ def test_no_row_applies_to_a_good_token(trusts: dict[str, Trust]) -> None:
         assert isinstance(our_verdict(token, one, STRICT), dict)
 
 
-def test_ed25519_is_accepted_beyond_pyjwt(trusts: dict[str, Trust]) -> None:
-    """The name that RFC 9864 gives to one curve of EdDSA, if it is allowed."""
-    key = dataclasses.replace(trusts["EdDSA"].signing, algorithm="Ed25519")
-    ours = parse_key_set(json.dumps({"keys": [key.jwk()]}).encode(), frozenset(("Ed25519",))).keys
-    named = dataclasses.replace(trusts["EdDSA"], allowed=("Ed25519",), ours=ours)
+@pytest.mark.parametrize(("name", "theirs"), [("Ed25519", "EdDSA"), ("Ed448", "Ed448")])
+def test_the_names_of_curves_are_accepted_beyond_pyjwt(
+    name: str, theirs: str, trusts: dict[str, Trust]
+) -> None:
+    """Those that RFC 9864 gives to the two curves of EdDSA, if they are allowed."""
+    key = dataclasses.replace(trusts[theirs].signing, algorithm=name)
+    named = dataclasses.replace(trusts[theirs], allowed=(name,), ours=ours_of(key))
     token = key.sign(good())
     assert isinstance(our_verdict(token, named, STRICT), dict)
     assert type(their_verdict(token, named, STRICT)) is jwt.InvalidAlgorithmError
-    assert type(our_verdict(token, trusts["EdDSA"], STRICT)) is jwt.InvalidAlgorithmError
+    assert type(our_verdict(token, trusts[theirs], STRICT)) is jwt.InvalidAlgorithmError
+
+
+@pytest.mark.parametrize("name", MLDSA)
+def test_mldsa_is_accepted_beyond_pyjwt(name: str, trusts: dict[str, Trust]) -> None:
+    """Only if it is allowed (RFC 9964); its keys and its name are good for nothing else."""
+    key = SigningKey.generate(name)
+    named = Trust(key, (name,), ours_of(key), trusts["ES256"].theirs)
+    token = key.sign(good())
+    assert isinstance(our_verdict(token, named, STRICT), dict)
+    assert type(their_verdict(token, named, STRICT)) is jwt.InvalidAlgorithmError
+    assert type(our_verdict(token, trusts["ES256"], STRICT)) is jwt.InvalidAlgorithmError
+    forged = trusts["ES256"].signing.sign(good(), {"alg": name})
+    assert type(our_verdict(forged, named, STRICT)) is jwt.InvalidSignatureError
+    confused = dataclasses.replace(named, allowed=(name, "ES256"))
+    disguised = key.sign(good(), {"alg": "ES256"})
+    assert type(our_verdict(disguised, confused, STRICT)) is jwt.InvalidSignatureError
+
+
+def ours_of(key: SigningKey) -> tuple[Key, ...]:
+    """Return what we make of its JWK, if its algorithm is allowed."""
+    document = json.dumps({"keys": [key.jwk()]}).encode()
+    return parse_key_set(document, frozenset((key.algorithm,))).keys
 
 
 def test_the_scheme_is_accepted_beyond_pyjwt(trusts: dict[str, Trust]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from auth_jwks import JWKS
-from auth_jwks.asgi import JWTAuthMiddleware, WebSocketToken
+from auth_jwks.asgi import CookieToken, HeaderToken, JWTAuthMiddleware, WebSocketToken
 from auth_jwks.bearer import scopes_of
 from auth_jwks.sync import SyncJWKS
 from tests.web.asgi.driving import SeenBy, whoami
@@ -48,7 +48,9 @@ def test_no_framework_is_needed() -> None:
 PAGE = (Path(__file__).parents[3] / "docs" / "web.md").read_text("utf-8")
 
 
-@pytest.mark.parametrize("documented", [JWTAuthMiddleware, WebSocketToken])
+@pytest.mark.parametrize(
+    "documented", [JWTAuthMiddleware, HeaderToken, CookieToken, WebSocketToken]
+)
 def test_the_page_lists_every_parameter(documented: type) -> None:
     """In the order of the signature, with its default."""
     table = PAGE.split(f"| parameter of `{documented.__name__}` |")[1].split("\n\n")[0]

@@ -1,0 +1,73 @@
+"""ML-DSA (FIPS 204) as RFC 9964 puts it into JOSE; PyJWT has nothing of it. Pure."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from types import MappingProxyType
+from typing import Any
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from jwt.utils import base64url_decode
+
+__all__ = ["MLDSA", "PARAMETER_SETS", "SUPPORTED"]
+
+
+@dataclass(frozen=True, slots=True)
+class MLDSA:
+    """One parameter set, with the sizes of its public keys and signatures in bytes."""
+
+    name: str
+    public_size: int
+    signature_size: int
+
+    def from_jwk(self, member: Mapping[str, Any]) -> Any:
+        """Return the public key in a JWK. Raises `ValueError` or `UnsupportedAlgorithm`."""
+        if self.name not in _LOADERS:
+            raise UnsupportedAlgorithm(self.name)
+        pub = member.get("pub")
+        if not isinstance(pub, str) or len(raw := base64url_decode(pub)) != self.public_size:
+            raise ValueError
+        return _LOADERS[self.name](raw)
+
+    def verify(self, message: bytes, public: Any, signature: bytes) -> bool:
+        """Return whether the signature is valid. Its context is empty (RFC 9964)."""
+        try:
+            public.verify(signature, message)
+        except InvalidSignature:
+            return False
+        return len(signature) == self.signature_size
+
+
+# FIPS 204, table 2.
+PARAMETER_SETS: Mapping[str, MLDSA] = MappingProxyType(
+    {
+        each.name: each
+        for each in (
+            MLDSA("ML-DSA-44", 1312, 2420),
+            MLDSA("ML-DSA-65", 1952, 3309),
+            MLDSA("ML-DSA-87", 2592, 4627),
+        )
+    }
+)
+
+
+def _loaders() -> Mapping[str, Callable[[bytes], Any]]:
+    """Return what makes public keys of bytes, nothing if the installed `cryptography` can't.
+
+    Before 47 it has no such module, and with an older OpenSSL than 3.5 no such algorithm.
+    """
+    try:
+        module = import_module("cryptography.hazmat.primitives.asymmetric.mldsa")
+        loaders = {
+            name: getattr(module, f"{name.replace('-', '')}PublicKey").from_public_bytes
+            for name in PARAMETER_SETS
+        }
+        for name, load in loaders.items():
+            load(bytes(PARAMETER_SETS[name].public_size))
+    except (ImportError, UnsupportedAlgorithm):
+        return {}
+    return loaders
+
+
+_LOADERS = _loaders()
+SUPPORTED = bool(_LOADERS)
