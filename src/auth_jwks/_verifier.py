@@ -1,8 +1,7 @@
 """`JWKS`, the verifier for asyncio, and the verification that it shares with `SyncJWKS`."""
 
 import logging
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Hashable, Iterable
 from functools import lru_cache, partial
 from typing import Any, Self
 
@@ -12,49 +11,18 @@ from auth_jwks._cache.key_access import KeyAccess
 from auth_jwks._cache.status import Status
 from auth_jwks._cache.token_cache import SeenToken, TokenCache, cache_key
 from auth_jwks._clock import SYSTEM_CLOCK, Clock
-from auth_jwks._jose.keys import checked_algorithms
 from auth_jwks._jose.tokens import Expected, Token, compact, parse_token, read_claims, signer
 from auth_jwks._provider.client import HTTPClient
-from auth_jwks._settings import (
-    checked_audience,
-    checked_flag,
-    checked_number,
-    checked_strings,
-)
+from auth_jwks._rules import Rules, audience_of_call, checked_rules, rules_of_call
+from auth_jwks._settings import checked_flag
 from auth_jwks.events import Observer
+from auth_jwks.profiles._judgement import hold, passed
+from auth_jwks.profiles._kinds import Profile
 from auth_jwks.stores.base import KeyStore
 
-__all__ = ["JWKS", "Verification", "checked_rules"]
+__all__ = ["JWKS", "Verification"]
 
 logger = logging.getLogger("auth_jwks")
-
-DEFAULT_ALGORITHMS = ("RS256", "ES256")
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """The rules that every token of a verifier must meet; `leeway` is in seconds."""
-
-    allowed: frozenset[str]
-    audience: frozenset[str] | None
-    leeway: float
-    required: tuple[str, ...]
-
-
-def checked_rules(
-    allowed_algorithms: Collection[str] | None,
-    aud: str | Iterable[str] | None,
-    leeway: float,
-    required_claims: Collection[str],
-) -> Rules:
-    """Check the parameters of `JWKS` that are about tokens. `exp` is always required."""
-    algorithms = DEFAULT_ALGORITHMS if allowed_algorithms is None else allowed_algorithms
-    return Rules(
-        checked_algorithms(checked_strings("allowed_algorithms", algorithms)),
-        None if aud is None else checked_audience("aud", aud),
-        checked_number("leeway", leeway),
-        tuple(dict.fromkeys(("exp", *checked_strings("required_claims", required_claims)))),
-    )
 
 
 class Verification:
@@ -74,40 +42,47 @@ class Verification:
             logger.warning(text, keys.status().source)
 
     async def verify_token(
-        self, token: str, audience: str | Iterable[str] | None = None, *, verify_iss: bool = True
+        self,
+        token: str,
+        audience: str | Iterable[str] | None = None,
+        *,
+        verify_iss: bool = True,
+        profile: Profile | None = None,
     ) -> dict[str, Any]:
         """Return the claims of a valid token. The caller may change the dict.
 
-        `audience` replaces `aud` for this call; `verify_iss=False` leaves `iss` unchecked.
+        `audience` replaces `aud` for this call, `profile` that of the verifier;
+        `verify_iss=False` leaves `iss` unchecked.
 
         Raises `jwt.InvalidTokenError`: PyJWT's classes if the token is at fault,
         `UnknownKeyError` if no published key fits it, `KeysUnavailableError` or
-        `IssuerMismatchError` if there are no keys to verify it with.
+        `IssuerMismatchError` if there are no keys to verify it with. What else a profile's
+        `check` raises is passed on.
         """
         if self._closed:
             raise RuntimeError("the verifier is closed")
         if verify_iss is not True:
             checked_flag("verify_iss", verify_iss)
-        rules = self._rules
-        wanted = rules.audience if audience is None else _checked_audience(audience)
-        seen_as = cache_key(token, wanted, verify_iss)
+        rules = self._rules if profile is None else rules_of_call(self._rules, profile)
+        wanted = rules.audience if audience is None else audience_of_call(audience, rules)
+        seen_as = cache_key(token, wanted, verify_iss, rules)
         seen = self._seen.get(seen_as)
         now = self._clock.time()
-        current = None if seen is None else self._keys.ready(now)
-        if seen is not None and current is not None:
+        if seen is not None and (current := self._keys.ready(now)) is not None:
             claims = seen.claims(current, now, rules.leeway)
             if claims is not None:
-                return claims
+                return claims if rules.check is None else passed(rules.check, claims, seen.copy())
         bare = compact(token)
         if bare is not token:
             # Remembered without its scheme: else there would be an entry for each spelling.
-            return await Verification.verify_token(self, bare, audience, verify_iss=verify_iss)
-        parsed = parse_token(token, rules.allowed)
+            verify = Verification.verify_token
+            return await verify(self, bare, audience, verify_iss=verify_iss, profile=profile)
+        parsed = parse_token(token, rules.allowed, rules.types)
         current = self._keys.ready(now)
         candidates = current.key_set.select(parsed.kid, parsed.alg) if current else ()
         if current is None or not candidates:
             # A token that its own claims rule out is worth no request, and no wait.
-            check = partial(self._judge, parsed, current, wanted, verify_iss=verify_iss)
+            check = partial(self._judge, parsed, current, wanted, rules, verify_iss=verify_iss)
             if current is None:
                 check()
                 current = await self._keys.ensure()
@@ -115,27 +90,46 @@ class Verification:
             if not candidates:
                 current, candidates = await self._keys.find(parsed.kid, parsed.alg, check)
         key = signer(parsed, candidates)
-        claims = self._judge(parsed, current, wanted, verify_iss=verify_iss)
+        claims = self._judge(parsed, current, wanted, rules, verify_iss=verify_iss)
         token_seen = SeenToken(
             parsed.kid, key.alg, key.thumbprint, current.issuer, current.generation, parsed.payload
         )
-        self._seen.put(seen_as, token_seen)
+        if rules.profile is None:
+            self._seen.put(seen_as, token_seen)
+        else:
+            self._conclude(rules, claims, seen_as, token_seen)
         return claims
+
+    def _conclude(
+        self, rules: Rules, claims: dict[str, Any], seen_as: Hashable, token: SeenToken
+    ) -> None:
+        """Run the user's check on a verified token; remember the token, if its verdict lasts."""
+        if rules.check is not None:
+            passed(rules.check, claims, token.copy())
+        if rules.is_lasting:
+            self._seen.put(seen_as, token)
 
     def _judge(
         self,
         parsed: Token,
         current: CurrentKeys | None,
         audience: frozenset[str] | None,
+        rules: Rules,
         *,
         verify_iss: bool,
     ) -> dict[str, Any]:
-        """Return the claims if they are acceptable; whether they are true is not asked here."""
-        rules = self._rules
+        """Return the claims if they are acceptable; whether they are true is not asked here.
+
+        So a user's check is not run here.
+        """
         # Before the provider has confirmed the issuer, it may be the configured one that is wrong.
         issuer = current.issuer if current is not None and verify_iss else None
         expected = _cached_expected(rules.leeway, rules.required, issuer, audience)
-        return read_claims(parsed.payload, expected, self._clock.time())
+        now = self._clock.time()
+        claims = read_claims(parsed.payload, expected, now)
+        if rules.profile is not None:
+            hold(rules.profile, parsed, claims, now, rules.leeway)
+        return claims
 
     async def refresh(self, *, force: bool = False) -> None:
         """Make sure that the keys are fresh, as a warm-up; `force` fetches them after this call.
@@ -202,6 +196,7 @@ class JWKS(Verification):
         max_stale: float = 86_400,
         token_cache_size: int = 1024,
         required_claims: Collection[str] = ("exp", "iat", "sub"),
+        profile: Profile | None = None,
         http_client: HTTPClient | None = None,
         observer: Observer | None = None,
         clock: Clock = SYSTEM_CLOCK,
@@ -213,11 +208,12 @@ class JWKS(Verification):
         `timeout` seconds for each document, with up to `retries` further attempts within them.
         `issuer` must be the value of `iss` and of the discovery document's `issuer`; the token's
         `aud` must contain one of `aud`. The last `token_cache_size` tokens skip the signature check
-        when they come again. `close` does not close a `store` or an `http_client`.
+        when they come again. A `profile` says what the tokens are for, and which claims they must
+        have in place of `required_claims`. `close` does not close a `store` or an `http_client`.
 
         Raises `ValueError` or `TypeError`, which name the parameter and what was expected.
         """
-        rules = checked_rules(allowed_algorithms, aud, leeway, required_claims)
+        rules = checked_rules(allowed_algorithms, aud, leeway, required_claims, profile)
         seen = TokenCache(token_cache_size)
         keys = assembled(
             discovery_url=discovery_url, jwks_uri=jwks_uri, issuer=issuer,
@@ -226,17 +222,6 @@ class JWKS(Verification):
             observer=observer, clock=clock,
         )  # fmt: skip
         super().__init__(keys, seen, rules, clock)
-
-
-def _checked_audience(audience: object) -> frozenset[str]:
-    if type(audience) is str:
-        return _cached_audience(audience)
-    return checked_audience("audience", audience)
-
-
-@lru_cache(maxsize=256)
-def _cached_audience(audience: str) -> frozenset[str]:
-    return checked_audience("audience", audience)
 
 
 _cached_expected = lru_cache(maxsize=256)(Expected)

@@ -108,7 +108,7 @@ class JWTAuthMiddleware:
     They are None if the request needs no token and none was verified.
     """
 
-    def __init__(  # noqa: PLR0913 - nine options, and the two parts they belong to
+    def __init__(  # noqa: PLR0913 - ten options, and the two parts they belong to
         self,
         app: ASGIApp,
         verifier: Verifier,
@@ -120,6 +120,7 @@ class JWTAuthMiddleware:
         optional: bool = False,
         preflight: bool = False,
         websocket: WebSocketToken = ONLY_HEADER,
+        allow_bound: bool = False,
         realm: str | None = None,
         resource_metadata: str | None = None,
     ) -> None:
@@ -129,7 +130,9 @@ class JWTAuthMiddleware:
         claims. `public_paths` are exact, `public_prefixes` include all paths below them; requests
         for either pass without a look at their token. With `optional`, a request without any
         credentials passes too. With `preflight`, so does a CORS preflight request without any,
-        which `app` must answer. `realm` and `resource_metadata` go into the challenge.
+        which `app` must answer. A token with `cnf` is refused, as it comes without a proof of its
+        key; `allow_bound` is for an `app` that checks the proof. `realm` and `resource_metadata`
+        go into the challenge.
 
         Raises `ValueError` or `TypeError`, which name the parameter and what was expected.
         """
@@ -141,6 +144,7 @@ class JWTAuthMiddleware:
         self._public = PublicPaths.checked(public_paths, public_prefixes)
         self._optional = checked_flag("optional", optional)
         self._preflight = checked_flag("preflight", preflight)
+        self._allow_bound = checked_flag("allow_bound", allow_bound)
         self._websocket = checked_parts("websocket", websocket, "a WebSocketToken", "take")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -177,7 +181,7 @@ class JWTAuthMiddleware:
         values += [f"Bearer {token}" for token in tokens]
         if not values and (self._optional or (self._preflight and _is_preflight(scope))):
             return None
-        claims = await verified(self._verifier, values)
+        claims = await verified(self._verifier, values, allow_bound=self._allow_bound)
         if self._scopes and not self._scopes <= granted(claims, self._scopes_from):
             raise InsufficientScopeError("the token lacks a scope")
         return claims

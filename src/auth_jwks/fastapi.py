@@ -45,6 +45,7 @@ class _Options(TypedDict, total=False):
     resource_metadata: str | None
     scheme_name: str | None
     description: str | None
+    allow_bound: bool
 
 
 class JWTBearer(SecurityBase, Generic[ClaimsT]):
@@ -86,7 +87,7 @@ class JWTBearer(SecurityBase, Generic[ClaimsT]):
         auto_error: bool,
         **options: Unpack[_Options],
     ) -> None: ...
-    def __init__(
+    def __init__(  # noqa: PLR0913 - eight options, and the verifier
         self,
         verifier: Verifier,
         *,
@@ -97,13 +98,15 @@ class JWTBearer(SecurityBase, Generic[ClaimsT]):
         resource_metadata: str | None = None,
         scheme_name: str | None = None,
         description: str | None = None,
+        allow_bound: bool = False,
     ) -> None:
         """Check the configuration. Claims are a dict, or a `model` that they must fit.
 
         With `auto_error=False` a request without credentials gets None if the route requires no
         scope. `scopes_from` reads the granted scopes from the claims. `scheme_name` and
         `description` are for OpenAPI, `realm` and `resource_metadata` for the challenge, as in
-        `Challenge`.
+        `Challenge`. A token with `cnf` is refused, unless `allow_bound` says that the route checks
+        the proof of its key.
 
         Raises `ValueError` or `TypeError`, which name the parameter and what was expected.
         """
@@ -113,6 +116,7 @@ class JWTBearer(SecurityBase, Generic[ClaimsT]):
         self._claims_model = _checked_model(model)
         self._scopes_from = checked_parts("scopes_from", scopes_from, "a function", "__call__")
         self._auto_error = checked_flag("auto_error", auto_error)
+        self._allow_bound = checked_flag("allow_bound", allow_bound)
         self._challenge = Challenge(realm=realm, resource_metadata=resource_metadata)
 
     async def __call__(self, connection: HTTPConnection, security: SecurityScopes) -> ClaimsT:
@@ -135,7 +139,7 @@ class JWTBearer(SecurityBase, Generic[ClaimsT]):
         # An anonymous caller has no scopes, so a route that requires some stays closed.
         if not (values or wanted or self._auto_error):
             return None
-        claims = await verified(self._verifier, values)
+        claims = await verified(self._verifier, values, allow_bound=self._allow_bound)
         # Read before the model is built: a validator may change the claims that it is given.
         is_enough = not wanted or granted(claims, self._scopes_from).issuperset(wanted)
         result = claims if self._claims_model is None else _fitted(self._claims_model, claims)

@@ -39,6 +39,7 @@ def test_the_positional_order_is_that_of_old() -> None:
         "max_stale": 86_400,
         "token_cache_size": 1024,
         "required_claims": ("exp", "iat", "sub"),
+        "profile": None,
         "http_client": None,
         "observer": None,
     }
