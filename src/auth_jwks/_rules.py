@@ -8,7 +8,7 @@ from typing import Any
 from auth_jwks._jose.keys import checked_algorithms
 from auth_jwks._settings import checked_audience, checked_number, checked_strings
 from auth_jwks.profiles._judgement import accepted_types, checked_profile, comes_once
-from auth_jwks.profiles._kinds import KINDS, AccessToken, IDToken, Profile
+from auth_jwks.profiles._kinds import AccessToken, IDToken, Profile
 
 __all__ = ["Rules", "audience_of_call", "checked_rules", "rules_of_call"]
 
@@ -62,9 +62,8 @@ def checked_rules(
 
 def rules_of_call(rules: Rules, profile: Profile) -> Rules:
     """Return the rules under the profile of a call: the same each time, for the token cache."""
-    if type(profile) not in KINDS:
-        checked_profile(profile)
-    if type(profile) is IDToken and comes_once(profile):
+    checked_profile(profile)
+    if isinstance(profile, IDToken) and comes_once(profile):
         return _rules_under(rules, profile)  # not kept: it holds what is secret
     return _cached_rules_under(rules, profile)
 

@@ -35,6 +35,7 @@ class Verification:
         self._keys = keys
         self._seen = seen
         self._rules = rules
+        self._recent = rules
         self._clock = clock
         self._closed = False
         if rules.audience is None:
@@ -63,7 +64,7 @@ class Verification:
             raise RuntimeError("the verifier is closed")
         if verify_iss is not True:
             checked_flag("verify_iss", verify_iss)
-        rules = self._rules if profile is None else rules_of_call(self._rules, profile)
+        rules = self._rules if profile is None else self._under(profile)
         wanted = rules.audience if audience is None else audience_of_call(audience, rules)
         seen_as = cache_key(token, wanted, verify_iss, rules)
         seen = self._seen.get(seen_as)
@@ -99,6 +100,16 @@ class Verification:
         else:
             self._conclude(rules, claims, seen_as, token_seen)
         return claims
+
+    def _under(self, profile: Profile) -> Rules:
+        """Return the rules under the profile of a call, which is mostly that of the last one."""
+        recent = self._recent
+        if recent.profile is profile:
+            return recent
+        rules = rules_of_call(self._rules, profile)
+        if rules.is_lasting:
+            self._recent = rules
+        return rules
 
     def _conclude(
         self, rules: Rules, claims: dict[str, Any], seen_as: Hashable, token: SeenToken

@@ -6,13 +6,12 @@ No message holds a claim's value: what the profile expects is known, and what wa
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Mapping
 from hashlib import sha256, sha384, sha512
-from typing import Any, assert_never, cast
+from typing import Any, assert_never
 
 import jwt
 
 from auth_jwks._jose.tokens import Token
 from auth_jwks.profiles._kinds import (
-    KINDS,
     AccessToken,
     IDToken,
     LogoutToken,
@@ -40,8 +39,8 @@ _HASHES = {"256": sha256, "384": sha384, "512": sha512}
 
 def checked_profile(profile: object) -> Profile:
     """Return a profile. Raises `TypeError` for anything else."""
-    if type(profile) in KINDS:
-        return cast("Profile", profile)
+    if isinstance(profile, Profile):
+        return profile
     kinds = "an AccessToken, an IDToken or a LogoutToken"
     raise TypeError(f"profile: expected {kinds}, got {type(profile).__name__}")
 

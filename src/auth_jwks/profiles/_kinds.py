@@ -9,7 +9,7 @@ from typing import Any, final
 from auth_jwks._jose.typ import plain_type
 from auth_jwks._settings import checked_number, checked_parts, checked_strings, checked_text
 
-__all__ = ["KINDS", "AccessToken", "Check", "IDToken", "LogoutToken", "Profile", "in_json"]
+__all__ = ["AccessToken", "Check", "IDToken", "LogoutToken", "Profile", "in_json"]
 
 Check = Callable[[dict[str, Any]], None]
 
@@ -26,7 +26,6 @@ class AccessToken:
     typ: frozenset[str | None]
     claims: tuple[tuple[str, str], ...]
     check: Check | None
-    _hash: int = field(repr=False)
 
     def __init__(
         self,
@@ -51,7 +50,6 @@ class AccessToken:
         object.__setattr__(self, "typ", _checked_types(typ))
         object.__setattr__(self, "claims", _checked_claims(claims))
         object.__setattr__(self, "check", _checked_check(check))
-        object.__setattr__(self, "_hash", hash((self.typ, self.claims, id(check))))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, AccessToken):
@@ -60,7 +58,7 @@ class AccessToken:
         return same and self.check is other.check
 
     def __hash__(self) -> int:
-        return self._hash
+        return hash((self.typ, self.claims, id(self.check)))
 
 
 @final
@@ -106,7 +104,6 @@ class LogoutToken:
 
 
 Profile = AccessToken | IDToken | LogoutToken
-KINDS: frozenset[type] = frozenset((AccessToken, IDToken, LogoutToken))
 
 
 def in_json(value: object) -> str:
