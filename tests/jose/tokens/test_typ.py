@@ -1,11 +1,14 @@
 """The `typ` of a token: which ones name another purpose, and what is said of them."""
 
+import re
+
 import jwt
 import pytest
 
 from auth_jwks._jose.tokens import parse_token
 from auth_jwks._jose.typ import OTHER_PURPOSES
 from auth_jwks.testing import SigningKey
+from tests.jose.tokens.deviations import DOCUMENTED
 
 ALLOWED = frozenset(("ES256",))
 
@@ -30,6 +33,13 @@ def test_only_these_registered_types_are_taken() -> None:
     """JWTs of no named purpose, access tokens, and the vendor's type that is one."""
     assert {"jwt", "at+jwt", "vnd.ga4gh.passport+jwt"} == REGISTERED - OTHER_PURPOSES
     assert set() == OTHER_PURPOSES - REGISTERED
+
+
+def test_the_page_lists_them() -> None:
+    """docs/tokens.md has each, and no other."""
+    _, _, rest = DOCUMENTED.read_text("utf-8").partition("purpose for which nobody is let in:\n\n")
+    listed = re.findall(r"`(.+?)`", rest.partition("\n\n")[0])
+    assert listed == sorted(OTHER_PURPOSES)
 
 
 @pytest.mark.parametrize("name", sorted(OTHER_PURPOSES))
