@@ -8,6 +8,7 @@ import pytest
 
 from auth_jwks import errors
 from auth_jwks.errors import (
+    BoundTokenError,
     IdentityUnavailableError,
     InsufficientScopeError,
     InvalidRequestError,
@@ -25,6 +26,7 @@ EVERY_ERROR = [
     MissingTokenError("no bearer token"),
     InvalidRequestError("malformed credentials"),
     InsufficientScopeError("the token lacks a scope"),
+    BoundTokenError("cnf: found one"),
     IdentityUnavailableError(),
     IdentityUnavailableError("Cloudflare is down", retry_after=1.5),
 ]

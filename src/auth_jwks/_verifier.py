@@ -1,9 +1,8 @@
 """`JWKS`, the verifier for asyncio, and the verification that it shares with `SyncJWKS`."""
 
 import logging
-from collections.abc import Awaitable, Collection, Iterable
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Awaitable, Callable, Collection, Hashable, Iterable
+from functools import lru_cache, partial
 from typing import Any, Self
 
 import jwt
@@ -14,10 +13,9 @@ from auth_jwks._cache.key_access import KeyAccess
 from auth_jwks._cache.status import Status
 from auth_jwks._cache.token_cache import SeenToken, TokenCache, cache_key
 from auth_jwks._clock import SYSTEM_CLOCK, Clock
-from auth_jwks._jose.keys import Key, checked_algorithms
+from auth_jwks._jose.keys import Key
 from auth_jwks._jose.tokens import (
     MAX_TOKEN,
-    TOKEN_LENGTHS,
     Expected,
     Token,
     compact,
@@ -27,57 +25,16 @@ from auth_jwks._jose.tokens import (
     wrongly_signed,
 )
 from auth_jwks._provider.client import HTTPClient
-from auth_jwks._settings import (
-    checked_audience,
-    checked_count,
-    checked_flag,
-    checked_number,
-    checked_strings,
-)
+from auth_jwks._rules import Rules, audience_of_call, checked_rules, rules_of_call
+from auth_jwks._settings import checked_flag
 from auth_jwks.events import Observer
+from auth_jwks.profiles._judgement import hold, passed
+from auth_jwks.profiles._kinds import Profile
 from auth_jwks.stores.base import KeyStore
 
-__all__ = ["JWKS", "Verification", "checked_rules"]
+__all__ = ["JWKS", "Verification"]
 
 logger = logging.getLogger("auth_jwks")
-
-DEFAULT_ALGORITHMS = ("RS256", "ES256")
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """The rules that every token of a verifier must meet.
-
-    `leeway` is in seconds, `longest` in characters.
-    """
-
-    allowed: frozenset[str]
-    audience: frozenset[str] | None
-    leeway: float
-    required: tuple[str, ...]
-    longest: int
-    numeric_sub: bool
-
-
-def checked_rules(
-    allowed_algorithms: Collection[str] | None,
-    aud: str | Iterable[str] | None,
-    leeway: float,
-    required_claims: Collection[str],
-    *,
-    max_token_length: int,
-    numeric_sub: bool,
-) -> Rules:
-    """Check the parameters of `JWKS` that are about tokens. `exp` is always required."""
-    algorithms = DEFAULT_ALGORITHMS if allowed_algorithms is None else allowed_algorithms
-    return Rules(
-        checked_algorithms(checked_strings("allowed_algorithms", algorithms)),
-        None if aud is None else checked_audience("aud", aud),
-        checked_number("leeway", leeway),
-        tuple(dict.fromkeys(("exp", *checked_strings("required_claims", required_claims)))),
-        checked_count("max_token_length", max_token_length, within=TOKEN_LENGTHS),
-        checked_flag("numeric_sub", numeric_sub),
-    )
 
 
 class Verification:
@@ -90,6 +47,7 @@ class Verification:
         self._keys = keys
         self._seen = seen
         self._rules = rules
+        self._recent = rules
         self._clock = clock
         self._closed = False
         if rules.audience is None:
@@ -97,71 +55,96 @@ class Verification:
             logger.warning(text, keys.status().source)
 
     async def verify_token(
-        self, token: str, audience: str | Iterable[str] | None = None, *, verify_iss: bool = True
+        self,
+        token: str,
+        audience: str | Iterable[str] | None = None,
+        *,
+        verify_iss: bool = True,
+        profile: Profile | None = None,
     ) -> dict[str, Any]:
         """Return the claims of a valid token. The caller may change the dict.
 
-        `audience` replaces `aud` for this call; `verify_iss=False` leaves `iss` unchecked.
+        `audience` replaces `aud` for this call, `profile` that of the verifier;
+        `verify_iss=False` leaves `iss` unchecked.
 
         Raises `jwt.InvalidTokenError`: PyJWT's classes if the token is at fault,
         `UnknownKeyError` if no published key fits it, `KeysUnavailableError` or
-        `IssuerMismatchError` if there are no keys to verify it with.
+        `IssuerMismatchError` if there are no keys to verify it with. What else a profile's
+        `check` raises is passed on.
         """
         if self._closed:
             raise RuntimeError("the verifier is closed")
         if verify_iss is not True:
             checked_flag("verify_iss", verify_iss)
-        rules = self._rules
-        wanted = rules.audience if audience is None else _checked_audience(audience)
-        seen_as = cache_key(token, wanted, verify_iss, longest=rules.longest)
+        rules = self._rules if profile is None else self._under(profile)
+        wanted = rules.audience if audience is None else audience_of_call(audience, rules)
+        seen_as = cache_key(token, wanted, verify_iss, rules, longest=rules.longest)
         seen = self._seen.get(seen_as)
         now = self._clock.time()
-        current = None if seen is None else self._keys.ready(now)
-        if seen is not None and current is not None:
+        if seen is not None and (current := self._keys.ready(now)) is not None:
             claims = seen.claims(current, now, rules.leeway)
             if claims is not None:
-                return claims
+                return claims if rules.check is None else passed(rules.check, claims, seen.copy())
         bare = compact(token, rules.longest)
         if bare is not token:
             # Remembered without its scheme: else there would be an entry for each spelling.
-            return await Verification.verify_token(self, bare, audience, verify_iss=verify_iss)
-        parsed = parse_token(token, rules.allowed)
+            verify = Verification.verify_token
+            return await verify(self, bare, audience, verify_iss=verify_iss, profile=profile)
+        parsed = parse_token(token, rules.allowed, rules.types)
         current = self._keys.ready(now)
         if current is None:
             # A token that its own claims rule out is worth no wait, and no search below.
-            self._judge(parsed, None, wanted, verify_iss=verify_iss)
+            self._judge(parsed, None, wanted, rules, verify_iss=verify_iss)
             current = await self._keys.ensure()
         candidates = current.key_set.select(parsed.kid, parsed.alg)
         key = signer(parsed, candidates) if candidates else None
         if key is None:
-            current, key = await self._searched(parsed, current, wanted, verify_iss=verify_iss)
-        claims = self._judge(parsed, current, wanted, verify_iss=verify_iss)
+            judge = partial(self._judge, parsed, current, wanted, rules, verify_iss=verify_iss)
+            current, key = await self._searched(parsed, current, judge)
+        claims = self._judge(parsed, current, wanted, rules, verify_iss=verify_iss)
         token_seen = SeenToken(
             parsed.kid, key.alg, key.thumbprint, current.issuer, current.generation, parsed.payload
         )
-        self._seen.put(seen_as, token_seen)
+        if rules.profile is None:
+            self._seen.put(seen_as, token_seen)
+        else:
+            self._conclude(rules, claims, seen_as, token_seen)
         return claims
 
+    def _under(self, profile: Profile) -> Rules:
+        """Return the rules under the profile of a call, which is mostly that of the last one."""
+        recent = self._recent
+        if recent.profile is profile:
+            return recent
+        rules = rules_of_call(self._rules, profile)
+        if rules.is_lasting:
+            self._recent = rules
+        return rules
+
+    def _conclude(
+        self, rules: Rules, claims: dict[str, Any], seen_as: Hashable, token: SeenToken
+    ) -> None:
+        """Run the user's check on a verified token; remember the token, if its verdict lasts."""
+        if rules.check is not None:
+            passed(rules.check, claims, token.copy())
+        if rules.is_lasting:
+            self._seen.put(seen_as, token)
+
     def _searched(
-        self,
-        parsed: Token,
-        tried: CurrentKeys,
-        audience: frozenset[str] | None,
-        *,
-        verify_iss: bool,
+        self, parsed: Token, tried: CurrentKeys, judge: Callable[[], object]
     ) -> Awaitable[tuple[CurrentKeys, Key]]:
-        """Search for the key that signed a token: none of the keys `tried` did."""
+        """Search for the key that signed a token, as none of the keys `tried` did.
+
+        A token that `judge` refuses is worth no search.
+        """
 
         def check() -> None:
-            is_signed = tried.key_set.select(parsed.kid, parsed.alg) == ()
             try:
-                self._judge(parsed, tried, audience, verify_iss=verify_iss)
+                judge()
             except jwt.InvalidTokenError:
-                if is_signed:
-                    raise
-            else:
-                return
-            raise wrongly_signed()
+                if tried.key_set.select(parsed.kid, parsed.alg):
+                    raise wrongly_signed() from None
+                raise
 
         if not tried.key_set.has(parsed.kid, parsed.alg):
             return self._keys.find(parsed, tried, check)
@@ -174,17 +157,24 @@ class Verification:
         parsed: Token,
         current: CurrentKeys | None,
         audience: frozenset[str] | None,
+        rules: Rules,
         *,
         verify_iss: bool,
     ) -> dict[str, Any]:
-        """Return the claims if they are acceptable; whether they are true is not asked here."""
-        rules = self._rules
+        """Return the claims if they are acceptable; whether they are true is not asked here.
+
+        So a user's check is not run here.
+        """
         # Before the provider has confirmed the issuer, it may be the configured one that is wrong.
         issuer = current.issuer if current is not None and verify_iss else None
         expected = _cached_expected(
             rules.leeway, rules.required, issuer, audience, rules.numeric_sub
         )
-        return read_claims(parsed.payload, expected, self._clock.time())
+        now = self._clock.time()
+        claims = read_claims(parsed.payload, expected, now)
+        if rules.profile is not None:
+            hold(rules.profile, parsed, claims, now, rules.leeway)
+        return claims
 
     async def refresh(self, *, force: bool = False) -> None:
         """Make sure that the keys are fresh, as a warm-up; `force` fetches them after this call.
@@ -253,6 +243,7 @@ class JWKS(Verification):
         required_claims: Collection[str] = ("exp", "iat", "sub"),
         max_token_length: int = MAX_TOKEN,
         numeric_sub: bool = False,
+        profile: Profile | None = None,
         http_client: HTTPClient | None = None,
         observer: Observer | None = None,
         clock: Clock = SYSTEM_CLOCK,
@@ -266,12 +257,13 @@ class JWKS(Verification):
         `aud` must contain one of `aud`. The last `token_cache_size` tokens skip the signature check
         when they come again. A token has at most `max_token_length` characters, 1024 to 61440.
         With `numeric_sub`, `sub` may also be an integer, and is returned as one; RFC 7519 §4.1.2
-        wants a string. `close` does not close a `store` or an `http_client`.
+        wants a string. A `profile` says what the tokens are for, and which claims they must have in
+        place of `required_claims`. `close` does not close a `store` or an `http_client`.
 
         Raises `ValueError` or `TypeError`, which name the parameter and what was expected.
         """
         rules = checked_rules(
-            allowed_algorithms, aud, leeway, required_claims,
+            allowed_algorithms, aud, leeway, required_claims, profile,
             max_token_length=max_token_length, numeric_sub=numeric_sub,
         )  # fmt: skip
         seen = TokenCache(token_cache_size)
@@ -282,17 +274,6 @@ class JWKS(Verification):
             observer=observer, clock=clock,
         )  # fmt: skip
         super().__init__(keys, seen, rules, clock)
-
-
-def _checked_audience(audience: object) -> frozenset[str]:
-    if type(audience) is str:
-        return _cached_audience(audience)
-    return checked_audience("audience", audience)
-
-
-@lru_cache(maxsize=256)
-def _cached_audience(audience: str) -> frozenset[str]:
-    return checked_audience("audience", audience)
 
 
 _cached_expected = lru_cache(maxsize=256)(Expected)

@@ -123,6 +123,7 @@ class JWTAuthMiddleware:
         preflight: bool = False,
         websocket: WebSocketToken = ONLY_HEADER,
         token_from: HeaderToken | CookieToken | None = None,
+        allow_bound: bool = False,
         realm: str | None = None,
         resource_metadata: str | None = None,
     ) -> None:
@@ -133,7 +134,9 @@ class JWTAuthMiddleware:
         for either pass without a look at their token. With `optional`, a request without any
         credentials passes too. With `preflight`, so does a CORS preflight request without any,
         which `app` must answer. The token is read from the place `token_from`, and from
-        `Authorization` only if that is None. `realm` and `resource_metadata` go into the challenge.
+        `Authorization` only if that is None. A token with `cnf` is refused, as it comes without a
+        proof of its key; `allow_bound` is for an `app` that checks the proof. `realm` and
+        `resource_metadata` go into the challenge.
 
         Raises `ValueError` or `TypeError`, which name the parameter and what was expected.
         """
@@ -145,6 +148,7 @@ class JWTAuthMiddleware:
         self._public = PublicPaths.checked(public_paths, public_prefixes)
         self._optional = checked_flag("optional", optional)
         self._preflight = checked_flag("preflight", preflight)
+        self._allow_bound = checked_flag("allow_bound", allow_bound)
         self._websocket = checked_parts("websocket", websocket, "a WebSocketToken", "take")
         self._credentials = finder(token_from)
 
@@ -182,7 +186,7 @@ class JWTAuthMiddleware:
         values += [f"Bearer {token}" for token in tokens]
         if not values and (self._optional or (self._preflight and _is_preflight(scope))):
             return None
-        claims = await verified(self._verifier, values)
+        claims = await verified(self._verifier, values, allow_bound=self._allow_bound)
         if self._scopes and not self._scopes <= granted(claims, self._scopes_from):
             raise InsufficientScopeError("the token lacks a scope")
         return claims

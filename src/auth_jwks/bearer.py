@@ -14,6 +14,7 @@ import jwt
 
 from auth_jwks._settings import checked_strings, checked_text, checked_url
 from auth_jwks.errors import (
+    BoundTokenError,
     IdentityUnavailableError,
     InsufficientScopeError,
     InvalidRequestError,
@@ -30,6 +31,7 @@ __all__ = [
     "bearer_token",
     "granted",
     "scopes_of",
+    "unbound",
     "verified",
 ]
 
@@ -78,15 +80,30 @@ def bearer_token(values: Sequence[str]) -> str:
     return token
 
 
-async def verified(verifier: Verifier, values: Sequence[str]) -> dict[str, Any]:
+async def verified(
+    verifier: Verifier, values: Sequence[str], *, allow_bound: bool = False
+) -> dict[str, Any]:
     """Return the claims of the token in the `Authorization` headers `values`.
 
-    Raises what `bearer_token` and the verifier raise, and `TypeError` if the verifier returns
-    nothing: a request without claims is not let in.
+    `allow_bound` is for callers who check the proof themselves that belongs to a token with `cnf`.
+
+    Raises what `bearer_token`, the verifier and `unbound` raise, and `TypeError` if the verifier
+    returns nothing: a request without claims is not let in.
     """
     claims = await verifier.verify_token(bearer_token(values))
     if not claims:
         raise TypeError("verifier: expected verify_token to return claims, or to raise")
+    return claims if allow_bound else unbound(claims)
+
+
+def unbound(claims: dict[str, Any]) -> dict[str, Any]:
+    """Return the claims of a token that whoever bears it may use.
+
+    Raises `BoundTokenError` for one with a `cnf`, whatever its value: it needs a proof of its key
+    (RFC 9449 §7.1, RFC 8705 §3).
+    """
+    if "cnf" in claims:
+        raise BoundTokenError("cnf: expected none in a bearer token, found one")
     return claims
 
 

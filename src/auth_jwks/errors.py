@@ -11,6 +11,7 @@ them all. The class tells whether the token, the request or the service is at fa
         MissingTokenError            a request carries no bearer token                401
         InvalidRequestError          a request carries several, or a malformed one    400
         InsufficientScopeError       the token is valid, but lacks a scope            403
+        BoundTokenError              the token is valid, but not without its proof    401
         IdentityUnavailableError     Cloudflare returned no profile of a user         503
 
 A verification raises the first three, the web integrations raise the others. Misuse raises
@@ -20,6 +21,7 @@ A verification raises the first three, the web integrations raise the others. Mi
 import jwt
 
 __all__ = [
+    "BoundTokenError",
     "IdentityUnavailableError",
     "InsufficientScopeError",
     "InvalidRequestError",
@@ -64,6 +66,13 @@ class InvalidRequestError(jwt.InvalidTokenError):
 
 class InsufficientScopeError(jwt.InvalidTokenError):
     """The token is valid, but lacks a scope that the resource requires (RFC 6750 §3.1)."""
+
+
+class BoundTokenError(jwt.InvalidTokenError):
+    """The token is bound to a key (its `cnf`, RFC 7800 §3.1), and came as a bearer token.
+
+    The key may be that of DPoP (RFC 9449 §6) or of a certificate (RFC 8705 §3).
+    """
 
 
 class IdentityUnavailableError(jwt.InvalidTokenError):

@@ -46,6 +46,7 @@ class _Options(TypedDict, total=False):
     token_from: HeaderToken | CookieToken | None
     scheme_name: str | None
     description: str | None
+    allow_bound: bool
 
 
 class JWTBearer(SecurityBase, Generic[ClaimsT]):
@@ -99,6 +100,7 @@ class JWTBearer(SecurityBase, Generic[ClaimsT]):
         token_from: HeaderToken | CookieToken | None = None,
         scheme_name: str | None = None,
         description: str | None = None,
+        allow_bound: bool = False,
     ) -> None:
         """Check the configuration. Claims are a dict, or a `model` that they must fit.
 
@@ -106,7 +108,8 @@ class JWTBearer(SecurityBase, Generic[ClaimsT]):
         scope. `scopes_from` reads the granted scopes from the claims. The token is read from the
         place `token_from`, and from `Authorization` only if that is None. `scheme_name` and
         `description` are for OpenAPI, `realm` and `resource_metadata` for the challenge, as in
-        `Challenge`.
+        `Challenge`. A token with `cnf` is refused, unless `allow_bound` says that the route checks
+        the proof of its key.
 
         Raises `ValueError` or `TypeError`, which name the parameter and what was expected.
         """
@@ -117,6 +120,7 @@ class JWTBearer(SecurityBase, Generic[ClaimsT]):
         self._claims_model = _checked_model(model)
         self._scopes_from = checked_parts("scopes_from", scopes_from, "a function", "__call__")
         self._auto_error = checked_flag("auto_error", auto_error)
+        self._allow_bound = checked_flag("allow_bound", allow_bound)
         self._challenge = Challenge(realm=realm, resource_metadata=resource_metadata)
 
     async def __call__(self, connection: HTTPConnection, security: SecurityScopes) -> ClaimsT:
@@ -139,7 +143,7 @@ class JWTBearer(SecurityBase, Generic[ClaimsT]):
         # An anonymous caller has no scopes, so a route that requires some stays closed.
         if not (values or wanted or self._auto_error):
             return None
-        claims = await verified(self._verifier, values)
+        claims = await verified(self._verifier, values, allow_bound=self._allow_bound)
         # Read before the model is built: a validator may change the claims that it is given.
         is_enough = not wanted or granted(claims, self._scopes_from).issuperset(wanted)
         result = claims if self._claims_model is None else _fitted(self._claims_model, claims)

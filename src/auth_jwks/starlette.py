@@ -7,7 +7,7 @@ from typing import Any
 import jwt
 
 from auth_jwks._asgi.places import CookieToken, HeaderToken, finder
-from auth_jwks._settings import checked_parts, checked_verifier
+from auth_jwks._settings import checked_flag, checked_parts, checked_verifier
 from auth_jwks.bearer import (
     Challenge,
     Refusal,
@@ -86,8 +86,9 @@ class JWTAuthBackend(AuthenticationBackend):
     """Verifies bearer tokens for `AuthenticationMiddleware`, which also needs its `on_error`.
 
     `scopes_from` reads the granted scopes from the claims. The token is read from the place
-    `token_from`, and from `Authorization` only if that is None. `realm` and `resource_metadata`
-    are for the challenge, as in `Challenge`.
+    `token_from`, and from `Authorization` only if that is None. A token with `cnf` is refused,
+    unless `allow_bound` says that the application checks the proof of its key. `realm` and
+    `resource_metadata` are for the challenge, as in `Challenge`.
 
     Raises `ValueError` or `TypeError`, which name the parameter and what was expected.
     """
@@ -100,10 +101,12 @@ class JWTAuthBackend(AuthenticationBackend):
         scopes_from: ScopesFrom = scopes_of,
         resource_metadata: str | None = None,
         token_from: HeaderToken | CookieToken | None = None,
+        allow_bound: bool = False,
     ) -> None:
         self._credentials = finder(token_from)
         self._verifier = checked_verifier(verifier)
         self._scopes_from = checked_parts("scopes_from", scopes_from, "a function", "__call__")
+        self._allow_bound = checked_flag("allow_bound", allow_bound)
         self._challenge = Challenge(realm=realm, resource_metadata=resource_metadata)
 
     async def authenticate(self, conn: HTTPConnection) -> tuple[AuthCredentials, TokenUser] | None:
@@ -116,7 +119,7 @@ class JWTAuthBackend(AuthenticationBackend):
             values = self._credentials(conn.scope)
             if not values:
                 return None
-            claims = await verified(self._verifier, values)
+            claims = await verified(self._verifier, values, allow_bound=self._allow_bound)
         except jwt.InvalidTokenError as error:
             refusal = self._challenge.refusal(error)
         else:

@@ -26,9 +26,11 @@ from auth_jwks._cache.token_cache import TokenCache
 from auth_jwks._clock import SYSTEM_CLOCK, Clock
 from auth_jwks._jose.keys import Key
 from auth_jwks._jose.tokens import MAX_TOKEN, Token
-from auth_jwks._verifier import Verification, checked_rules
+from auth_jwks._rules import checked_rules
+from auth_jwks._verifier import Verification
 from auth_jwks.errors import KeysUnavailableError
 from auth_jwks.events import Observer
+from auth_jwks.profiles import Profile
 from auth_jwks.stores.base import KeyStore
 
 __all__ = ["SyncJWKS"]
@@ -81,6 +83,7 @@ class SyncJWKS:
         required_claims: Collection[str] = ("exp", "iat", "sub"),
         max_token_length: int = MAX_TOKEN,
         numeric_sub: bool = False,
+        profile: Profile | None = None,
         http_client: None = None,
         observer: Observer | None = None,
         clock: Clock = SYSTEM_CLOCK,
@@ -96,7 +99,7 @@ class SyncJWKS:
         if http_client is not None:
             raise TypeError("http_client: expected None, as a client belongs to one event loop")
         rules = checked_rules(
-            allowed_algorithms, aud, leeway, required_claims,
+            allowed_algorithms, aud, leeway, required_claims, profile,
             max_token_length=max_token_length, numeric_sub=numeric_sub,
         )  # fmt: skip
         seen = TokenCache(token_cache_size)
@@ -109,10 +112,17 @@ class SyncJWKS:
         self._verification = Verification(_ThreadedKeys(cache, store, clock), seen, rules, clock)
 
     def verify_token(
-        self, token: str, audience: str | Iterable[str] | None = None, *, verify_iss: bool = True
+        self,
+        token: str,
+        audience: str | Iterable[str] | None = None,
+        *,
+        verify_iss: bool = True,
+        profile: Profile | None = None,
     ) -> dict[str, Any]:
         """Return the claims of a valid token, or raise, as `JWKS.verify_token` does."""
-        return run_at_once(self._verification.verify_token(token, audience, verify_iss=verify_iss))
+        return run_at_once(
+            self._verification.verify_token(token, audience, verify_iss=verify_iss, profile=profile)
+        )
 
     def refresh(self, *, force: bool = False) -> None:
         """Make sure that the keys are fresh, as `JWKS.refresh` does, and wait for it."""

@@ -27,6 +27,7 @@ from auth_jwks.events import (
     StoreFailed,
     UnknownKey,
 )
+from auth_jwks.profiles import AccessToken, IDToken, LogoutToken, Profile
 from auth_jwks.stores import Answer, Busy, Lease, LeaseRequest, StoreUnavailable, Unchanged
 from auth_jwks.testing import FakeClock, FakeIssuer, SigningKey
 
@@ -47,11 +48,35 @@ JWKS(
 )
 JWKS(discovery_url=None, jwks_uri="https://idp.test/jwks", http_client=httpx2.AsyncClient())
 
+JWKS("https://idp.test", profile=AccessToken())
+
 JWKS(5)  # type: ignore[arg-type]
 JWKS("https://idp.test", aud=5)  # type: ignore[arg-type]
+JWKS("https://idp.test", profile=AccessToken)  # type: ignore[arg-type]
 JWKS("https://idp.test", store=object())  # type: ignore[arg-type]
 JWKS("https://idp.test", http_client=httpx.Client())  # type: ignore[arg-type]
 JWKS("https://idp.test", "api", {"RS256"}, 900, 30.0, 5.0, 3, True, "jwks")  # type: ignore[call-arg] # noqa: FBT003
+
+
+def allow(claims: dict[str, Any]) -> None:
+    """Allow whoever has a name."""
+    if "name" not in claims:
+        raise jwt.InvalidTokenError("no name")
+
+
+def predicate(claims: dict[str, Any]) -> bool:
+    """Answer a question, which no check may."""
+    return "name" in claims
+
+
+profiles: list[Profile] = [
+    AccessToken(typ=["JWT", None], claims={"tenant": "blue"}, check=allow),
+    IDToken(client_id="web", nonce="n", access_token="t", max_age=300),
+    LogoutToken(),
+]
+AccessToken("JWT")  # type: ignore[call-arg]
+AccessToken(check=predicate)  # type: ignore[arg-type]
+IDToken()  # type: ignore[call-arg]
 
 
 async def verify(jwks: JWKS, token: str) -> Mapping[str, Any]:
@@ -63,6 +88,7 @@ async def verify(jwks: JWKS, token: str) -> Mapping[str, Any]:
         assert_type(await same.verify_token(token), dict[str, Any])
         await same.verify_token(token, "api")
         await same.verify_token(token, audience=["api", "web"], verify_iss=False)
+        await same.verify_token(token, profile=profiles[0])
     await jwks.close()
     await jwks.aclose()
     return await jwks.verify_token(token)

@@ -23,6 +23,7 @@ from auth_jwks.cloudflare import (
     User,
 )
 from auth_jwks.fastapi import JWTBearer
+from auth_jwks.profiles import AccessToken
 from auth_jwks.starlette import JWTAuthBackend, TokenRefusedError, TokenUser
 
 jwks = JWKS("https://idp.test/.well-known/openid-configuration", issuer="https://idp.test")
@@ -59,6 +60,7 @@ JWTAuthMiddleware(FastAPI(), jwks, token_from=HeaderToken("x-goog-iap-jwt-assert
 JWTAuthBackend(jwks, token_from=CookieToken("__Host-session"))
 assert_type(JWTBearer(jwks, token_from=CookieToken("session")), JWTBearer[dict[str, Any]])
 JWTAuthMiddleware(FastAPI(), jwks, token_from="session")  # type: ignore[arg-type]
+JWTAuthMiddleware(FastAPI(), jwks, allow_bound=True)
 JWTAuthMiddleware(FastAPI())  # type: ignore[call-arg]
 JWTAuthMiddleware(FastAPI(), object())  # type: ignore[arg-type]
 JWTAuthMiddleware(FastAPI(), jwks, scopes_from="scope")  # type: ignore[arg-type]
@@ -68,6 +70,7 @@ backend = JWTAuthBackend(jwks, realm="api", scopes_from=permissions)
 Middleware(AuthenticationMiddleware, backend=backend, on_error=backend.on_error)
 Starlette().add_middleware(AuthenticationMiddleware, backend=backend, on_error=backend.on_error)
 JWTAuthBackend(Wrapper(), resource_metadata="https://api.test/meta", scopes_from=scopes_of)
+JWTAuthBackend(JWKS("https://idp.test", profile=AccessToken()), allow_bound=True)
 JWTAuthBackend(object())  # type: ignore[arg-type]
 JWTAuthBackend(jwks, "api")  # type: ignore[call-arg]
 JWTAuthBackend(jwks, scopes_from=lambda _: None)  # type: ignore[arg-type, return-value]
@@ -96,6 +99,7 @@ assert_type(model, JWTBearer[Claims])
 assert_type(optional, JWTBearer[dict[str, Any] | None])
 assert_type(optional_model, JWTBearer[Claims | None])
 assert_type(JWTBearer(jwks, auto_error=bool(1)), JWTBearer[dict[str, Any] | None])
+JWTBearer(jwks, allow_bound=True, model=Claims)
 JWTBearer(object())  # type: ignore[call-overload]
 JWTBearer(jwks, Claims)  # type: ignore[call-overload]
 JWTBearer(jwks, model=dict)  # type: ignore[type-var]

@@ -41,6 +41,7 @@ def test_the_positional_order_is_that_of_old() -> None:
         "required_claims": ("exp", "iat", "sub"),
         "max_token_length": 16_384,
         "numeric_sub": False,
+        "profile": None,
         "http_client": None,
         "observer": None,
     }

@@ -67,6 +67,8 @@ REFUSED = {
     "early": invalid(lambda issuer: issuer.sign(aud=AUDIENCE, nbf=99_999_999_999)),
     "another issuer": invalid(lambda issuer: issuer.sign(aud=AUDIENCE, iss="https://a.example")),
     "another audience": invalid(lambda issuer: issuer.sign(aud="web")),
+    "bound": invalid(lambda issuer: issuer.sign(aud=AUDIENCE, cnf={"jkt": "0ZcOCORZNYy"})),
+    "a proof": invalid(lambda issuer: issuer.sign(aud=AUDIENCE, headers={"typ": "dpop+jwt"})),
     "nobody's": invalid(lambda issuer: issuer.sign(aud=AUDIENCE, sub=None)),
 }
 

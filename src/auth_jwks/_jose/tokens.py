@@ -15,6 +15,7 @@ from jwt.exceptions import InvalidJTIError, InvalidSubjectError
 
 from auth_jwks._jose.keys import MAX_KID, Key, KeySet
 from auth_jwks._jose.strict_json import strict_object
+from auth_jwks._jose.typ import read_type, refusal
 
 __all__ = [
     "MAX_TOKEN",
@@ -59,6 +60,7 @@ class Token:
     signing_input: bytes
     payload: bytes
     signature: bytes
+    typ: str | None = None
 
     def __repr__(self) -> str:
         return f"Token(alg={self.alg!r}, kid={self.kid!r})"
@@ -66,12 +68,18 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A JOSE header (RFC 7515 §4). A plain one has no member that must be refused."""
+    """A JOSE header (RFC 7515 §4). A plain one has no member that must be refused.
+
+    `typ` is in lower case and without `application/`; "" if it is no string, None if it is absent.
+    An odd one is no string, or names another purpose than access and ID tokens have.
+    """
 
     members: Mapping[str, Any]
     alg: str | None
     kid: str | None
     is_plain: bool
+    typ: str | None
+    is_odd: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +113,14 @@ def compact(token: object, longest: int = MAX_TOKEN) -> str:
     return token
 
 
-def parse_token(token: str, allowed: frozenset[str]) -> Token:
-    """Parse a compact JWS. Raises `jwt.InvalidTokenError` if no key could make it valid."""
+def parse_token(
+    token: str, allowed: frozenset[str], types: frozenset[str | None] | None = None
+) -> Token:
+    """Parse a compact JWS. Raises `jwt.InvalidTokenError` if no key could make it valid.
+
+    `types` are the accepted values of `typ`, in which None stands for none. Without them any
+    `typ` is accepted that names no other purpose (RFC 8725 §3.11).
+    """
     signing_input, _, signature_segment = token.encode().rpartition(b".")
     header_segment, _, payload_segment = signing_input.partition(b".")
     header = _header(header_segment)
@@ -118,7 +132,9 @@ def parse_token(token: str, allowed: frozenset[str]) -> Token:
         _raise_unsupported(header.members)
     if header.alg is None or header.alg not in allowed:
         raise jwt.InvalidAlgorithmError("the algorithm is not allowed")
-    return Token(header.alg, header.kid, signing_input, payload, signature)
+    if header.is_odd if types is None else header.typ not in types:
+        raise jwt.InvalidTokenError(refusal(header.typ, types))
+    return Token(header.alg, header.kid, signing_input, payload, signature, header.typ)
 
 
 def signer(token: Token, keys: Collection[Key]) -> Key | None:
@@ -204,7 +220,9 @@ def _parsed_header(segment: bytes) -> Header:
         raise jwt.DecodeError("the header is not a small JSON object with unique members")
     alg, kid = members.get("alg"), members.get("kid")
     is_plain = _is_good_kid(members) and "crit" not in members and "b64" not in members
-    return Header(members, alg if isinstance(alg, str) else None, kid, is_plain)
+    # Nearly every token has this one, and a stranger may send a new header with each.
+    typ, is_odd = ("jwt", False) if members.get("typ") == "JWT" else read_type(members)
+    return Header(members, alg if isinstance(alg, str) else None, kid, is_plain, typ, is_odd)
 
 
 _cached_header = lru_cache(maxsize=256)(_parsed_header)

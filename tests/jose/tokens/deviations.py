@@ -172,6 +172,17 @@ def has_many_brackets(token: Any) -> bool:
     return raw.count(b"{") + raw.count(b"[") > 64
 
 
+def has_odd_type(token: Any) -> bool:
+    """Tell whether a type is there and no string."""
+    return not isinstance(members(token, 0).get("typ", ""), str)
+
+
+def is_for_another_purpose(token: Any) -> bool:
+    """Tell whether the type is that of a DPoP proof or a logout token, the two that are drawn."""
+    typ = str(members(token, 0).get("typ")).lower().removeprefix("application/")
+    return typ in {"dpop+jwt", "logout+jwt"}
+
+
 def is_short_pss(token: Any) -> bool:
     """Tell whether a signature may lack a leading zero; keys here have 2048 bits."""
     is_pss = str(members(token, 0).get("alg")).startswith("PS")
@@ -215,6 +226,8 @@ TABLE = [
         jwt.InvalidTokenError,
         lambda token: members(token, 0).get("b64", False) is not False,
     ),
+    Row("`typ` that is no string", jwt.InvalidTokenError, has_odd_type),
+    Row("`typ` that names another purpose", jwt.InvalidTokenError, is_for_another_purpose),
     Row("PSS signature without its leading zero", jwt.InvalidSignatureError, is_short_pss),
     Row("payload not in UTF-8, or with a byte order mark", jwt.DecodeError, is_not_utf8(1)),
     Row("`NaN` or `Infinity` in the payload", jwt.DecodeError, has_constants(1)),
@@ -251,7 +264,22 @@ HEADER_NAMES = st.sampled_from(["alg", "kid", "crit", "b64", "typ", "jwk", "jku"
 CLAIM_NAMES = st.sampled_from(["exp", "nbf", "iat", "iss", "aud", "sub", "jti", "scope"])
 
 
-PARTS = [*ALGORITHMS, "none", "HS256", "b64", "exp", "123", ISSUER, AUDIENCE, "a" * 256, "a" * 257]
+TYPES = ["JWT", "at+jwt", "dpop+jwt", "Application/Logout+JWT"]
+
+
+PARTS = [
+    *ALGORITHMS,
+    *TYPES,
+    "none",
+    "HS256",
+    "b64",
+    "exp",
+    "123",
+    ISSUER,
+    AUDIENCE,
+    "a" * 256,
+    "a" * 257,
+]
 
 
 ODD_TEXTS = [

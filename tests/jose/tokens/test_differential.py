@@ -237,6 +237,14 @@ WITNESSES: dict[str, list[Callable[[SigningKey], object]]] = {
         lambda key: key.sign(good(), header(',"b64":null')),
         lambda key: key.sign(good(), {"b64": True, "crit": ["b64"]}),
     ],
+    "`typ` that is no string": [
+        lambda key: key.sign(good(), header(',"typ":null')),
+        lambda key: key.sign(good(), {"typ": ["JWT"]}),
+    ],
+    "`typ` that names another purpose": [
+        lambda key: key.sign(good(), {"typ": "dpop+jwt"}),
+        lambda key: key.sign(good(), {"typ": "application/LOGOUT+jwt"}),
+    ],
     "PSS signature without its leading zero": [without_zero],
     "payload not in UTF-8, or with a byte order mark": [
         lambda key: key.sign(good().decode().encode("utf-8-sig")),

@@ -1,0 +1,112 @@
+"""The rules of a verifier: what its tokens must be, and what under the profile of one call."""
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+from auth_jwks._jose.keys import checked_algorithms
+from auth_jwks._jose.tokens import TOKEN_LENGTHS
+from auth_jwks._settings import (
+    checked_audience,
+    checked_count,
+    checked_flag,
+    checked_number,
+    checked_strings,
+)
+from auth_jwks.profiles._judgement import accepted_types, checked_profile, comes_once
+from auth_jwks.profiles._kinds import AccessToken, IDToken, Profile
+
+__all__ = ["Rules", "audience_of_call", "checked_rules", "rules_of_call"]
+
+DEFAULT_ALGORITHMS = ("RS256", "ES256")
+DEFAULT_CLAIMS = ("exp", "iat", "sub")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rules:
+    """The rules that a token must meet; `leeway` is in seconds, `longest` in characters.
+
+    A `profile` brings the accepted `types`, a `check` of the user's, and says whether a verdict
+    lasts. Rules are equal to themselves alone, as they are part of the token cache's key.
+    """
+
+    allowed: frozenset[str]
+    audience: frozenset[str] | None
+    leeway: float
+    required: tuple[str, ...]
+    longest: int
+    numeric_sub: bool
+    profile: Profile | None = None
+    types: frozenset[str | None] | None = None
+    check: Callable[[dict[str, Any]], object] | None = None
+    is_lasting: bool = True
+
+
+def checked_rules(
+    allowed_algorithms: Collection[str] | None,
+    aud: str | Iterable[str] | None,
+    leeway: float,
+    required_claims: Collection[str],
+    profile: Profile | None,
+    *,
+    max_token_length: int,
+    numeric_sub: bool,
+) -> Rules:
+    """Check the parameters of `JWKS` that are about tokens. `exp` is always required."""
+    algorithms = DEFAULT_ALGORITHMS if allowed_algorithms is None else allowed_algorithms
+    required = checked_strings("required_claims", required_claims)
+    rules = Rules(
+        checked_algorithms(checked_strings("allowed_algorithms", algorithms)),
+        None if aud is None else checked_audience("aud", aud),
+        checked_number("leeway", leeway),
+        tuple(dict.fromkeys(("exp", *required))),
+        checked_count("max_token_length", max_token_length, within=TOKEN_LENGTHS),
+        checked_flag("numeric_sub", numeric_sub),
+    )
+    if profile is None:
+        return rules
+    rules = _rules_under(rules, checked_profile(profile))
+    if set(required) != set(DEFAULT_CLAIMS):
+        raise ValueError("required_claims: expected none of your own, as the profile has its own")
+    if isinstance(profile, IDToken) and aud is not None:
+        raise TypeError("aud: expected None, as the audience of an ID token is its client_id")
+    return rules
+
+
+def rules_of_call(rules: Rules, profile: Profile) -> Rules:
+    """Return the rules under the profile of a call: the same each time, for the token cache."""
+    checked_profile(profile)
+    if isinstance(profile, IDToken) and comes_once(profile):
+        return _rules_under(rules, profile)  # not kept: it holds what is secret
+    return _cached_rules_under(rules, profile)
+
+
+def _rules_under(rules: Rules, profile: Profile) -> Rules:
+    client = frozenset((profile.client_id,)) if isinstance(profile, IDToken) else None
+    return replace(
+        rules,
+        audience=client or rules.audience,
+        required=("exp",),
+        profile=profile,
+        types=accepted_types(profile),
+        check=profile.check if isinstance(profile, AccessToken) else None,
+        is_lasting=not (isinstance(profile, IDToken) and comes_once(profile)),
+    )
+
+
+_cached_rules_under = lru_cache(maxsize=256)(_rules_under)
+
+
+def audience_of_call(audience: object, rules: Rules) -> frozenset[str]:
+    """Return the audiences that a call names in place of the verifier's."""
+    if isinstance(rules.profile, IDToken):
+        raise TypeError("audience: expected None, as that of an ID token is its client_id")
+    if type(audience) is str:
+        return _cached_audience(audience)
+    return checked_audience("audience", audience)
+
+
+@lru_cache(maxsize=256)
+def _cached_audience(audience: str) -> frozenset[str]:
+    return checked_audience("audience", audience)
