@@ -1,9 +1,10 @@
 """`JWKS`, the verifier for asyncio, and the verification that it shares with `SyncJWKS`."""
 
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from os import PathLike
 from typing import Any, Self
 
 from auth_jwks._cache.assembly import assembled
@@ -15,6 +16,7 @@ from auth_jwks._clock import SYSTEM_CLOCK, Clock
 from auth_jwks._jose.keys import checked_algorithms
 from auth_jwks._jose.tokens import Expected, Token, compact, parse_token, read_claims, signer
 from auth_jwks._provider.client import HTTPClient
+from auth_jwks._provider.made_client import ClientMaker
 from auth_jwks._settings import (
     checked_audience,
     checked_flag,
@@ -183,6 +185,7 @@ class JWKS(Verification):
     """Verifies the JWTs of one provider with its published keys, fetched, cached and shared.
 
     Give it a `discovery_url` (OpenID Connect Discovery), or a `jwks_uri` (RFC 7517), which wins.
+    Without a network: the key set itself as `jwks`, or the path of a `jwks_file`.
     """
 
     def __init__(
@@ -197,12 +200,14 @@ class JWKS(Verification):
         fix_local_url: bool = True,  # noqa: FBT001, FBT002 - positional in 0.4.0
         *,
         jwks_uri: str | None = None,
+        jwks: Mapping[str, Any] | None = None,
+        jwks_file: str | PathLike[str] | None = None,
         issuer: str | None = None,
         store: KeyStore | None = None,
         max_stale: float = 86_400,
         token_cache_size: int = 1024,
         required_claims: Collection[str] = ("exp", "iat", "sub"),
-        http_client: HTTPClient | None = None,
+        http_client: HTTPClient | ClientMaker | None = None,
         observer: Observer | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
@@ -213,17 +218,18 @@ class JWKS(Verification):
         `timeout` seconds for each document, with up to `retries` further attempts within them.
         `issuer` must be the value of `iss` and of the discovery document's `issuer`; the token's
         `aud` must contain one of `aud`. The last `token_cache_size` tokens skip the signature check
-        when they come again. `close` does not close a `store` or an `http_client`.
+        when they come again. `close` does not close a `store` or an `http_client`, unless that is a
+        function: it makes a client for each process and event loop, which is closed here.
 
         Raises `ValueError` or `TypeError`, which name the parameter and what was expected.
         """
         rules = checked_rules(allowed_algorithms, aud, leeway, required_claims)
         seen = TokenCache(token_cache_size)
         keys = assembled(
-            discovery_url=discovery_url, jwks_uri=jwks_uri, issuer=issuer,
-            fix_local_url=fix_local_url, timeout=timeout, retries=retries, http_client=http_client,
-            store=store, cache_ttl=cache_ttl, max_stale=max_stale, allowed=rules.allowed,
-            observer=observer, clock=clock,
+            discovery_url=discovery_url, jwks_uri=jwks_uri, jwks=jwks, jwks_file=jwks_file,
+            issuer=issuer, fix_local_url=fix_local_url, timeout=timeout, retries=retries,
+            http_client=http_client, store=store, cache_ttl=cache_ttl, max_stale=max_stale,
+            allowed=rules.allowed, observer=observer, clock=clock,
         )  # fmt: skip
         super().__init__(keys, seen, rules, clock)
 

@@ -12,6 +12,7 @@ from auth_jwks._cache.current import CurrentKeys
 from auth_jwks._cache.freshness import (
     EXHAUSTED,
     MIN_RETRY_AFTER,
+    NO_SEARCHES,
     POLL_SPREAD,
     Bucket,
     Decision,
@@ -59,7 +60,7 @@ class KeyCache:
         self._uniform = uniform
         self._flights: SingleFlight[Outcome] = SingleFlight(clock)
         self.reopen = self._flights.reopen
-        self._bucket = Bucket()
+        self._bucket = NO_SEARCHES if self._source.is_fixed else Bucket()
         self._attempts = Attempts()
 
     def __repr__(self) -> str:
@@ -71,10 +72,7 @@ class KeyCache:
         return self._refresher.current
 
     def ready(self, wall: float) -> CurrentKeys | None:
-        """Return the keys if this call need not wait. May start a background refresh.
-
-        `wall` is the time by the wall clock.
-        """
+        """Return the keys if this call, at Unix time `wall`, need not wait. May start a refresh."""
         now = self._clock.monotonic()
         current = self._refresher.current
         if (
@@ -186,6 +184,7 @@ class KeyCache:
     async def aclose(self) -> None:
         """Cancel what is running. Refreshes raise `RuntimeError` until `reopen`."""
         await self._flights.aclose()
+        await self._source.aclose()
 
     def _decide(self, now: float) -> Decision:
         self._catch_up(now)

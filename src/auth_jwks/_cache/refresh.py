@@ -6,6 +6,7 @@
 import asyncio
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Literal, assert_never
 
 from auth_jwks._cache.announce import announce
@@ -28,7 +29,7 @@ from auth_jwks._clock import Clock, LoopWatch, loop_runs
 from auth_jwks._jose.keys import KeySet, UnusableKeySetError, parse_key_set, summary
 from auth_jwks._provider.client import FetchError
 from auth_jwks._provider.document import Document, decode, encode
-from auth_jwks._provider.source import Source
+from auth_jwks._provider.key_source import KeySource
 from auth_jwks.errors import IssuerMismatchError
 from auth_jwks.events import (
     DocumentFault,
@@ -62,7 +63,7 @@ class Refresher:
 
     def __init__(
         self,
-        source: Source,
+        source: KeySource,
         store: GuardedStore,
         *,
         policy: Policy,
@@ -156,7 +157,7 @@ class Refresher:
         if (fault := self.source.fault_in(document)) is not None:
             return self._rejected("source", fault)
         try:
-            keys = parse_key_set(document.jwks, self._allowed)
+            keys = self._parsed(document)
         except UnusableKeySetError as unusable:
             return self._rejected("keys", str(unusable))
         self._replace(document, keys, fetched, "store")
@@ -166,10 +167,17 @@ class Refresher:
         announce(DocumentRejected(self.source.name, kind, reason), self._observer)
         return False
 
+    def _parsed(self, document: Document) -> KeySet:
+        return parse_key_set(document.jwks, self._allowed, self.source.uses)
+
     def _replace(
-        self, document: Document, keys: KeySet, fetched: float, origin: Literal["provider", "store"]
-    ) -> None:
-        """Replace the current set, unless it was fetched later, or this one has no key for us."""
+        self, document: Document, keys: KeySet, fetched: float,
+        origin: Literal["provider", "store"], *, told: bool = False,
+    ) -> None:  # fmt: skip
+        """Replace the current set, unless it was fetched later, or this one has no key for us.
+
+        The very same set, if it is `told` of, only grows younger.
+        """
         share = self._uniform(*REFRESH_POINT)
         life = lifetime(
             self._policy, fetched=fetched, max_age=document.max_age, refresh_ahead=share
@@ -179,6 +187,9 @@ class Refresher:
         elif fetched >= self.current.life.fetched:
             now = self._clock.monotonic()
             age, due_wall = now - fetched, self._clock.time() + life.refresh_at - now
+            if told:
+                self.current = replace(self.current, life=life, due_wall=due_wall)
+                return
             self.current = CurrentKeys(keys, life, document, document.issuer, due_wall)
             event = KeysRefreshed(self.source.name, origin, len(keys.keys), keys.skipped, age)
             announce(event, self._observer)
@@ -196,7 +207,8 @@ class Refresher:
                     past_caches=cause in {"unknown_kid", "forced"},
                     revalidate=cause != "forced",
                 )
-            keys = parse_key_set(document.jwks, self._allowed)
+            is_same = document is self.current.document
+            keys = self.current.key_set if is_same else self._parsed(document)
         except FetchError as fault:
             kind, reason, stated = fault.kind, fault.reason, fault.retry_after
         except UnusableKeySetError as fault:
@@ -204,8 +216,8 @@ class Refresher:
         except IssuerMismatchError as fault:
             kind, reason = "issuer_mismatch", str(fault)
         else:
-            self._failures = 0
-            self._replace(document, keys, began, "provider")
+            told, self._failures = is_same and not self._failures, 0
+            self._replace(document, keys, began, "provider", told=told)
             await self._commit(store, lease, document)
             return Done() if keys.keys else self._no_fitting_keys()
         finally:
