@@ -75,7 +75,8 @@ async def test_refresh_does_no_harm(
     events: list[Event] = []
     async with verifier(clock, observer=events.append, aud="api") as jwks:
         await jwks.refresh()
-        await jwks.refresh(force=True)
+        for _ in range(5):
+            await jwks.refresh(force=True)
         clock.advance(YEARS)
         assert await jwks.verify_token(issuer.sign(aud="api"))
         assert jwks.status().expires_in == inf

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Mapping
 from inspect import iscoroutinefunction
-from math import inf
 from os import PathLike
 from typing import Any
 
@@ -78,7 +77,7 @@ def assembled(
         issuer=issuer, fix_local_url=fix_local_url, timeout=timeout, retries=retries,
         http_client=checked_client(http_client), clock=clock,
     )  # fmt: skip
-    policy = Policy(inf if source.is_fixed else ttl, stale, check_interval=source.check_interval)
+    policy = Policy(ttl, stale, check_interval=source.check_interval)
     shared = GuardedStore(
         MemoryKeyStore(timer=clock.monotonic) if store is None else _checked_store(store),
         source.key, name=source.name, deadline=source.deadline, policy=policy,

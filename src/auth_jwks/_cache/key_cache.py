@@ -157,7 +157,7 @@ class KeyCache:
     async def refresh(self, *, force: bool) -> None:
         """Make sure that the keys are fresh; with `force`, fetched after this call."""
         asked = self._clock.monotonic()
-        if force:
+        if force and not self._source.is_fixed:
             purpose = Replace(self.current, asked)
             flight = self._flights.start("forced", lambda: self._carry_out(purpose))
             self._require_success(await self._wait(flight, None))
