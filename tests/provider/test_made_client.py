@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 
 import httpx
@@ -12,8 +12,6 @@ import pytest
 from auth_jwks._provider.client import FetchError
 from auth_jwks._provider.made_client import ClientMaker, MadeClient, is_client
 from auth_jwks.testing import FakeIssuer
-
-Work = Callable[[MadeClient], object]
 
 
 class Maker:
