@@ -55,7 +55,8 @@ DOCUMENTS = {
 README = DOCUMENTS["README.md"]
 EXECUTED = (
     "README.md", "docs/cloudflare.md", "docs/errors.md", "docs/fleet.md", "docs/freshness.md",
-    "docs/stores.md", "docs/sync.md", "docs/testing.md", "docs/tokens.md", "docs/web.md",
+    "docs/keys.md", "docs/stores.md", "docs/sync.md", "docs/testing.md", "docs/tokens.md",
+    "docs/web.md",
 )  # fmt: skip
 
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)

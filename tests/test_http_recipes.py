@@ -187,8 +187,8 @@ async def api_server(key: SigningKey, server_context: ssl.SSLContext) -> AsyncIt
 
 def test_every_section_has_one_recipe() -> None:
     """And every block of code is tested here: these, and what a shell exports."""
-    assert [len(blocks(title, "python")) for title in SECTIONS] == [1] * 7
-    assert len(re.findall("^```[a-z]", DOCUMENT, re.MULTILINE)) == 7 + 2
+    assert [len(blocks(title, "python")) for title in SECTIONS] == [1] * 8
+    assert len(re.findall("^```[a-z]", DOCUMENT, re.MULTILINE)) == 8 + 2
 
 
 async def test_the_environment_names_the_authorities(
@@ -235,27 +235,34 @@ async def test_a_custom_ca(provider: FakeIssuer, recipe: Recipe, ca_file: str) -
         assert (await jwks.verify_token(provider.sign()))["sub"] == "alice"
 
 
-async def test_a_client_certificate(
-    ca: trustme.CA,
-    ca_file: str,
-    server_context: ssl.SSLContext,
-    provider: FakeIssuer,
-    recipe: Recipe,
-    tmp_path: Path,
-) -> None:
-    """A provider that answers nobody without one is satisfied."""
+@pytest.fixture
+def files(ca: trustme.CA, server_context: ssl.SSLContext, tmp_path: Path) -> dict[str, str]:
+    """Return where a client's certificate is, without which nobody is answered."""
     ca.configure_trust(server_context)
     server_context.verify_mode = ssl.CERT_REQUIRED
     certificate, private_key = str(tmp_path / "service.pem"), str(tmp_path / "service.key")
     issued = ca.issue_cert("service@example.com")
     issued.cert_chain_pems[0].write_to_path(certificate)
     issued.private_key_pem.write_to_path(private_key)
-    files = {"CERTIFICATE_FILE": certificate, "KEY_FILE": private_key}
+    return {"CERTIFICATE_FILE": certificate, "KEY_FILE": private_key}
+
+
+async def test_a_client_certificate(
+    ca_file: str, files: dict[str, str], provider: FakeIssuer, recipe: Recipe
+) -> None:
+    """A provider that answers nobody without one is satisfied."""
     async with recipe("Client certificate", CA_FILE=ca_file, **files)["verifier"]() as jwks:
         assert (await jwks.verify_token(provider.sign()))["sub"] == "alice"
     with pytest.raises((httpx.TransportError, ssl.SSLError)):  # httpx lets some of the latter by
         await answer(provider.discovery_url, verify=ssl.create_default_context(cafile=ca_file))
     assert len(provider.requests) == 2
+
+
+def test_threads(ca_file: str, files: dict[str, str], provider: FakeIssuer, recipe: Recipe) -> None:
+    """A certificate, a private authority and a header, without an event loop."""
+    with recipe("Threads", CA_FILE=ca_file, **files)["verifier"]() as jwks:
+        assert jwks.verify_token(provider.sign())["sub"] == "alice"
+    assert [request.headers["x-tenant"] for request in provider.requests] == ["blue"] * 2
 
 
 async def test_a_proxy(

@@ -2,12 +2,16 @@
 
 import sys
 from collections.abc import Iterable
+from inspect import iscoroutinefunction
 from typing import TypeVar
 
+from auth_jwks._provider.client import HTTPClient
+from auth_jwks._provider.made_client import ClientMaker, MadeClient, is_client
 from auth_jwks._provider.urls import fault_in
 
 __all__ = [
     "checked_audience",
+    "checked_client",
     "checked_count",
     "checked_flag",
     "checked_number",
@@ -84,6 +88,22 @@ def checked_parts(name: str, value: T, expected: str, *methods: str) -> T:
     if isinstance(value, type) or not has_all:
         raise TypeError(f"{name}: expected {expected}, got {type(value).__name__}")
     return value
+
+
+def checked_client(value: HTTPClient | ClientMaker | None) -> HTTPClient | None:
+    """Return a client, one that a function will make, or None for None."""
+    if value is None or is_client(value):
+        return value
+    if not callable(value):
+        kind = type(value).__name__
+        raise TypeError(
+            f"http_client: expected a function that makes one, or an httpx.AsyncClient, got {kind}"
+        )
+    if iscoroutinefunction(value):
+        raise TypeError(
+            "http_client: expected a plain function, as a coroutine would not be awaited"
+        )
+    return MadeClient(value)
 
 
 def checked_verifier(verifier: T) -> T:

@@ -1,8 +1,9 @@
 """`JWKS`, the verifier for asyncio, and the verification that it shares with `SyncJWKS`."""
 
 import logging
-from collections.abc import Awaitable, Callable, Collection, Hashable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Hashable, Iterable, Mapping
 from functools import lru_cache, partial
+from os import PathLike
 from typing import Any, Self
 
 import jwt
@@ -25,6 +26,7 @@ from auth_jwks._jose.tokens import (
     wrongly_signed,
 )
 from auth_jwks._provider.client import HTTPClient
+from auth_jwks._provider.made_client import ClientMaker
 from auth_jwks._rules import Rules, audience_of_call, checked_rules, rules_of_call
 from auth_jwks._settings import checked_flag
 from auth_jwks.events import Observer
@@ -222,6 +224,7 @@ class JWKS(Verification):
     """Verifies the JWTs of one provider with its published keys, fetched, cached and shared.
 
     Give it a `discovery_url` (OpenID Connect Discovery), or a `jwks_uri` (RFC 7517), which wins.
+    Without a network: the key set itself as `jwks`, or the path of a `jwks_file`.
     """
 
     def __init__(
@@ -236,6 +239,8 @@ class JWKS(Verification):
         fix_local_url: bool = True,  # noqa: FBT001, FBT002 - positional in 0.4.0
         *,
         jwks_uri: str | None = None,
+        jwks: Mapping[str, Any] | None = None,
+        jwks_file: str | PathLike[str] | None = None,
         issuer: str | None = None,
         store: KeyStore | None = None,
         max_stale: float = 86_400,
@@ -244,7 +249,7 @@ class JWKS(Verification):
         max_token_length: int = MAX_TOKEN,
         numeric_sub: bool = False,
         profile: Profile | None = None,
-        http_client: HTTPClient | None = None,
+        http_client: HTTPClient | ClientMaker | None = None,
         observer: Observer | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
@@ -258,7 +263,8 @@ class JWKS(Verification):
         when they come again. A token has at most `max_token_length` characters, 1024 to 61440.
         With `numeric_sub`, `sub` may also be an integer, and is returned as one; RFC 7519 §4.1.2
         wants a string. A `profile` says what the tokens are for, and which claims they must have in
-        place of `required_claims`. `close` does not close a `store` or an `http_client`.
+        place of `required_claims`. `close` does not close a `store` or an `http_client`, unless
+        that is a function: it makes a client for each process and event loop, closed here.
 
         Raises `ValueError` or `TypeError`, which name the parameter and what was expected.
         """
@@ -268,10 +274,10 @@ class JWKS(Verification):
         )  # fmt: skip
         seen = TokenCache(token_cache_size)
         keys = assembled(
-            discovery_url=discovery_url, jwks_uri=jwks_uri, issuer=issuer,
-            fix_local_url=fix_local_url, timeout=timeout, retries=retries, http_client=http_client,
-            store=store, cache_ttl=cache_ttl, max_stale=max_stale, allowed=rules.allowed,
-            observer=observer, clock=clock,
+            discovery_url=discovery_url, jwks_uri=jwks_uri, jwks=jwks, jwks_file=jwks_file,
+            issuer=issuer, fix_local_url=fix_local_url, timeout=timeout, retries=retries,
+            http_client=http_client, store=store, cache_ttl=cache_ttl, max_stale=max_stale,
+            allowed=rules.allowed, observer=observer, clock=clock,
         )  # fmt: skip
         super().__init__(keys, seen, rules, clock)
 

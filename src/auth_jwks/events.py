@@ -21,8 +21,8 @@ __all__ = [
 ]
 
 RefreshFault = Literal[
-    "connection", "content", "environment", "issuer_mismatch", "no_fitting_keys", "status",
-    "timeout", "unexpected", "unusable_keys",
+    "connection", "content", "environment", "file", "http_client", "issuer_mismatch",
+    "no_fitting_keys", "status", "timeout", "unexpected", "unusable_keys",
 ]  # fmt: skip
 StoreFault = Literal["cancelled", "resting", "timeout", "unavailable", "unexpected"]
 DocumentFault = Literal["format", "keys", "seal", "source"]

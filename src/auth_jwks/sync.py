@@ -4,10 +4,11 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from math import inf
+from os import PathLike
 from typing import Any, Self, TypeVar
 
 from auth_jwks._background_loop import (
@@ -26,6 +27,7 @@ from auth_jwks._cache.token_cache import TokenCache
 from auth_jwks._clock import SYSTEM_CLOCK, Clock
 from auth_jwks._jose.keys import Key
 from auth_jwks._jose.tokens import MAX_TOKEN, Token
+from auth_jwks._provider.made_client import ClientMaker, is_client
 from auth_jwks._rules import checked_rules
 from auth_jwks._verifier import Verification
 from auth_jwks.errors import KeysUnavailableError
@@ -76,6 +78,8 @@ class SyncJWKS:
         fix_local_url: bool = True,  # noqa: FBT001, FBT002 - as in JWKS
         *,
         jwks_uri: str | None = None,
+        jwks: Mapping[str, Any] | None = None,
+        jwks_file: str | PathLike[str] | None = None,
         issuer: str | None = None,
         store: KeyStore | None = None,
         max_stale: float = 86_400,
@@ -84,30 +88,33 @@ class SyncJWKS:
         max_token_length: int = MAX_TOKEN,
         numeric_sub: bool = False,
         profile: Profile | None = None,
-        http_client: None = None,
+        http_client: ClientMaker | None = None,
         observer: Observer | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         """Check the configuration, which is that of `JWKS`.
 
-        `http_client` must be None, as a client fails in another event loop than its own. The
-        `observer` is called in the background thread; in the caller's thread it gets each
-        `UnknownKey` that no refresh was spent on.
+        `http_client` must be a function that makes a client, as a client fails in another event
+        loop than its own. It is called in the background thread, and so is the `observer`; in the
+        caller's thread that gets each `UnknownKey` that no refresh was spent on.
 
         Raises `ValueError` or `TypeError`, which name the parameter and what was expected.
         """
-        if http_client is not None:
-            raise TypeError("http_client: expected None, as a client belongs to one event loop")
+        if is_client(http_client):
+            raise TypeError(
+                "http_client: expected a function that makes one, as a client belongs to one event "
+                "loop"
+            )
         rules = checked_rules(
             allowed_algorithms, aud, leeway, required_claims, profile,
             max_token_length=max_token_length, numeric_sub=numeric_sub,
         )  # fmt: skip
         seen = TokenCache(token_cache_size)
         cache = assembled(
-            discovery_url=discovery_url, jwks_uri=jwks_uri, issuer=issuer,
-            fix_local_url=fix_local_url, timeout=timeout, retries=retries, http_client=None,
-            store=store, cache_ttl=cache_ttl, max_stale=max_stale, allowed=rules.allowed,
-            observer=observer, clock=clock,
+            discovery_url=discovery_url, jwks_uri=jwks_uri, jwks=jwks, jwks_file=jwks_file,
+            issuer=issuer, fix_local_url=fix_local_url, timeout=timeout, retries=retries,
+            http_client=http_client, store=store, cache_ttl=cache_ttl, max_stale=max_stale,
+            allowed=rules.allowed, observer=observer, clock=clock,
         )  # fmt: skip
         self._verification = Verification(_ThreadedKeys(cache, store, clock), seen, rules, clock)
 

@@ -82,6 +82,8 @@ def cache_of(issuer: FakeIssuer, client: httpx.AsyncClient, **options: Any) -> K
     defaults: dict[str, Any] = {
         "discovery_url": issuer.discovery_url,
         "jwks_uri": None,
+        "jwks": None,
+        "jwks_file": None,
         "issuer": issuer.issuer,
         "fix_local_url": True,
         "timeout": 5.0,

@@ -226,6 +226,14 @@ def test_max_age_never_prolongs_a_short_cache_ttl() -> None:
     assert life.expires == 10
 
 
+@pytest.mark.parametrize(("seconds", "due"), [(1, 1), (50, 50), (76, 75)])
+def test_a_source_that_is_cheap_to_ask_is_asked_sooner(seconds: float, due: float) -> None:
+    """After so many seconds a refresh is due, and the keys live as long as ever."""
+    policy = Policy(cache_ttl=100, max_stale=50, check_interval=seconds)
+    life = lifetime(policy, fetched=0, max_age=None, refresh_ahead=0.75)
+    assert (life.refresh_at, life.expires, life.dies) == (due, 100, 150)
+
+
 @given(
     ttl=st.floats(0, 1e6),
     stale=st.floats(0, 1e6),

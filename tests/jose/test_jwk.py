@@ -157,6 +157,7 @@ def test_a_whole_private_jwk_is_refused(
     [
         ({"use": "enc"}, "its use is not sig"),
         ({"use": "SIG"}, "its use is not sig"),
+        ({"use": "jwt-svid"}, "its use is not sig"),
         ({"use": ["sig"]}, "its use is not sig"),
         ({"key_ops": ["sign"]}, "its key_ops lack verify"),
         ({"key_ops": ["encrypt", "wrapKey"]}, "its key_ops lack verify"),

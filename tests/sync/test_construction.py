@@ -9,10 +9,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 import auth_jwks
 from auth_jwks import JWKS
+from auth_jwks._provider.made_client import ClientMaker
 from auth_jwks.sync import SyncJWKS
 from tests.sync.threads import outcome
 
@@ -25,7 +27,7 @@ def test_the_signature_is_that_of_the_other() -> None:
     assert list(ours) == list(theirs)
     for name, parameter in theirs.items():
         if name == "http_client":
-            parameter = parameter.replace(annotation=None)  # noqa: PLW2901
+            parameter = parameter.replace(annotation=ClientMaker | None)  # noqa: PLW2901
         assert ours[name] == parameter
 
 
@@ -45,6 +47,7 @@ def test_the_signature_is_that_of_the_other() -> None:
         ("retries", True),
         ("fix_local_url", 1),
         ("store", object()),
+        ("http_client", object()),
         ("max_stale", -1),
         ("token_cache_size", -1),
         ("token_cache_size", "3"),
@@ -63,11 +66,12 @@ def test_wrong_options_are_refused_alike(name: str, value: object) -> None:
     assert refused == outcome(lambda: JWKS(**options))
 
 
-def test_a_client_is_refused() -> None:
-    """Whatever it is, and with the reason."""
-    options: dict[str, Any] = {"http_client": object()}
-    with pytest.raises(TypeError, match=r"^http_client: expected None, .* event loop$"):
-        SyncJWKS(URL, **options)
+async def test_a_client_is_refused() -> None:
+    """With the reason."""
+    async with httpx.AsyncClient() as client:
+        options: dict[str, Any] = {"http_client": client}
+        with pytest.raises(TypeError, match=r"^http_client: expected a function .* event loop$"):
+            SyncJWKS(URL, **options)
 
 
 def test_positional_arguments_are_those_of_the_other(caplog: pytest.LogCaptureFixture) -> None:

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
 from typing import Any, assert_never, assert_type
 
 import httpx
@@ -29,6 +31,7 @@ from auth_jwks.events import (
 )
 from auth_jwks.profiles import AccessToken, IDToken, LogoutToken, Profile
 from auth_jwks.stores import Answer, Busy, Lease, LeaseRequest, StoreUnavailable, Unchanged
+from auth_jwks.sync import SyncJWKS
 from auth_jwks.testing import FakeClock, FakeIssuer, SigningKey
 
 JWKS("https://idp.test/.well-known/openid-configuration", issuer="https://idp.test")
@@ -49,7 +52,16 @@ JWKS(
 JWKS(discovery_url=None, jwks_uri="https://idp.test/jwks", http_client=httpx2.AsyncClient())
 
 JWKS("https://idp.test", profile=AccessToken())
+JWKS(jwks={"keys": []}, issuer="https://idp.test")
+JWKS(jwks_file=Path("/var/run/keys.json"), aud="api")
+JWKS("https://idp.test", http_client=httpx.AsyncClient)
+JWKS("https://idp.test", http_client=lambda: httpx2.AsyncClient(verify=False))
+SyncJWKS("https://idp.test", http_client=partial(httpx.AsyncClient, http2=True))
 
+SyncJWKS("https://idp.test", http_client=httpx.AsyncClient())  # type: ignore[arg-type]
+JWKS("https://idp.test", http_client=httpx.Client)  # type: ignore[arg-type]
+JWKS(jwks=[])  # type: ignore[arg-type]
+JWKS(jwks_file=b"/var/run/keys.json")  # type: ignore[arg-type]
 JWKS(5)  # type: ignore[arg-type]
 JWKS("https://idp.test", aud=5)  # type: ignore[arg-type]
 JWKS("https://idp.test", profile=AccessToken)  # type: ignore[arg-type]

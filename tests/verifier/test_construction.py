@@ -34,6 +34,8 @@ def test_the_positional_order_is_that_of_old() -> None:
     del named["clock"]
     assert named == {
         "jwks_uri": None,
+        "jwks": None,
+        "jwks_file": None,
         "issuer": None,
         "store": None,
         "max_stale": 86_400,

@@ -1,18 +1,26 @@
 """Assembles the parts behind a verifier. Each part is given the parts that it uses."""
 
 import logging
+from collections.abc import Mapping
 from inspect import iscoroutinefunction
+from os import PathLike
+from typing import Any
 
 from auth_jwks._cache.announce import GuardedObserver
 from auth_jwks._cache.freshness import Policy
 from auth_jwks._cache.guarded_store import GuardedStore
 from auth_jwks._cache.key_cache import KeyCache
+from auth_jwks._cache.local_source import keys_for_ever, local_source
 from auth_jwks._cache.refresh import Refresher
 from auth_jwks._clock import Clock
 from auth_jwks._provider.client import HTTPClient
+from auth_jwks._provider.key_source import KeySource
+from auth_jwks._provider.local import FixedSource
+from auth_jwks._provider.made_client import ClientMaker
 from auth_jwks._provider.source import Source
 from auth_jwks._provider.urls import is_exposed
 from auth_jwks._settings import (
+    checked_client,
     checked_count,
     checked_flag,
     checked_number,
@@ -33,11 +41,13 @@ def assembled(
     *,
     discovery_url: str | None,
     jwks_uri: str | None,
+    jwks: Mapping[str, Any] | None,
+    jwks_file: str | PathLike[str] | None,
     issuer: str | None,
     fix_local_url: bool,
     timeout: float,
     retries: int,
-    http_client: HTTPClient | None,
+    http_client: HTTPClient | ClientMaker | None,
     store: KeyStore | None,
     cache_ttl: float,
     max_stale: float,
@@ -48,19 +58,27 @@ def assembled(
     """Check the parameters of `JWKS` that are about keys, and return the cache of these keys."""
     checked_parts("clock", clock, "a Clock", "monotonic", "time", "sleep")
     guarded = None if observer is None else GuardedObserver(_checked_observer(observer), clock)
-    if discovery_url is None and jwks_uri is None:
-        raise ValueError("discovery_url, jwks_uri: expected at least one of them")
-    policy = Policy(checked_number("cache_ttl", cache_ttl), checked_number("max_stale", max_stale))
-    source = Source(
+    issuer = checked_text("issuer", issuer)
+    fix_local_url = checked_flag("fix_local_url", fix_local_url)
+    timeout = checked_number("timeout", timeout, above=0)
+    retries = checked_count("retries", retries)
+    ttl, stale = checked_number("cache_ttl", cache_ttl), checked_number("max_stale", max_stale)
+    beside = {
+        "discovery_url": discovery_url, "jwks_uri": jwks_uri, "store": store,
+        "http_client": http_client,
+    }  # fmt: skip
+    local = local_source(
+        jwks, jwks_file, beside, issuer=issuer, timeout=timeout, allowed=allowed, clock=clock
+    )
+    if local is None and discovery_url is None and jwks_uri is None:
+        raise ValueError("discovery_url, jwks_uri, jwks, jwks_file: expected at least one of them")
+    source: KeySource = local or Source(
         discovery_url=checked_url("discovery_url", discovery_url),
         jwks_uri=checked_url("jwks_uri", jwks_uri),
-        issuer=checked_text("issuer", issuer),
-        fix_local_url=checked_flag("fix_local_url", fix_local_url),
-        timeout=checked_number("timeout", timeout, above=0),
-        retries=checked_count("retries", retries),
-        http_client=_checked_client(http_client),
-        clock=clock,
-    )
+        issuer=issuer, fix_local_url=fix_local_url, timeout=timeout, retries=retries,
+        http_client=checked_client(http_client), clock=clock,
+    )  # fmt: skip
+    policy = Policy(ttl, stale, check_interval=source.check_interval)
     shared = GuardedStore(
         MemoryKeyStore(timer=clock.monotonic) if store is None else _checked_store(store),
         source.key, name=source.name, deadline=source.deadline, policy=policy,
@@ -69,16 +87,13 @@ def assembled(
     refresher = Refresher(
         source, shared, policy=policy, allowed=allowed, clock=clock, observer=guarded
     )
+    if isinstance(source, FixedSource):
+        refresher.current = keys_for_ever(source, clock.monotonic())
     cache = KeyCache(refresher, policy=policy, clock=clock, observer=guarded)
     _warn_without_issuer(source)
-    _warn_of_plain_http(source)
+    if isinstance(source, Source):
+        _warn_of_plain_http(source)
     return cache
-
-
-def _checked_client(client: HTTPClient | None) -> HTTPClient | None:
-    if client is None:
-        return None
-    return checked_parts("http_client", client, "an httpx.AsyncClient", "stream", "aclose")
 
 
 def _checked_store(store: KeyStore) -> KeyStore:
@@ -91,7 +106,7 @@ def _checked_observer(observer: Observer) -> Observer:
     return checked_parts("observer", observer, "a callable that takes an event", "__call__")
 
 
-def _warn_without_issuer(source: Source) -> None:
+def _warn_without_issuer(source: KeySource) -> None:
     if source.issuer is None and source.discovers:
         text = "issuer: not given, so whatever issuer %s names is trusted; pass issuer="
         logger.warning(text, source.name)

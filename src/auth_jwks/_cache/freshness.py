@@ -12,6 +12,7 @@ from auth_jwks.stores.base import LEASE, MAX_COOLDOWN, UNSCHEDULED_WINDOW
 __all__ = [
     "EXHAUSTED",
     "NO_LIFE",
+    "NO_SEARCHES",
     "Bucket",
     "Decision",
     "Exhausted",
@@ -43,7 +44,10 @@ POLL_SPREAD = (0.75, 1.25)  # of the policy's `poll_interval`: drawn each time
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The durations that the rules depend on, in seconds."""
+    """The durations that the rules depend on, in seconds.
+
+    `check_interval` is for a source that is cheap to ask: then keys are refreshed that soon.
+    """
 
     cache_ttl: float = 900.0
     max_stale: float = 86_400.0
@@ -51,6 +55,7 @@ class Policy:
     lease: float = LEASE
     poll_interval: float = 60.0
     store_patience: float = 2.0
+    check_interval: float = inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +124,8 @@ def lifetime(
     if max_age is not None:
         ttl = min(ttl, max(MIN_MAX_AGE, max_age))
     expires = fetched + ttl
-    return Lifetime(fetched, fetched + ttl * refresh_ahead, expires, expires + policy.max_stale)
+    refresh_at = fetched + min(ttl * refresh_ahead, policy.check_interval)
+    return Lifetime(fetched, refresh_at, expires, expires + policy.max_stale)
 
 
 def decide(life: Lifetime, attempts: Attempts, now: float, policy: Policy) -> Decision:
@@ -197,3 +203,6 @@ class Bucket:
         """Return the bucket as it stands at `now`, less one token; None when it is empty."""
         tokens = min(2.0, self.tokens + (now - self.filled))
         return Bucket(tokens - 1, now) if tokens >= 1 else None
+
+
+NO_SEARCHES = Bucket(tokens=-inf, filled=0.0)  # of a source that never changes

@@ -13,6 +13,7 @@ from auth_jwks._cache.attempts import Attempts
 from auth_jwks._cache.current import CurrentKeys
 from auth_jwks._cache.freshness import (
     EXHAUSTED,
+    NO_SEARCHES,
     POLL_SPREAD,
     Bucket,
     Decision,
@@ -61,7 +62,7 @@ class KeyCache:
         self._uniform = uniform
         self._flights: SingleFlight[Outcome] = SingleFlight(clock)
         self.reopen = self._flights.reopen
-        self._bucket = Bucket()
+        self._bucket = NO_SEARCHES if self._source.is_fixed else Bucket()
         self._attempts = Attempts()
         self._told = tuple(UnknownKey(self._source.name, asked) for asked in (False, True))
 
@@ -74,10 +75,7 @@ class KeyCache:
         return self._refresher.current
 
     def ready(self, wall: float) -> CurrentKeys | None:
-        """Return the keys if this call need not wait. May start a background refresh.
-
-        `wall` is the time by the wall clock.
-        """
+        """Return the keys if this call, at Unix time `wall`, need not wait. May start a refresh."""
         now = self._clock.monotonic()
         current = self._refresher.current
         if (
@@ -186,7 +184,7 @@ class KeyCache:
     async def refresh(self, *, force: bool) -> None:
         """Make sure that the keys are fresh; with `force`, fetched after this call."""
         asked = self._clock.monotonic()
-        if force:
+        if force and not self._source.is_fixed:
             purpose = Replace(self.current, asked)
             flight = self._flights.start("forced", lambda: self._carry_out(purpose))
             self._require_success(await self._landed(self._flights.wait(flight, None)))
@@ -213,6 +211,7 @@ class KeyCache:
     async def aclose(self) -> None:
         """Cancel what is running. Refreshes raise `RuntimeError` until `reopen`."""
         await self._flights.aclose()
+        await self._source.aclose()
 
     def _decide(self, now: float) -> Decision:
         self._catch_up(now)

@@ -6,6 +6,7 @@
 import asyncio
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Literal, assert_never
 
 from auth_jwks._cache.announce import announce
@@ -28,7 +29,7 @@ from auth_jwks._clock import Clock, LoopWatch, runs
 from auth_jwks._jose.keys import KeySet, UnusableKeySetError, parse_key_set, summary
 from auth_jwks._provider.client import FetchError
 from auth_jwks._provider.document import Document, decode, encode
-from auth_jwks._provider.source import Source
+from auth_jwks._provider.key_source import KeySource
 from auth_jwks.errors import IssuerMismatchError
 from auth_jwks.events import (
     DocumentFault,
@@ -60,7 +61,7 @@ class Refresher:
 
     def __init__(
         self,
-        source: Source,
+        source: KeySource,
         store: GuardedStore,
         *,
         policy: Policy,
@@ -156,7 +157,7 @@ class Refresher:
         if (fault := self.source.fault_in(document)) is not None:
             return self._rejected("source", fault)
         try:
-            keys = parse_key_set(document.jwks, self._allowed)
+            keys = self._parsed(document)
         except UnusableKeySetError as unusable:
             return self._rejected("keys", str(unusable))
         self._tell(self._replace(document, keys, fetched, "store"))
@@ -177,12 +178,16 @@ class Refresher:
         announce(DocumentRejected(self.source.name, kind, reason), self._observer)
         return False
 
+    def _parsed(self, document: Document) -> KeySet:
+        return parse_key_set(document.jwks, self._allowed, self.source.uses)
+
     def _replace(
-        self, document: Document, keys: KeySet, fetched: float, origin: Literal["provider", "store"]
-    ) -> KeysRefreshed | None:
+        self, document: Document, keys: KeySet, fetched: float,
+        origin: Literal["provider", "store"], *, told: bool = False,
+    ) -> KeysRefreshed | None:  # fmt: skip
         """Replace the current set, unless it was fetched later, or this one has no key for us.
 
-        Return what to tell of it.
+        Return what to tell of it. The very same set, if it is `told` of, only grows younger.
         """
         share = self._uniform(*REFRESH_POINT)
         life = lifetime(
@@ -193,6 +198,9 @@ class Refresher:
         elif fetched >= self.current.life.fetched:
             now = self._clock.monotonic()
             age, due_wall = now - fetched, self._clock.time() + life.refresh_at - now
+            if told:
+                self.current = replace(self.current, life=life, due_wall=due_wall)
+                return None
             self.current = CurrentKeys(keys, life, document, document.issuer, due_wall)
             self._has_version = origin == "store"
             return KeysRefreshed(self.source.name, origin, len(keys.keys), keys.skipped, age)
@@ -215,7 +223,8 @@ class Refresher:
                     past_caches=cause in {"unknown_kid", "forced"},
                     revalidate=cause != "forced",
                 )
-            keys = parse_key_set(document.jwks, self._allowed)
+            is_same = document is self.current.document
+            keys = self.current.key_set if is_same else self._parsed(document)
         except FetchError as fault:
             kind, reason, stated = fault.kind, fault.reason, fault.retry_after
         except UnusableKeySetError as fault:
@@ -223,8 +232,8 @@ class Refresher:
         except IssuerMismatchError as fault:
             kind, reason = "issuer_mismatch", str(fault)
         else:
-            self._failures = 0
-            refreshed = self._replace(document, keys, began, "provider")
+            told, self._failures = is_same and not self._failures, 0
+            refreshed = self._replace(document, keys, began, "provider", told=told)
             try:
                 version = await self._commit(held, document)
                 self._has_version = self._has_version or bool(refreshed and version)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from auth_jwks._cache.attempts import Attempts
 from auth_jwks._cache.current import CurrentKeys
-from auth_jwks._provider.source import Source
+from auth_jwks._provider.key_source import KeySource
 
 __all__ = ["Status", "status_of"]
 
@@ -13,9 +13,10 @@ __all__ = ["Status", "status_of"]
 class Status:
     """The state of a verifier's keys. Spans are in seconds, None where there are no keys.
 
-    `expires_in` is the time until the keys are stale, `usable_for` until not even stale keys are
-    used. `version` is the store's, 0 before the first. `failure` says how the last refresh
-    failed, None if it did not. `retry_after` is the time until the next attempt may be made.
+    `source` is the URL, the path of a `jwks_file`, or "jwks". `expires_in` is the time until the
+    keys are stale, `usable_for` until not even stale keys are used; infinite for given `jwks`.
+    `version` is the store's, 0 before the first. `failure` says how the last refresh failed, None
+    if it did not. `retry_after` is the time until the next attempt may be made.
     """
 
     source: str
@@ -33,7 +34,7 @@ class Status:
 
 
 def status_of(
-    source: Source,
+    source: KeySource,
     current: CurrentKeys,
     attempts: Attempts,
     now: float,

@@ -26,6 +26,7 @@ __all__ = [
     "ALGORITHMS",
     "MAX_KID",
     "NOT_ALLOWED",
+    "SIGNATURES",
     "Key",
     "SkipError",
     "fitting_algorithms",
@@ -37,6 +38,8 @@ MAX_KID = 256
 RSA_BITS = range(2048, 8193)
 MAX_EXPONENT_BITS = 64
 NOT_ALLOWED = "its algorithm is not allowed"
+# The `use` of a key that verifies tokens (RFC 7517 §4.2).
+SIGNATURES: frozenset[str] = frozenset(("sig",))
 
 # For each algorithm its key type and curves (RFC 7518 §3.1, RFC 8037, 8812, 9864, 9964).
 _FITTING: Mapping[str, tuple[str, frozenset[str | None]]] = MappingProxyType(
@@ -103,12 +106,14 @@ def stated(member: object) -> dict[str, Any] | None:
     }
 
 
-def parse_key(member: dict[str, Any] | None, allowed: frozenset[str]) -> list[Key]:
+def parse_key(
+    member: dict[str, Any] | None, allowed: frozenset[str], uses: frozenset[str] = SIGNATURES
+) -> list[Key]:
     """Return the key, once for each algorithm, from what a JWK states. Raises `SkipError`."""
     if member is None:
         raise SkipError("not an object")
     fitting = fitting_algorithms(member)
-    _check_use(member)
+    _check_use(member, uses)
     if member["kty"] == "AKP" and "alg" not in member:
         raise SkipError("its alg is missing, which a key of type AKP must state")
     if not fitting:
@@ -137,10 +142,11 @@ def fitting_algorithms(member: dict[str, Any]) -> frozenset[str]:
     return fitting & {alg} if isinstance(alg, str) else frozenset()
 
 
-def _check_use(member: dict[str, Any]) -> None:
+def _check_use(member: dict[str, Any], uses: frozenset[str]) -> None:
     if not _PRIVATE_MEMBERS.isdisjoint(member):
         raise SkipError("it contains private members")
-    if member.get("use", "sig") != "sig":
+    use = member.get("use", "sig")
+    if not isinstance(use, str) or use not in uses:
         raise SkipError("its use is not sig")
     operations = member.get("key_ops", ["verify"])
     if not isinstance(operations, list) or "verify" not in operations:

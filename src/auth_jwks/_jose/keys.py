@@ -13,6 +13,7 @@ from auth_jwks._jose.jwk import (
     ALGORITHMS,
     MAX_KID,
     NOT_ALLOWED,
+    SIGNATURES,
     Key,
     SkipError,
     fitting_algorithms,
@@ -133,7 +134,9 @@ def checked_algorithms(names: Collection[str]) -> frozenset[str]:
     return allowed
 
 
-def parse_key_set(document: bytes, allowed: frozenset[str]) -> KeySet:
+def parse_key_set(
+    document: bytes, allowed: frozenset[str], uses: frozenset[str] = SIGNATURES
+) -> KeySet:
     """Return the usable keys of a JWK Set (RFC 7517 §5). A bad JWK is skipped.
 
     The result may be empty if a key is valid, but only for algorithms that are not allowed.
@@ -150,7 +153,7 @@ def parse_key_set(document: bytes, allowed: frozenset[str]) -> KeySet:
     for each in members:
         member = stated(each)
         try:
-            keys.extend(parse_key(member, allowed))
+            keys.extend(parse_key(member, allowed, uses))
         except SkipError as skip:
             skipped.append(_skipped(member, str(skip)))
     if not keys and all(one.reason != NOT_ALLOWED for one in skipped):

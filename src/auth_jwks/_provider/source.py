@@ -4,9 +4,11 @@ import random
 from codecs import BOM_UTF8
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from math import inf
 from typing import TypeGuard
 
 from auth_jwks._clock import Clock, within
+from auth_jwks._jose.jwk import SIGNATURES
 from auth_jwks._jose.strict_json import strict_object
 from auth_jwks._provider.attempts import Attempts
 from auth_jwks._provider.client import (
@@ -19,6 +21,7 @@ from auth_jwks._provider.client import (
 )
 from auth_jwks._provider.document import Document, store_key
 from auth_jwks._provider.headers import entity_tag, max_age
+from auth_jwks._provider.made_client import MadeClient
 from auth_jwks._provider.urls import fault_in, redacted, repaired
 from auth_jwks.errors import IssuerMismatchError
 
@@ -39,6 +42,10 @@ class Source:
 
     `deadline` is in seconds, `key` is the key in the store, `name` is the URL for logs.
     """
+
+    is_fixed = False
+    check_interval = inf
+    uses = SIGNATURES
 
     def __init__(
         self,
@@ -64,6 +71,7 @@ class Source:
         )  # fmt: skip
         self._fix_local_url = fix_local_url
         self._http = HTTP(http_client, timeout=timeout, clock=clock)
+        self._made = http_client if isinstance(http_client, MadeClient) else None
         self._timeout = timeout
         self._retries = retries
         self._clock = clock
@@ -103,6 +111,11 @@ class Source:
         if len(document.jwks) > MAX_BODY:
             return f"its key set is larger than {MAX_BODY} bytes"
         return self._fault_in_jwks_uri(document.uri)
+
+    async def aclose(self) -> None:
+        """Close the client that was made for this event loop; one that was handed in stays open."""
+        if self._made is not None:
+            await self._made.aclose()
 
     async def _fetch(self, current: Document | None, manner: _Manner) -> Document:
         async with self._http.client() as client:

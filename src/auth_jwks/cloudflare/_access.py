@@ -11,7 +11,8 @@ from auth_jwks._cache.status import Status
 from auth_jwks._clock import SYSTEM_CLOCK, Clock
 from auth_jwks._jose.tokens import compact
 from auth_jwks._provider.client import HTTPClient
-from auth_jwks._settings import checked_strings
+from auth_jwks._provider.made_client import ClientMaker
+from auth_jwks._settings import checked_client, checked_strings
 from auth_jwks._verifier import JWKS
 from auth_jwks.cloudflare._identity import Identity, IdentitySource
 from auth_jwks.events import Observer
@@ -62,7 +63,7 @@ class CloudFlareTokenValidation:
         store: KeyStore | None = None,
         max_stale: float = 86_400,
         token_cache_size: int = 1024,
-        http_client: HTTPClient | None = None,
+        http_client: HTTPClient | ClientMaker | None = None,
         observer: Observer | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
@@ -75,6 +76,7 @@ class CloudFlareTokenValidation:
         Raises `ValueError` or `TypeError`, which name the parameter and what was expected.
         """
         self._issuer = f"https://{_checked_team(team)}.cloudflareaccess.com"
+        client = checked_client(http_client)
         self._jwks = JWKS(
             jwks_uri=self.cert_url,
             issuer=self._issuer,
@@ -87,12 +89,12 @@ class CloudFlareTokenValidation:
             store=store,
             max_stale=max_stale,
             token_cache_size=token_cache_size,
-            http_client=http_client,
+            http_client=client,
             observer=observer,
             clock=clock,
         )
         self._identities = IdentitySource(
-            self.identity_url, timeout=timeout, http_client=http_client, clock=clock
+            self.identity_url, timeout=timeout, http_client=client, clock=clock
         )
 
     def __repr__(self) -> str:

@@ -72,6 +72,24 @@ async def test_a_client_of_ones_own(
     assert edge.sent("x-mine") == [["1"], ["1"]]
 
 
+async def test_a_function_that_makes_a_client(edge: Edge, team: FakeIssuer, ca: trustme.CA) -> None:
+    """One client for keys and profiles, which is closed with the verifier."""
+    trust = ssl.create_default_context()
+    ca.configure_trust(trust)
+    made: list[httpx.AsyncClient] = []
+
+    def make() -> httpx.AsyncClient:
+        made.append(httpx.AsyncClient(proxy=edge.proxy, verify=trust, trust_env=False))
+        return made[-1]
+
+    edge.answers[IDENTITY] = answer(b'{"version": 2}')
+    async with access(http_client=make) as cfa:
+        assert (await cfa.get_identity(team.sign(PERSON))).version == 2
+        assert [client.is_closed for client in made] == [False]
+    assert [client.is_closed for client in made] == [True]
+    assert edge.paths == [CERTS, IDENTITY]
+
+
 async def test_one_store_shares_the_keys(edge: Edge, team: FakeIssuer) -> None:
     """Whoever has the same store and team fetches nothing; another audience is no other source."""
     async with MemoryKeyStore() as store:

@@ -1,0 +1,123 @@
+"""A client that the user's function makes: one for each process and event loop."""
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, suppress
+from dataclasses import dataclass
+from inspect import iscoroutine
+from typing import Protocol, TypeGuard
+
+from auth_jwks._background_loop import run_at_once
+from auth_jwks._provider.client import FetchError, HTTPClient, HTTPResponse
+
+__all__ = ["ClientMaker", "ClosableClient", "MadeClient", "is_client"]
+
+
+class ClosableClient(HTTPClient, Protocol):
+    """A client that can be closed, as `httpx.AsyncClient`."""
+
+    async def aclose(self) -> None:
+        """Close its connections."""
+        ...
+
+
+ClientMaker = Callable[[], ClosableClient]
+
+
+def is_client(value: object) -> TypeGuard[ClosableClient]:
+    """Return whether the value is a client, and not one for threads, nor a class of clients."""
+    methods = (getattr(value, name, None) for name in ("stream", "aclose"))
+    return not isinstance(value, type) and all(map(callable, methods))
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A client, and the generator that closes it when it is closed itself."""
+
+    client: ClosableClient
+    holder: AsyncGenerator[None, None]
+
+
+class MadeClient:
+    """Stands for the client of the process and event loop that it is used in.
+
+    The client is closed by `aclose`, or else when its loop ends.
+    """
+
+    def __init__(self, make: ClientMaker) -> None:
+        self._make = make
+        self._held: dict[tuple[int, asyncio.AbstractEventLoop], _Held] = {}
+
+    def __repr__(self) -> str:
+        return f"MadeClient(made={len(self._held)})"
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers that every request of the client carries. Raises `FetchError`."""
+        return self._here().headers
+
+    def stream(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: dict[str, str],
+        timeout: float,
+        follow_redirects: bool,
+    ) -> AbstractAsyncContextManager[HTTPResponse]:
+        """Send a request with the client. Raises `FetchError` if there is none."""
+        return self._here().stream(
+            method, url, headers=headers, timeout=timeout, follow_redirects=follow_redirects
+        )
+
+    async def aclose(self) -> None:
+        """Close the client of this process and loop. The next request makes another one."""
+        here = _process_and_loop()
+        held = self._held.get(here)
+        if held is not None:
+            self._held = {place: other for place, other in self._held.items() if place != here}
+            await held.holder.aclose()
+
+    def _here(self) -> ClosableClient:
+        pid, loop = _process_and_loop()
+        held = self._held.get((pid, loop))
+        if held is None:
+            client = _made(self._make)
+            held = _Held(client, _closing(client))
+            # Begun here, so that this loop closes it at its end (`shutdown_asyncgens`).
+            run_at_once(held.holder.__anext__())
+            # The clients of a parent process are kept: to be collected would disturb it.
+            others = self._held.items()
+            living = {at: other for at, other in others if at[0] != pid or not at[1].is_closed()}
+            self._held = {**living, (pid, loop): held}
+        return held.client
+
+
+def _made(make: ClientMaker) -> ClosableClient:
+    try:
+        client: object = make()
+    except Exception as fault:  # noqa: BLE001 - it is the user's, and may raise anything
+        failure = f"the function failed: {type(fault).__name__}"
+    else:
+        if is_client(client):
+            return client
+        if iscoroutine(client):
+            client.close()
+        failure = f"expected the function to make an httpx.AsyncClient, got {type(client).__name__}"
+    # Raised outside the handler: what went wrong may hold a secret.
+    raise FetchError("http_client", f"http_client: {failure}")
+
+
+async def _closing(client: ClosableClient) -> AsyncGenerator[None, None]:
+    pid = os.getpid()
+    try:
+        yield
+    finally:
+        if pid == os.getpid():  # a child would end the connections of its parent
+            with suppress(Exception):
+                await client.aclose()
+
+
+def _process_and_loop() -> tuple[int, asyncio.AbstractEventLoop]:
+    return os.getpid(), asyncio.get_running_loop()
