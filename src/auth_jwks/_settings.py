@@ -1,15 +1,17 @@
 """Checks of the configuration: each error names the parameter and what was expected."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
+from auth_jwks._jose.issuer import IssuerNames, fault_in_name, issuer_names
 from auth_jwks._provider.urls import fault_in
 
 __all__ = [
     "checked_audience",
     "checked_count",
     "checked_flag",
+    "checked_issuer",
     "checked_number",
     "checked_parts",
     "checked_strings",
@@ -44,6 +46,24 @@ def checked_text(name: str, value: object) -> str | None:
     if not value.strip() or not value.isprintable():
         raise ValueError(f"{name}: expected a non-empty, printable string")
     return value
+
+
+def checked_issuer(value: object) -> IssuerNames | None:
+    """Return the names of an issuer, from one string or a sequence of them; None for None.
+
+    Their order counts, so that a set is refused.
+    """
+    if value is None:
+        return None
+    if not isinstance(value, Sequence):
+        kind = type(value).__name__
+        raise TypeError(f"issuer: expected a string, or a list of strings, got {kind}")
+    names = checked_strings("issuer", (value,) if isinstance(value, str) else value)
+    if not names or not all(name.isprintable() for name in names):
+        raise ValueError("issuer: expected one or more printable strings")
+    for fault in filter(None, map(fault_in_name, names)):
+        raise ValueError(f"issuer: {fault}")
+    return issuer_names(tuple(dict.fromkeys(names)))
 
 
 def checked_number(

@@ -1,7 +1,7 @@
 """`JWKS`, the verifier for asyncio, and the verification that it shares with `SyncJWKS`."""
 
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any, Self
@@ -12,12 +12,14 @@ from auth_jwks._cache.key_access import KeyAccess
 from auth_jwks._cache.status import Status
 from auth_jwks._cache.token_cache import SeenToken, TokenCache, cache_key
 from auth_jwks._clock import SYSTEM_CLOCK, Clock
+from auth_jwks._jose.issuer import IssuerNames
 from auth_jwks._jose.keys import checked_algorithms
 from auth_jwks._jose.tokens import Expected, Token, compact, parse_token, read_claims, signer
 from auth_jwks._provider.client import HTTPClient
 from auth_jwks._settings import (
     checked_audience,
     checked_flag,
+    checked_issuer,
     checked_number,
     checked_strings,
 )
@@ -33,9 +35,13 @@ DEFAULT_ALGORITHMS = ("RS256", "ES256")
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The rules that every token of a verifier must meet; `leeway` is in seconds."""
+    """The rules that every token of a verifier must meet; `leeway` is in seconds.
+
+    `issuer` is the configured one, None if that of the discovery document is trusted.
+    """
 
     allowed: frozenset[str]
+    issuer: IssuerNames | None
     audience: frozenset[str] | None
     leeway: float
     required: tuple[str, ...]
@@ -43,6 +49,7 @@ class Rules:
 
 def checked_rules(
     allowed_algorithms: Collection[str] | None,
+    issuer: str | Sequence[str] | None,
     aud: str | Iterable[str] | None,
     leeway: float,
     required_claims: Collection[str],
@@ -51,6 +58,7 @@ def checked_rules(
     algorithms = DEFAULT_ALGORITHMS if allowed_algorithms is None else allowed_algorithms
     return Rules(
         checked_algorithms(checked_strings("allowed_algorithms", algorithms)),
+        checked_issuer(issuer),
         None if aud is None else checked_audience("aud", aud),
         checked_number("leeway", leeway),
         tuple(dict.fromkeys(("exp", *checked_strings("required_claims", required_claims)))),
@@ -72,6 +80,11 @@ class Verification:
         if rules.audience is None:
             text = "aud: not given, so tokens for any audience are accepted from %s; pass aud="
             logger.warning(text, keys.status().source)
+
+    @property
+    def issuers(self) -> tuple[str, ...]:
+        """The configured names of the issuer, templates included; empty if there are none."""
+        return () if self._rules.issuer is None else self._rules.issuer.names
 
     async def verify_token(
         self, token: str, audience: str | Iterable[str] | None = None, *, verify_iss: bool = True
@@ -217,7 +230,7 @@ class JWKS(Verification):
 
         Raises `ValueError` or `TypeError`, which name the parameter and what was expected.
         """
-        rules = checked_rules(allowed_algorithms, aud, leeway, required_claims)
+        rules = checked_rules(allowed_algorithms, issuer, aud, leeway, required_claims)
         seen = TokenCache(token_cache_size)
         keys = assembled(
             discovery_url=discovery_url, jwks_uri=jwks_uri, issuer=issuer,

@@ -92,7 +92,7 @@ class SyncJWKS:
         """
         if http_client is not None:
             raise TypeError("http_client: expected None, as a client belongs to one event loop")
-        rules = checked_rules(allowed_algorithms, aud, leeway, required_claims)
+        rules = checked_rules(allowed_algorithms, issuer, aud, leeway, required_claims)
         seen = TokenCache(token_cache_size)
         cache = assembled(
             discovery_url=discovery_url, jwks_uri=jwks_uri, issuer=issuer,
@@ -101,6 +101,11 @@ class SyncJWKS:
             observer=observer, clock=clock,
         )  # fmt: skip
         self._verification = Verification(_ThreadedKeys(cache, store, clock), seen, rules, clock)
+
+    @property
+    def issuers(self) -> tuple[str, ...]:
+        """The configured names of the issuer, templates included; empty if there are none."""
+        return self._verification.issuers
 
     def verify_token(
         self, token: str, audience: str | Iterable[str] | None = None, *, verify_iss: bool = True

@@ -14,6 +14,7 @@ PURE = [
     "_cache/freshness",
     "_cache/purpose",
     "_cache/status",
+    "_jose/issuer",
     "_jose/jwk",
     "_jose/keys",
     "_jose/strict_json",
