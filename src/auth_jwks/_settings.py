@@ -107,9 +107,10 @@ def checked_parts(name: str, value: T, expected: str, *methods: str) -> T:
 def checked_verifier(verifier: T) -> T:
     """Return an object that verifies tokens without blocking the event loop."""
     threads = sys.modules.get("auth_jwks.sync")  # not imported: there is no SyncJWKS
-    if threads is not None and isinstance(verifier, threads.SyncJWKS):
+    if threads is not None and isinstance(verifier, (threads.SyncJWKS, threads.SyncIssuers)):
+        kind = type(verifier).__name__
         raise TypeError(
-            "verifier: expected a JWKS, got a SyncJWKS, which would block the event loop"
+            f"verifier: expected a JWKS, got a {kind}, which would block the event loop"
         )
     return checked_parts(
         "verifier", verifier, "a JWKS, or an object with its verify_token", "verify_token"

@@ -24,13 +24,14 @@ from auth_jwks._cache.key_cache import KeyCache
 from auth_jwks._cache.status import Status
 from auth_jwks._cache.token_cache import TokenCache
 from auth_jwks._clock import SYSTEM_CLOCK, Clock
+from auth_jwks._issuers import SyncIssuers
 from auth_jwks._jose.keys import Key
 from auth_jwks._verifier import Verification, checked_rules
 from auth_jwks.errors import KeysUnavailableError
 from auth_jwks.events import Observer
 from auth_jwks.stores.base import KeyStore
 
-__all__ = ["SyncJWKS"]
+__all__ = ["SyncIssuers", "SyncJWKS"]
 
 T = TypeVar("T")
 

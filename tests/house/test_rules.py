@@ -17,6 +17,7 @@ PURE = [
     "_jose/issuer",
     "_jose/jwk",
     "_jose/keys",
+    "_jose/routes",
     "_jose/strict_json",
     "_jose/tokens",
     "_provider/document",
