@@ -11,6 +11,7 @@ import jwt
 from auth_jwks import (
     JWKS,
     IssuerMismatchError,
+    Issuers,
     KeyStore,
     KeysUnavailableError,
     MemoryKeyStore,
@@ -28,6 +29,7 @@ from auth_jwks.events import (
     UnknownKey,
 )
 from auth_jwks.stores import Answer, Busy, Lease, LeaseRequest, StoreUnavailable, Unchanged
+from auth_jwks.sync import SyncIssuers, SyncJWKS
 from auth_jwks.testing import FakeClock, FakeIssuer, SigningKey
 
 JWKS("https://idp.test/.well-known/openid-configuration", issuer="https://idp.test")
@@ -50,6 +52,29 @@ JWKS("https://idp.test", aud=5)  # type: ignore[arg-type]
 JWKS("https://idp.test", store=object())  # type: ignore[arg-type]
 JWKS("https://idp.test", http_client=httpx.Client())  # type: ignore[arg-type]
 JWKS("https://idp.test", "api", {"RS256"}, 900, 30.0, 5.0, 3, True, "jwks")  # type: ignore[call-arg] # noqa: FBT003
+
+
+Issuers()
+Issuers(JWKS("https://idp.test"), JWKS(jwks_uri="https://idp.test/jwks"))
+Issuers(SyncJWKS("https://idp.test"))  # type: ignore[arg-type]
+Issuers([JWKS("https://idp.test")])  # type: ignore[arg-type]
+Issuers(Issuers())  # type: ignore[arg-type]
+SyncIssuers(SyncJWKS("https://idp.test"), SyncJWKS("https://idp.test"))
+SyncIssuers(JWKS("https://idp.test"))  # type: ignore[arg-type]
+
+
+async def verify_any(issuers: Issuers, threads: SyncIssuers, token: str) -> None:
+    """Verify a token of any issuer in every way there is."""
+    async with issuers as same:
+        assert_type(same, Issuers)
+        await same.refresh(force=True)
+        assert_type(await same.verify_token(token, "api", verify_iss=True), dict[str, Any])
+        assert_type(same.status(), tuple[Status, ...])
+        assert_type(same.issuers, tuple[str, ...])
+    with threads as also:
+        assert_type(also, SyncIssuers)
+        assert_type(also.verify_token(token, ["api", "web"]), dict[str, Any])
+        assert_type(also.status(), tuple[Status, ...])
 
 
 async def verify(jwks: JWKS, token: str) -> Mapping[str, Any]:

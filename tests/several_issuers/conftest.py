@@ -8,7 +8,7 @@ import pytest
 
 from auth_jwks import JWKS, Issuers
 from auth_jwks.testing import FakeClock, FakeIssuer
-from tests.issuers.pair import Make, providers
+from tests.several_issuers.pair import Make, providers
 
 
 @pytest.fixture

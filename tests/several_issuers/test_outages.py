@@ -5,7 +5,7 @@ import pytest
 
 from auth_jwks import IssuerMismatchError, Issuers, KeysUnavailableError
 from auth_jwks.testing import FakeClock, FakeIssuer
-from tests.issuers.pair import Make, fetches
+from tests.several_issuers.pair import Make, fetches
 
 Pair = tuple[FakeIssuer, FakeIssuer]
 

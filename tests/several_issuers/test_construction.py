@@ -8,7 +8,7 @@ import pytest
 from auth_jwks import JWKS, Issuers
 from auth_jwks.cloudflare import CloudFlareTokenValidation
 from auth_jwks.sync import SyncIssuers, SyncJWKS
-from tests.issuers.pair import A, B
+from tests.several_issuers.pair import A, B
 
 URL = "https://{}.example/.well-known/openid-configuration"
 KINDS = pytest.mark.parametrize(("many", "one"), [(Issuers, JWKS), (SyncIssuers, SyncJWKS)])

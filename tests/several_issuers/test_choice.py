@@ -7,7 +7,7 @@ import pytest
 
 from auth_jwks import JWKS, Issuers, UnknownKeyError
 from auth_jwks.testing import FakeClock, FakeIssuer, SigningKey
-from tests.issuers.pair import A, B, Make, alike, fetches
+from tests.several_issuers.pair import A, B, Make, alike, fetches
 
 Pair = tuple[FakeIssuer, FakeIssuer]
 

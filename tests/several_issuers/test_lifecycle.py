@@ -8,7 +8,7 @@ import pytest
 
 from auth_jwks import JWKS, IssuerMismatchError, Issuers, KeysUnavailableError, MemoryKeyStore
 from auth_jwks.testing import FakeClock, FakeIssuer
-from tests.issuers.pair import KEYS, Make, fetches
+from tests.several_issuers.pair import KEYS, Make, fetches
 
 Pair = tuple[FakeIssuer, FakeIssuer]
 
@@ -92,9 +92,9 @@ async def test_a_block_closes_and_opens(make: Make, pair: Pair) -> None:
             assert same is issuers
             await issuers.verify_token(token)
             await issuers.verify_token(pair[1].sign())
-        for part in (issuers, *parts):
+        for refresh in (issuers.refresh, *(part.refresh for part in parts)):
             with pytest.raises(RuntimeError, match="closed"):
-                await part.refresh()
+                await refresh()
     assert fetches(pair) == (2, 2)
 
 
