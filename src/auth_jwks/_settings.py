@@ -1,10 +1,12 @@
 """Checks of the configuration: each error names the parameter and what was expected."""
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from inspect import iscoroutinefunction
 from typing import TypeVar
 
-from auth_jwks._jose.issuer import IssuerNames, fault_in_name, issuer_names
+from auth_jwks._jose.issuer import IssuerNames, fault_in_name, is_tenant, issuer_names
+from auth_jwks._jose.tenants import Tenants
 from auth_jwks._provider.urls import fault_in
 
 __all__ = [
@@ -15,6 +17,7 @@ __all__ = [
     "checked_number",
     "checked_parts",
     "checked_strings",
+    "checked_tenants",
     "checked_text",
     "checked_url",
     "checked_verifier",
@@ -48,13 +51,13 @@ def checked_text(name: str, value: object) -> str | None:
     return value
 
 
-def checked_issuer(value: object) -> IssuerNames | None:
-    """Return the names of an issuer, from one string or a sequence of them; None for None.
+def checked_issuer(value: object) -> IssuerNames:
+    """Return the names of an issuer, from one string or a sequence of them; none for None.
 
-    Their order counts, so that a set is refused.
+    Their order counts, so a set is refused.
     """
     if value is None:
-        return None
+        return IssuerNames()
     if not isinstance(value, Sequence):
         kind = type(value).__name__
         raise TypeError(f"issuer: expected a string, or a list of strings, got {kind}")
@@ -64,6 +67,26 @@ def checked_issuer(value: object) -> IssuerNames | None:
     for fault in filter(None, map(fault_in_name, names)):
         raise ValueError(f"issuer: {fault}")
     return issuer_names(tuple(dict.fromkeys(names)))
+
+
+def checked_tenants(
+    value: Collection[str] | Callable[[str], bool] | None, issuer: IssuerNames
+) -> Tenants | None:
+    """Return the tenants to let in, a collection of ids or a function; None without a template."""
+    if value is None and not issuer.templates:
+        return None
+    if value is None:
+        raise ValueError("tenants: expected the tenants to let in, as issuer is a template")
+    if not issuer.templates:
+        raise ValueError("tenants: expected only with a template as issuer, such as .../{tenantid}")
+    if iscoroutinefunction(value):
+        raise TypeError("tenants: expected a plain function, as a coroutine would not be awaited")
+    if callable(value):
+        return Tenants(issuer, value)
+    tenants = frozenset(checked_strings("tenants", value))
+    if not tenants or not all(map(is_tenant, tenants)):
+        raise ValueError("tenants: expected ids of lower-case hexadecimal digits and dashes")
+    return Tenants(issuer, tenants)
 
 
 def checked_number(

@@ -1,7 +1,7 @@
 """`JWKS`, the verifier for asyncio, and the verification that it shares with `SyncJWKS`."""
 
 import logging
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any, Self
@@ -13,7 +13,8 @@ from auth_jwks._cache.status import Status
 from auth_jwks._cache.token_cache import SeenToken, TokenCache, cache_key
 from auth_jwks._clock import SYSTEM_CLOCK, Clock
 from auth_jwks._jose.issuer import IssuerNames
-from auth_jwks._jose.keys import checked_algorithms
+from auth_jwks._jose.keys import Key, checked_algorithms
+from auth_jwks._jose.tenants import Tenants
 from auth_jwks._jose.tokens import Expected, Token, compact, parse_token, read_claims, signer
 from auth_jwks._provider.client import HTTPClient
 from auth_jwks._settings import (
@@ -22,6 +23,7 @@ from auth_jwks._settings import (
     checked_issuer,
     checked_number,
     checked_strings,
+    checked_tenants,
 )
 from auth_jwks.events import Observer
 from auth_jwks.stores.base import KeyStore
@@ -37,11 +39,12 @@ DEFAULT_ALGORITHMS = ("RS256", "ES256")
 class Rules:
     """The rules that every token of a verifier must meet; `leeway` is in seconds.
 
-    `issuer` is the configured one, None if that of the discovery document is trusted.
+    `issuer` has no names if that of the discovery document is trusted.
     """
 
     allowed: frozenset[str]
-    issuer: IssuerNames | None
+    issuer: IssuerNames
+    tenants: Tenants | None
     audience: frozenset[str] | None
     leeway: float
     required: tuple[str, ...]
@@ -50,15 +53,18 @@ class Rules:
 def checked_rules(
     allowed_algorithms: Collection[str] | None,
     issuer: str | Sequence[str] | None,
+    tenants: Collection[str] | Callable[[str], bool] | None,
     aud: str | Iterable[str] | None,
     leeway: float,
     required_claims: Collection[str],
 ) -> Rules:
     """Check the parameters of `JWKS` that are about tokens. `exp` is always required."""
     algorithms = DEFAULT_ALGORITHMS if allowed_algorithms is None else allowed_algorithms
+    names = checked_issuer(issuer)
     return Rules(
         checked_algorithms(checked_strings("allowed_algorithms", algorithms)),
-        checked_issuer(issuer),
+        names,
+        checked_tenants(tenants, names),
         None if aud is None else checked_audience("aud", aud),
         checked_number("leeway", leeway),
         tuple(dict.fromkeys(("exp", *checked_strings("required_claims", required_claims)))),
@@ -84,14 +90,15 @@ class Verification:
     @property
     def issuers(self) -> tuple[str, ...]:
         """The configured names of the issuer, templates included; empty if there are none."""
-        return () if self._rules.issuer is None else self._rules.issuer.names
+        return self._rules.issuer.names
 
     async def verify_token(
         self, token: str, audience: str | Iterable[str] | None = None, *, verify_iss: bool = True
     ) -> dict[str, Any]:
         """Return the claims of a valid token. The caller may change the dict.
 
-        `audience` replaces `aud` for this call; `verify_iss=False` leaves `iss` unchecked.
+        `audience` replaces `aud` for this call; `verify_iss=False` leaves `iss` unchecked, but not
+        `tid` if there are `tenants`. What a function of `tenants` raises is raised here.
 
         Raises `jwt.InvalidTokenError`: PyJWT's classes if the token is at fault,
         `UnknownKeyError` if no published key fits it, `KeysUnavailableError` or
@@ -110,7 +117,7 @@ class Verification:
         if seen is not None and current is not None:
             claims = seen.claims(current, now, rules.leeway)
             if claims is not None:
-                return claims
+                return claims if rules.tenants is None else rules.tenants.asked(claims)
         bare = compact(token)
         if bare is not token:
             # Remembered without its scheme: else there would be an entry for each spelling.
@@ -128,7 +135,7 @@ class Verification:
             if not candidates:
                 current, candidates = await self._keys.find(parsed.kid, parsed.alg, check)
         key = signer(parsed, candidates)
-        claims = self._judge(parsed, current, wanted, verify_iss=verify_iss)
+        claims = self._judge(parsed, current, wanted, key, verify_iss=verify_iss)
         token_seen = SeenToken(
             parsed.kid, key.alg, key.thumbprint, current.issuer, current.generation, parsed.payload
         )
@@ -140,15 +147,23 @@ class Verification:
         parsed: Token,
         current: CurrentKeys | None,
         audience: frozenset[str] | None,
+        key: Key | None = None,
         *,
         verify_iss: bool,
     ) -> dict[str, Any]:
-        """Return the claims if they are acceptable; whether they are true is not asked here."""
+        """Return the claims if they are acceptable. They are true if `key` has signed them."""
         rules = self._rules
         # Before the provider has confirmed the issuer, it may be the configured one that is wrong.
-        issuer = current.issuer if current is not None and verify_iss else None
+        issuer = None
+        if current is not None and verify_iss:
+            issuer = rules.issuer if rules.issuer.names else _exactly(current.issuer)
         expected = _cached_expected(rules.leeway, rules.required, issuer, audience)
-        return read_claims(parsed.payload, expected, self._clock.time())
+        claims = read_claims(parsed.payload, expected, self._clock.time())
+        if current is not None and rules.tenants is not None:
+            rules.tenants.check(claims)
+            if key is not None:
+                rules.tenants.confirm(claims, key.issuer)
+        return claims
 
     async def refresh(self, *, force: bool = False) -> None:
         """Make sure that the keys are fresh, as a warm-up; `force` fetches them after this call.
@@ -195,7 +210,8 @@ class Verification:
 class JWKS(Verification):
     """Verifies the JWTs of one provider with its published keys, fetched, cached and shared.
 
-    Give it a `discovery_url` (OpenID Connect Discovery), or a `jwks_uri` (RFC 7517), which wins.
+    Give it the `issuer`, and if its keys can't be found by that a `discovery_url` (OpenID Connect
+    Discovery) or a `jwks_uri` (RFC 7517), which wins.
     """
 
     def __init__(
@@ -210,7 +226,8 @@ class JWKS(Verification):
         fix_local_url: bool = True,  # noqa: FBT001, FBT002 - positional in 0.4.0
         *,
         jwks_uri: str | None = None,
-        issuer: str | None = None,
+        issuer: str | Sequence[str] | None = None,
+        tenants: Collection[str] | Callable[[str], bool] | None = None,
         store: KeyStore | None = None,
         max_stale: float = 86_400,
         token_cache_size: int = 1024,
@@ -224,16 +241,20 @@ class JWKS(Verification):
         A key set is fresh for `cache_ttl` seconds, and is used for `max_stale` more while it can't
         be refreshed. `leeway` seconds are granted on `exp`, `nbf` and `iat`. A refresh has
         `timeout` seconds for each document, with up to `retries` further attempts within them.
-        `issuer` must be the value of `iss` and of the discovery document's `issuer`; the token's
+        `issuer` must be the value of `iss` and of the discovery document's `issuer`; of several
+        names of one issuer each may name any. Without `discovery_url` and `jwks_uri` the first that
+        is a URL leads to discovery (OpenID Connect Discovery §4, RFC 8414 §3.1). A name with
+        `{tenantid}` as a path segment is a template of Entra ID's: then `tenants`, a collection of
+        ids or a quick function that returns a bool, says whose tokens are let in. The token's
         `aud` must contain one of `aud`. The last `token_cache_size` tokens skip the signature check
         when they come again. `close` does not close a `store` or an `http_client`.
 
         Raises `ValueError` or `TypeError`, which name the parameter and what was expected.
         """
-        rules = checked_rules(allowed_algorithms, issuer, aud, leeway, required_claims)
+        rules = checked_rules(allowed_algorithms, issuer, tenants, aud, leeway, required_claims)
         seen = TokenCache(token_cache_size)
         keys = assembled(
-            discovery_url=discovery_url, jwks_uri=jwks_uri, issuer=issuer,
+            discovery_url=discovery_url, jwks_uri=jwks_uri, issuer=rules.issuer,
             fix_local_url=fix_local_url, timeout=timeout, retries=retries, http_client=http_client,
             store=store, cache_ttl=cache_ttl, max_stale=max_stale, allowed=rules.allowed,
             observer=observer, clock=clock,
@@ -250,6 +271,12 @@ def _checked_audience(audience: object) -> frozenset[str]:
 @lru_cache(maxsize=256)
 def _cached_audience(audience: str) -> frozenset[str]:
     return checked_audience("audience", audience)
+
+
+@lru_cache(maxsize=256)
+def _exactly(issuer: str | None) -> IssuerNames | None:
+    """Return the issuer of a discovery document, of which no template is trusted."""
+    return None if issuer is None else IssuerNames((issuer,))
 
 
 _cached_expected = lru_cache(maxsize=256)(Expected)

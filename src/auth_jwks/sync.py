@@ -4,7 +4,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from math import inf
@@ -74,7 +74,8 @@ class SyncJWKS:
         fix_local_url: bool = True,  # noqa: FBT001, FBT002 - as in JWKS
         *,
         jwks_uri: str | None = None,
-        issuer: str | None = None,
+        issuer: str | Sequence[str] | None = None,
+        tenants: Collection[str] | Callable[[str], bool] | None = None,
         store: KeyStore | None = None,
         max_stale: float = 86_400,
         token_cache_size: int = 1024,
@@ -87,16 +88,16 @@ class SyncJWKS:
 
         `http_client` must be None, as a client fails in another event loop than its own. The
         `observer` is called in the background thread; in the caller's thread it gets each
-        `UnknownKey` that no refresh was spent on.
+        `UnknownKey` that no refresh was spent on. A function of `tenants` is called there, too.
 
         Raises `ValueError` or `TypeError`, which name the parameter and what was expected.
         """
         if http_client is not None:
             raise TypeError("http_client: expected None, as a client belongs to one event loop")
-        rules = checked_rules(allowed_algorithms, issuer, aud, leeway, required_claims)
+        rules = checked_rules(allowed_algorithms, issuer, tenants, aud, leeway, required_claims)
         seen = TokenCache(token_cache_size)
         cache = assembled(
-            discovery_url=discovery_url, jwks_uri=jwks_uri, issuer=issuer,
+            discovery_url=discovery_url, jwks_uri=jwks_uri, issuer=rules.issuer,
             fix_local_url=fix_local_url, timeout=timeout, retries=retries, http_client=None,
             store=store, cache_ttl=cache_ttl, max_stale=max_stale, allowed=rules.allowed,
             observer=observer, clock=clock,

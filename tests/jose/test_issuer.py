@@ -94,6 +94,12 @@ def test_what_a_template_finds_is_a_tenant(middle: str) -> None:
     assert found == (middle if is_tenant(middle) else None)
 
 
+def test_names_tell_what_they_are() -> None:
+    """They hold no secret."""
+    assert repr(issuer_names(("a", V1))) == f"IssuerNames(('a', '{V1}'), ('{V1}',))"
+    assert issuer_names(("a", V1)).exact == ("a",)
+
+
 def test_a_name_from_elsewhere_is_no_template() -> None:
     """What a provider publishes opens the door to no tenant."""
     published = IssuerNames((V2,))

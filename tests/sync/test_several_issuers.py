@@ -108,22 +108,18 @@ def test_signatures_that_end_alike_confuse_nobody(
         assert issuers.verify_token(ours)["iss"] == issuer.issuer
 
 
-class EveryTenant(SyncJWKS):
-    """A verifier that has a template for a name, and takes what it is given."""
-
-    @property
-    def issuers(self) -> tuple[str, ...]:
-        """Return the template."""
-        return ("https://idp.example/{tenantid}",)
-
-
 def test_an_exact_name_wins_over_a_template(clock: FakeClock, issuer: FakeIssuer) -> None:
     """Whatever was seen before: a key for all tenants is none of the one that has its own."""
     now = {"sub": "alice", "iat": 1_800_000_000, "exp": 1_800_000_300}
     any_tenant, own = "https://idp.example/abc", "https://idp.example/def"
-    key, (of_any, of_own) = alike({"iss": any_tenant, **now}, {"iss": own, **now})
+    key, (of_any, of_own) = alike(
+        {"iss": any_tenant, "tid": "abc", **now}, {"iss": own, "tid": "def", **now}
+    )
     with FakeIssuer(keys=[key], clock=clock) as provider:
-        every = EveryTenant(jwks_uri=provider.jwks_uri, clock=clock)
+        template = "https://idp.example/{tenantid}"
+        every = SyncJWKS(
+            jwks_uri=provider.jwks_uri, issuer=template, tenants=["abc", "def"], clock=clock
+        )
         single = SyncJWKS(jwks_uri=issuer.jwks_uri, issuer=own, clock=clock)
         with SyncIssuers(every, single) as issuers:
             for _ in range(2):

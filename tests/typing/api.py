@@ -47,6 +47,14 @@ JWKS(
 )
 JWKS(discovery_url=None, jwks_uri="https://idp.test/jwks", http_client=httpx2.AsyncClient())
 
+JWKS(issuer="https://idp.test/realms/x", aud="api")
+JWKS(issuer=["https://idp.test", "idp.test"])
+JWKS(issuer=("https://idp.test/{tenantid}/v2.0",), tenants={"72f988bf"})
+JWKS(issuer="https://idp.test/{tenantid}/v2.0", tenants=lambda tid: tid == "72f988bf")
+assert_type(JWKS("https://idp.test").issuers, tuple[str, ...])
+
+JWKS(issuer={"https://idp.test"})  # type: ignore[arg-type]
+JWKS(issuer="https://idp.test/{tenantid}", tenants=5)  # type: ignore[arg-type]
 JWKS(5)  # type: ignore[arg-type]
 JWKS("https://idp.test", aud=5)  # type: ignore[arg-type]
 JWKS("https://idp.test", store=object())  # type: ignore[arg-type]

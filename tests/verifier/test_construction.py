@@ -35,6 +35,7 @@ def test_the_positional_order_is_that_of_old() -> None:
     assert named == {
         "jwks_uri": None,
         "issuer": None,
+        "tenants": None,
         "store": None,
         "max_stale": 86_400,
         "token_cache_size": 1024,

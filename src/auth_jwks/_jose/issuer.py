@@ -1,32 +1,34 @@
 """The names of one issuer: exact strings, and templates for all tenants of Entra ID. Pure."""
 
 import re
-from dataclasses import dataclass
 
 __all__ = ["PLACEHOLDER", "IssuerNames", "fault_in_name", "is_tenant", "issuer_names"]
 
 PLACEHOLDER = "{tenantid}"  # as Entra ID's discovery documents spell it
 
 _TEMPLATE = re.compile(r"https?://[^/?#{}]+(?:/[^/?#{}]+)*/\{tenantid\}(?:/[^/?#{}]+)*/?")
-# In one spelling only, so that what refuses a tenant is not passed by in another one.
-_TENANT = re.compile(r"[0-9a-f-]+", re.ASCII)
+# Lower case only: each tenant has one spelling, so none slips past what refuses it.
+_TENANT = re.compile(r"[0-9a-f-]+")
 
 
-@dataclass(frozen=True, slots=True)
 class IssuerNames:
-    """What the `iss` of a token may be: one of `names`, in their order.
+    """What the `iss` of a token may be: one of `names`. Without any, nobody knows.
 
-    Those that are `templates` stand for the names with a tenant's id in place of `{tenantid}`.
+    Those that are `templates` stand for the names with a tenant's id in place of `{tenantid}`;
+    the others are `exact`.
     """
 
-    names: tuple[str, ...]
-    templates: tuple[str, ...] = ()
+    def __init__(self, names: tuple[str, ...] = (), templates: tuple[str, ...] = ()) -> None:
+        self.names = names
+        self.templates = templates
+        self.exact = tuple(name for name in names if name not in templates)
+
+    def __repr__(self) -> str:
+        return f"IssuerNames({self.names!r}, {self.templates!r})"
 
     def accepts(self, iss: object) -> bool:
         """Return whether this is the `iss` of one of our tokens."""
-        if self.tenant(iss) is not None:
-            return True
-        return iss in self.names and iss not in self.templates
+        return iss in self.exact or self.tenant(iss) is not None
 
     def tenant(self, iss: object) -> str | None:
         """Return the tenant that a template finds in an `iss`; None if it fits no template."""

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import jwt
 from jwt.exceptions import InvalidJTIError, InvalidSubjectError
 
+from auth_jwks._jose.issuer import PLACEHOLDER, IssuerNames
 from auth_jwks._jose.keys import MAX_KID, Key
 from auth_jwks._jose.strict_json import strict_object
 
@@ -77,7 +78,7 @@ class Expected:
 
     leeway: float
     required: tuple[str, ...]
-    issuer: str | None
+    issuer: IssuerNames | None
     audience: frozenset[str] | None
 
 
@@ -251,11 +252,21 @@ def _seconds(claims: Claims, name: str, fault: type[jwt.InvalidTokenError]) -> i
     return int(value)
 
 
-def _check_issuer(claims: Claims, issuer: str) -> None:
+def _check_issuer(claims: Claims, issuer: IssuerNames) -> None:
     if "iss" not in claims:
         raise jwt.MissingRequiredClaimError("iss")
-    if not isinstance(claims["iss"], str) or claims["iss"] != issuer:
-        raise jwt.InvalidIssuerError("the issuer does not match")
+    # As `accepts`, without a call where no template is.
+    if claims["iss"] not in issuer.exact and issuer.tenant(claims["iss"]) is None:
+        raise jwt.InvalidIssuerError(f"the issuer does not match{_hint(issuer, claims['iss'])}")
+
+
+def _hint(issuer: IssuerNames, stated: object) -> str:
+    """Return what in the configuration may be wrong."""
+    if issuer.lacks_slash(stated):
+        return ": the two differ in the slash at the end"
+    if not issuer.templates and PLACEHOLDER in "".join(issuer.names):
+        return ": discovery names a template for all tenants; pass it as issuer=, with tenants="
+    return ""
 
 
 def _check_audience(claims: Claims, audience: frozenset[str]) -> None:

@@ -19,6 +19,7 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from jwt.algorithms import OKPAlgorithm
 
+from auth_jwks._jose.issuer import IssuerNames
 from auth_jwks._jose.keys import parse_key_set
 from auth_jwks._jose.tokens import Expected
 from auth_jwks.testing import SigningKey
@@ -151,11 +152,13 @@ def tokens(draw: Callable[..., Any], trust: Trust, expected: Expected) -> Any:
     return drawing.pick("shape", SHAPES, f"{signed}.{last}")
 
 
+OTHER = "https://other.example"
+NAMES = [(ISSUER,), (ISSUER,), (OTHER, ISSUER), (OTHER,), (OTHER, "other.example")]
 EXPECTATIONS = st.builds(
     Expected,
     st.sampled_from([0.0, 2.5, 30.0]),
     st.sampled_from([("exp",), ("exp", "iat", "sub"), ("aud", "exp"), ("jti", "exp", "nbf")]),
-    st.sampled_from([None, ISSUER, ISSUER, "https://other.example"]),
+    st.sampled_from([None, *map(IssuerNames, NAMES)]),
     st.sampled_from(
         [None, frozenset((AUDIENCE,)), frozenset(("other", AUDIENCE)), frozenset(("other",))]
     ),
