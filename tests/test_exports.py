@@ -114,6 +114,7 @@ def test_the_package_offers_what_it_documents() -> None:
         "FileKeyStore",
         "JWKS",
         "IssuerMismatchError",
+        "Issuers",
         "KeyStore",
         "KeysUnavailableError",
         "MemoryKeyStore",

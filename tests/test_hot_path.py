@@ -13,12 +13,13 @@ from typing import Any
 import jwt
 import pytest
 
-from auth_jwks import JWKS
+from auth_jwks import JWKS, Issuers
 from auth_jwks.testing import FakeClock, FakeIssuer
 
 # Python's own functions included, those in C not. Fewer is better: lower them when they sink.
 SEEN_BEFORE = 8
 SEEN_FIRST = 33
+BY_ISSUER = 3
 UNKNOWN = 37  # three of them a clock of the tests
 
 
@@ -77,6 +78,21 @@ async def test_token_seen_before(issuer: FakeIssuer, jwks: JWKS) -> None:
     assert counts["loads"] == 1, "of marshal"
     assert counts["a2b_base64"] == counts["raw_decode"] == counts["verify"] == 0
     assert counts["all"] <= SEEN_BEFORE, counts
+
+
+async def test_token_seen_before_of_one_of_several_issuers(issuer: FakeIssuer, jwks: JWKS) -> None:
+    """The verifier remembers it, and is found without a look inside the token."""
+    issuers = Issuers(jwks, JWKS("https://b.example", "api", issuer="https://b.example"))
+    token = issuer.sign(aud="api", roles=["a"])
+    claims = at_once(issuers.verify_token(token))
+    with counting() as counts:
+        assert at_once(jwks.verify_token(token)) == claims
+    assert counts["verify"] == 0, "as if it had been asked itself"
+    with counting() as counts:
+        assert at_once(issuers.verify_token(token)) == claims
+    assert counts["loads"] == 1
+    assert counts["a2b_base64"] == counts["raw_decode"] == counts["verify"] == 0
+    assert counts["all"] <= SEEN_BEFORE + BY_ISSUER, counts
 
 
 async def test_token_seen_first(issuer: FakeIssuer, jwks: JWKS) -> None:

@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from auth_jwks._cache.status import Status
+from auth_jwks._issuers import Issuers
 from auth_jwks._verifier import JWKS
 from auth_jwks._version import __version__ as __version__
 from auth_jwks.errors import IssuerMismatchError, KeysUnavailableError, UnknownKeyError
@@ -18,6 +19,7 @@ __all__ = [
     "JWKS",
     "FileKeyStore",
     "IssuerMismatchError",
+    "Issuers",
     "KeyStore",
     "KeysUnavailableError",
     "MemoryKeyStore",

@@ -14,7 +14,9 @@ from contextlib import suppress
 from contextvars import Context
 from typing import Any, TypeVar
 
-__all__ = ["NoLoopError", "Portal", "Work", "refuse_greenlets", "run_at_once"]
+__all__ = [
+    "NoLoopError", "Portal", "Work", "refuse_background_thread", "refuse_greenlets", "run_at_once",
+]  # fmt: skip
 
 T = TypeVar("T")
 
@@ -167,6 +169,13 @@ class _Process:
 _process = _Process()
 with suppress(AttributeError):  # Windows has no fork
     os.register_at_fork(after_in_child=_process.renew_lock)
+
+
+def refuse_background_thread() -> None:
+    """Raise `RuntimeError` in the background thread, as it would wait for itself."""
+    loop = _process.loop
+    if loop is not None:
+        loop.refuse_own_thread()
 
 
 class Portal:

@@ -1,18 +1,22 @@
 """The rules of a verifier: what its tokens must be, and what under the profile of one call."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
+from auth_jwks._jose.issuer import IssuerNames
 from auth_jwks._jose.keys import checked_algorithms
+from auth_jwks._jose.tenants import Tenants
 from auth_jwks._jose.tokens import TOKEN_LENGTHS
 from auth_jwks._settings import (
     checked_audience,
     checked_count,
     checked_flag,
+    checked_issuer,
     checked_number,
     checked_strings,
+    checked_tenants,
 )
 from auth_jwks.profiles._judgement import accepted_types, checked_profile, comes_once
 from auth_jwks.profiles._kinds import AccessToken, IDToken, Profile
@@ -27,11 +31,14 @@ DEFAULT_CLAIMS = ("exp", "iat", "sub")
 class Rules:
     """The rules that a token must meet; `leeway` is in seconds, `longest` in characters.
 
+    `issuer` has no names if that of the discovery document is trusted.
     A `profile` brings the accepted `types`, a `check` of the user's, and says whether a verdict
     lasts. Rules are equal to themselves alone, as they are part of the token cache's key.
     """
 
     allowed: frozenset[str]
+    issuer: IssuerNames
+    tenants: Tenants | None
     audience: frozenset[str] | None
     leeway: float
     required: tuple[str, ...]
@@ -50,14 +57,19 @@ def checked_rules(
     required_claims: Collection[str],
     profile: Profile | None,
     *,
+    issuer: str | Sequence[str] | None,
+    tenants: Collection[str] | Callable[[str], bool] | None,
     max_token_length: int,
     numeric_sub: bool,
 ) -> Rules:
     """Check the parameters of `JWKS` that are about tokens. `exp` is always required."""
     algorithms = DEFAULT_ALGORITHMS if allowed_algorithms is None else allowed_algorithms
     required = checked_strings("required_claims", required_claims)
+    names = checked_issuer(issuer)
     rules = Rules(
         checked_algorithms(checked_strings("allowed_algorithms", algorithms)),
+        names,
+        checked_tenants(tenants, names),
         None if aud is None else checked_audience("aud", aud),
         checked_number("leeway", leeway),
         tuple(dict.fromkeys(("exp", *required))),

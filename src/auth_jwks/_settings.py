@@ -1,10 +1,12 @@
 """Checks of the configuration: each error names the parameter and what was expected."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from inspect import iscoroutinefunction
 from typing import TypeVar
 
+from auth_jwks._jose.issuer import IssuerNames, fault_in_name, is_tenant, issuer_names
+from auth_jwks._jose.tenants import Tenants
 from auth_jwks._provider.client import HTTPClient
 from auth_jwks._provider.made_client import ClientMaker, MadeClient, is_client
 from auth_jwks._provider.urls import fault_in
@@ -14,9 +16,11 @@ __all__ = [
     "checked_client",
     "checked_count",
     "checked_flag",
+    "checked_issuer",
     "checked_number",
     "checked_parts",
     "checked_strings",
+    "checked_tenants",
     "checked_text",
     "checked_url",
     "checked_verifier",
@@ -48,6 +52,44 @@ def checked_text(name: str, value: object) -> str | None:
     if not value.strip() or not value.isprintable():
         raise ValueError(f"{name}: expected a non-empty, printable string")
     return value
+
+
+def checked_issuer(value: object) -> IssuerNames:
+    """Return the names of an issuer, from one string or a sequence of them; none for None.
+
+    Their order counts, so a set is refused.
+    """
+    if value is None:
+        return IssuerNames()
+    if not isinstance(value, Sequence):
+        kind = type(value).__name__
+        raise TypeError(f"issuer: expected a string, or a list of strings, got {kind}")
+    names = checked_strings("issuer", (value,) if isinstance(value, str) else value)
+    if not names or not all(name.isprintable() for name in names):
+        raise ValueError("issuer: expected one or more printable strings")
+    for fault in filter(None, map(fault_in_name, names)):
+        raise ValueError(f"issuer: {fault}")
+    return issuer_names(tuple(dict.fromkeys(names)))
+
+
+def checked_tenants(
+    value: Collection[str] | Callable[[str], bool] | None, issuer: IssuerNames
+) -> Tenants | None:
+    """Return the tenants to let in, a collection of ids or a function; None without a template."""
+    if value is None and not issuer.templates:
+        return None
+    if value is None:
+        raise ValueError("tenants: expected the tenants to let in, as issuer is a template")
+    if not issuer.templates:
+        raise ValueError("tenants: expected only with a template as issuer, such as .../{tenantid}")
+    if iscoroutinefunction(value):
+        raise TypeError("tenants: expected a plain function, as a coroutine would not be awaited")
+    if callable(value):
+        return Tenants(issuer, value)
+    tenants = frozenset(checked_strings("tenants", value))
+    if not tenants or not all(map(is_tenant, tenants)):
+        raise ValueError("tenants: expected ids of lower-case hexadecimal digits and dashes")
+    return Tenants(issuer, tenants)
 
 
 def checked_number(
@@ -109,9 +151,10 @@ def checked_client(value: HTTPClient | ClientMaker | None) -> HTTPClient | None:
 def checked_verifier(verifier: T) -> T:
     """Return an object that verifies tokens without blocking the event loop."""
     threads = sys.modules.get("auth_jwks.sync")  # not imported: there is no SyncJWKS
-    if threads is not None and isinstance(verifier, threads.SyncJWKS):
+    if threads is not None and isinstance(verifier, (threads.SyncJWKS, threads.SyncIssuers)):
+        kind = type(verifier).__name__
         raise TypeError(
-            "verifier: expected a JWKS, got a SyncJWKS, which would block the event loop"
+            f"verifier: expected a JWKS, got a {kind}, which would block the event loop"
         )
     return checked_parts(
         "verifier", verifier, "a JWKS, or an object with its verify_token", "verify_token"

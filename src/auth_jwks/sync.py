@@ -4,7 +4,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from math import inf
@@ -25,17 +25,18 @@ from auth_jwks._cache.key_cache import KeyCache
 from auth_jwks._cache.status import Status
 from auth_jwks._cache.token_cache import TokenCache
 from auth_jwks._clock import SYSTEM_CLOCK, Clock
+from auth_jwks._issuers import SyncIssuers
 from auth_jwks._jose.keys import Key
 from auth_jwks._jose.tokens import MAX_TOKEN, Token
 from auth_jwks._provider.made_client import ClientMaker, is_client
 from auth_jwks._rules import checked_rules
-from auth_jwks._verifier import Verification
+from auth_jwks._verification import Verification
 from auth_jwks.errors import KeysUnavailableError
 from auth_jwks.events import Observer
 from auth_jwks.profiles import Profile
 from auth_jwks.stores.base import KeyStore
 
-__all__ = ["SyncJWKS"]
+__all__ = ["SyncIssuers", "SyncJWKS"]
 
 T = TypeVar("T")
 
@@ -80,7 +81,8 @@ class SyncJWKS:
         jwks_uri: str | None = None,
         jwks: Mapping[str, Any] | None = None,
         jwks_file: str | PathLike[str] | None = None,
-        issuer: str | None = None,
+        issuer: str | Sequence[str] | None = None,
+        tenants: Collection[str] | Callable[[str], bool] | None = None,
         store: KeyStore | None = None,
         max_stale: float = 86_400,
         token_cache_size: int = 1024,
@@ -96,7 +98,8 @@ class SyncJWKS:
 
         `http_client` must be a function that makes a client, as a client fails in another event
         loop than its own. It is called in the background thread, and so is the `observer`; in the
-        caller's thread that gets each `UnknownKey` that no refresh was spent on.
+        caller's thread that gets each `UnknownKey` that no refresh was spent on. A function of
+        `tenants` is called there, too.
 
         Raises `ValueError` or `TypeError`, which name the parameter and what was expected.
         """
@@ -106,17 +109,27 @@ class SyncJWKS:
                 "loop"
             )
         rules = checked_rules(
-            allowed_algorithms, aud, leeway, required_claims, profile,
-            max_token_length=max_token_length, numeric_sub=numeric_sub,
+            allowed_algorithms, aud, leeway, required_claims, profile, issuer=issuer,
+            tenants=tenants, max_token_length=max_token_length, numeric_sub=numeric_sub,
         )  # fmt: skip
         seen = TokenCache(token_cache_size)
         cache = assembled(
             discovery_url=discovery_url, jwks_uri=jwks_uri, jwks=jwks, jwks_file=jwks_file,
-            issuer=issuer, fix_local_url=fix_local_url, timeout=timeout, retries=retries,
+            issuer=rules.issuer, fix_local_url=fix_local_url, timeout=timeout, retries=retries,
             http_client=http_client, store=store, cache_ttl=cache_ttl, max_stale=max_stale,
             allowed=rules.allowed, observer=observer, clock=clock,
         )  # fmt: skip
         self._verification = Verification(_ThreadedKeys(cache, store, clock), seen, rules, clock)
+
+    @property
+    def issuers(self) -> tuple[str, ...]:
+        """The configured names of the issuer, templates included; empty if there are none."""
+        return self._verification.issuers
+
+    @property
+    def max_token_length(self) -> int:
+        """How many characters a token may have."""
+        return self._verification.max_token_length
 
     def verify_token(
         self,

@@ -9,6 +9,7 @@ import pytest
 from auth_jwks import JWKS
 from auth_jwks._cache.assembly import assembled
 from auth_jwks._cache.key_cache import KeyCache
+from auth_jwks._jose.issuer import IssuerNames
 from auth_jwks.events import Event, KeysRefreshed
 from auth_jwks.stores import MemoryKeyStore
 from auth_jwks.sync import SyncJWKS
@@ -84,7 +85,7 @@ def cache_of(issuer: FakeIssuer, client: httpx.AsyncClient, **options: Any) -> K
         "jwks_uri": None,
         "jwks": None,
         "jwks_file": None,
-        "issuer": issuer.issuer,
+        "issuer": IssuerNames((issuer.issuer,)),
         "fix_local_url": True,
         "timeout": 5.0,
         "retries": 0,

@@ -13,6 +13,7 @@ from auth_jwks._cache.key_cache import KeyCache
 from auth_jwks._cache.outcome import Outcome
 from auth_jwks._cache.purpose import FindKey, Look, Purpose, Renew, Replace
 from auth_jwks._cache.refresh import Refresher
+from auth_jwks._jose.issuer import IssuerNames
 from auth_jwks._jose.tokens import Token, parse_token, signer_in
 from auth_jwks._provider.source import Source
 from auth_jwks.events import Event
@@ -46,7 +47,7 @@ class Worker:
         source = Source(
             discovery_url=issuer.discovery_url,
             jwks_uri=None if discovers else issuer.jwks_uri,
-            issuer=issuer.issuer,
+            issuer=IssuerNames((issuer.issuer,)),
             fix_local_url=True,
             timeout=5.0,
             retries=0,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from auth_jwks._provider.document import Document, decode, encode, store_key
 
 FULL = Document("https://a.example/jwks", "https://a.example", b'{"keys":[]}', '"tag"', 600.0)
-SOURCE = {"mode": "jwks", "url": "https://a.example", "issuer": "b", "fix_local_url": True}
+SOURCE = {"mode": "jwks", "url": "https://a.example", "issuers": ["b"], "fix_local_url": True}
 
 
 def _stored(**changes: object) -> bytes:
@@ -119,7 +119,7 @@ def test_a_key_set_with_a_lone_surrogate_is_still_bytes() -> None:
 
 def test_the_same_source_has_one_store_key() -> None:
     """Verifiers of one source meet under one name, which tells the format and hides the URL."""
-    key = store_key(mode="jwks", url="https://a.example", issuer="b", fix_local_url=True)
+    key = store_key(mode="jwks", url="https://a.example", issuers=["b"], fix_local_url=True)
     assert key == store_key(**SOURCE)  # type: ignore[arg-type]
     version, _, digest = key.partition(":")
     assert (version, len(digest), int(digest, 16) > 0) == ("v1", 64, True)
@@ -134,7 +134,7 @@ def test_the_same_source_has_one_store_key() -> None:
 )
 def test_store_keys_are_these(mode: str, digest: str) -> None:
     """Workers of two releases meet under them: whatever changes here needs another `FORMAT`."""
-    key = store_key(mode=mode, url="https://a.example", issuer="b", fix_local_url=True)
+    key = store_key(mode=mode, url="https://a.example", issuers=["b"], fix_local_url=True)
     assert key == f"v1:{digest}"
 
 
@@ -143,14 +143,25 @@ def test_store_keys_are_these(mode: str, digest: str) -> None:
     [
         {"mode": "discovery"},
         {"url": "https://a.example/"},
-        {"issuer": None},
-        {"issuer": "B"},
+        {"issuers": []},
+        {"issuers": ["B"]},
+        {"issuers": ["b", "B"]},
+        {"issuers": ["b", "True"]},
         {"fix_local_url": False},
-        {"url": "https://a.example1:b", "issuer": ""},
+        {"url": "https://a.example1:b", "issuers": []},
         {"mode": "jwks17:https", "url": "://a.example"},
-        {"url": "https://a.exampleb", "issuer": None},
+        {"url": "https://a.exampleb", "issuers": []},
     ],
 )
 def test_another_source_has_another_store_key(change: dict[str, object]) -> None:
     """Each part counts, and none can pass for its neighbour's."""
     assert store_key(**SOURCE) != store_key(**SOURCE | change)  # type: ignore[arg-type]
+
+
+def test_names_make_one_store_key_in_any_order() -> None:
+    """They are names of one issuer; none can pass for its neighbour's."""
+    first, second, third = (
+        store_key(**SOURCE | {"issuers": names})  # type: ignore[arg-type]
+        for names in (["b", "c"], ["c", "b"], ["b1:c"])
+    )
+    assert first == second != third

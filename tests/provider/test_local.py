@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from auth_jwks._clock import SYSTEM_CLOCK
+from auth_jwks._jose.issuer import IssuerNames
 from auth_jwks._jose.keys import KeySet
 from auth_jwks._provider.client import MAX_BODY, FetchError
 from auth_jwks._provider.document import Document
@@ -21,7 +22,7 @@ ISSUER = "https://idp.test"
 
 def source_of(path: Path | str) -> FileSource:
     """Return the source of a file."""
-    return FileSource(str(path), issuer=ISSUER, timeout=5.0, clock=SYSTEM_CLOCK)
+    return FileSource(str(path), issuer=IssuerNames((ISSUER,)), timeout=5.0, clock=SYSTEM_CLOCK)
 
 
 def write(path: Path, content: bytes) -> None:
@@ -102,7 +103,7 @@ async def test_a_file_that_hangs(tmp_path: Path) -> None:
     path = tmp_path / "keys.json"
     os.mkfifo(path)  # nothing can be read of it until somebody writes
     clock = FakeClock()
-    source = FileSource(str(path), issuer=ISSUER, timeout=5.0, clock=clock)
+    source = FileSource(str(path), issuer=IssuerNames((ISSUER,)), timeout=5.0, clock=clock)
 
     def hanging() -> int:
         return sum(thread.name == "auth_jwks file" for thread in threading.enumerate())
@@ -127,7 +128,7 @@ async def test_a_file_that_hangs(tmp_path: Path) -> None:
 
 async def test_what_is_given_never_changes() -> None:
     """The same document each time."""
-    source = FixedSource(b'{"keys": []}', KeySet(()), issuer=None)
+    source = FixedSource(b'{"keys": []}', KeySet(()), issuer=IssuerNames(()))
     assert repr(source) == "FixedSource()"
     assert (source.name, source.check_interval) == ("jwks", inf)
     first = await source.fetch(None)
@@ -138,6 +139,6 @@ async def test_what_is_given_never_changes() -> None:
 
 def test_a_document_is_from_one_source(path: Path) -> None:
     """Another file's is not this one's."""
-    for source in (source_of(path), FixedSource(b"", KeySet(()), issuer=None)):
+    for source in (source_of(path), FixedSource(b"", KeySet(()), issuer=IssuerNames(()))):
         assert source.fault_in(Document(source.name, ISSUER, b"")) is None
         assert source.fault_in(Document("/other", ISSUER, b"")) == "it is from another source"

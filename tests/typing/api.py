@@ -13,6 +13,7 @@ import jwt
 from auth_jwks import (
     JWKS,
     IssuerMismatchError,
+    Issuers,
     KeyStore,
     KeysUnavailableError,
     MemoryKeyStore,
@@ -31,7 +32,7 @@ from auth_jwks.events import (
 )
 from auth_jwks.profiles import AccessToken, IDToken, LogoutToken, Profile
 from auth_jwks.stores import Answer, Busy, Lease, LeaseRequest, StoreUnavailable, Unchanged
-from auth_jwks.sync import SyncJWKS
+from auth_jwks.sync import SyncIssuers, SyncJWKS
 from auth_jwks.testing import FakeClock, FakeIssuer, SigningKey
 
 JWKS("https://idp.test/.well-known/openid-configuration", issuer="https://idp.test")
@@ -62,6 +63,14 @@ SyncJWKS("https://idp.test", http_client=httpx.AsyncClient())  # type: ignore[ar
 JWKS("https://idp.test", http_client=httpx.Client)  # type: ignore[arg-type]
 JWKS(jwks=[])  # type: ignore[arg-type]
 JWKS(jwks_file=b"/var/run/keys.json")  # type: ignore[arg-type]
+JWKS(issuer="https://idp.test/realms/x", aud="api")
+JWKS(issuer=["https://idp.test", "idp.test"])
+JWKS(issuer=("https://idp.test/{tenantid}/v2.0",), tenants={"72f988bf"})
+JWKS(issuer="https://idp.test/{tenantid}/v2.0", tenants=lambda tid: tid == "72f988bf")
+assert_type(JWKS("https://idp.test").issuers, tuple[str, ...])
+
+JWKS(issuer={"https://idp.test"})  # type: ignore[arg-type]
+JWKS(issuer="https://idp.test/{tenantid}", tenants=5)  # type: ignore[arg-type]
 JWKS(5)  # type: ignore[arg-type]
 JWKS("https://idp.test", aud=5)  # type: ignore[arg-type]
 JWKS("https://idp.test", profile=AccessToken)  # type: ignore[arg-type]
@@ -89,6 +98,29 @@ profiles: list[Profile] = [
 AccessToken("JWT")  # type: ignore[call-arg]
 AccessToken(check=predicate)  # type: ignore[arg-type]
 IDToken()  # type: ignore[call-arg]
+
+
+Issuers()
+Issuers(JWKS("https://idp.test"), JWKS(jwks_uri="https://idp.test/jwks"))
+Issuers(SyncJWKS("https://idp.test"))  # type: ignore[arg-type]
+Issuers([JWKS("https://idp.test")])  # type: ignore[arg-type]
+Issuers(Issuers())  # type: ignore[arg-type]
+SyncIssuers(SyncJWKS("https://idp.test"), SyncJWKS("https://idp.test"))
+SyncIssuers(JWKS("https://idp.test"))  # type: ignore[arg-type]
+
+
+async def verify_any(issuers: Issuers, threads: SyncIssuers, token: str) -> None:
+    """Verify a token of any issuer in every way there is."""
+    async with issuers as same:
+        assert_type(same, Issuers)
+        await same.refresh(force=True)
+        assert_type(await same.verify_token(token, "api", verify_iss=True), dict[str, Any])
+        assert_type(same.status(), tuple[Status, ...])
+        assert_type(same.issuers, tuple[str, ...])
+    with threads as also:
+        assert_type(also, SyncIssuers)
+        assert_type(also.verify_token(token, ["api", "web"]), dict[str, Any])
+        assert_type(also.status(), tuple[Status, ...])
 
 
 async def verify(jwks: JWKS, token: str) -> Mapping[str, Any]:

@@ -13,7 +13,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.requests import HTTPConnection
 
-from auth_jwks import JWKS
+from auth_jwks import JWKS, Issuers
 from auth_jwks.asgi import CookieToken, HeaderToken, JWTAuthMiddleware
 from auth_jwks.bearer import Refusal, Verifier, scopes_of
 from auth_jwks.cloudflare import (
@@ -49,6 +49,7 @@ def permissions(claims: Mapping[str, Any]) -> Iterable[str]:
 
 
 verifier: Verifier = jwks
+verifier = Issuers(jwks)
 verifier = Wrapper()
 
 # Any ASGI application.

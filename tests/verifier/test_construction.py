@@ -37,6 +37,7 @@ def test_the_positional_order_is_that_of_old() -> None:
         "jwks": None,
         "jwks_file": None,
         "issuer": None,
+        "tenants": None,
         "store": None,
         "max_stale": 86_400,
         "token_cache_size": 1024,

@@ -13,10 +13,12 @@ from auth_jwks._cache.key_cache import KeyCache
 from auth_jwks._cache.local_source import keys_for_ever, local_source
 from auth_jwks._cache.refresh import Refresher
 from auth_jwks._clock import Clock
+from auth_jwks._jose.issuer import IssuerNames
 from auth_jwks._provider.client import HTTPClient
 from auth_jwks._provider.key_source import KeySource
 from auth_jwks._provider.local import FixedSource
 from auth_jwks._provider.made_client import ClientMaker
+from auth_jwks._provider.places import fault_in_place, is_place, places_of
 from auth_jwks._provider.source import Source
 from auth_jwks._provider.urls import is_exposed
 from auth_jwks._settings import (
@@ -25,7 +27,6 @@ from auth_jwks._settings import (
     checked_flag,
     checked_number,
     checked_parts,
-    checked_text,
     checked_url,
 )
 from auth_jwks.events import Observer
@@ -43,7 +44,7 @@ def assembled(
     jwks_uri: str | None,
     jwks: Mapping[str, Any] | None,
     jwks_file: str | PathLike[str] | None,
-    issuer: str | None,
+    issuer: IssuerNames,
     fix_local_url: bool,
     timeout: float,
     retries: int,
@@ -58,7 +59,6 @@ def assembled(
     """Check the parameters of `JWKS` that are about keys, and return the cache of these keys."""
     checked_parts("clock", clock, "a Clock", "monotonic", "time", "sleep")
     guarded = None if observer is None else GuardedObserver(_checked_observer(observer), clock)
-    issuer = checked_text("issuer", issuer)
     fix_local_url = checked_flag("fix_local_url", fix_local_url)
     timeout = checked_number("timeout", timeout, above=0)
     retries = checked_count("retries", retries)
@@ -70,11 +70,11 @@ def assembled(
     local = local_source(
         jwks, jwks_file, beside, issuer=issuer, timeout=timeout, allowed=allowed, clock=clock
     )
-    if local is None and discovery_url is None and jwks_uri is None:
-        raise ValueError("discovery_url, jwks_uri, jwks, jwks_file: expected at least one of them")
+    url, second_url = checked_url("discovery_url", discovery_url), None
+    if local is None and url is None and jwks_uri is None:
+        url, second_url = _places(issuer)
     source: KeySource = local or Source(
-        discovery_url=checked_url("discovery_url", discovery_url),
-        jwks_uri=checked_url("jwks_uri", jwks_uri),
+        discovery_url=url, jwks_uri=checked_url("jwks_uri", jwks_uri), second_url=second_url,
         issuer=issuer, fix_local_url=fix_local_url, timeout=timeout, retries=retries,
         http_client=checked_client(http_client), clock=clock,
     )  # fmt: skip
@@ -92,8 +92,21 @@ def assembled(
     cache = KeyCache(refresher, policy=policy, clock=clock, observer=guarded)
     _warn_without_issuer(source)
     if isinstance(source, Source):
-        _warn_of_plain_http(source)
+        _warn_of_plain_http(source, "issuer" if second_url else "discovery_url")
     return cache
+
+
+def _places(issuer: IssuerNames) -> tuple[str, str]:
+    """Return the two places of the discovery document, beneath the first name that is a URL."""
+    if not issuer.names:
+        raise ValueError(
+            "discovery_url, jwks_uri, issuer, jwks, jwks_file: expected at least one of them"
+        )
+    url = next(filter(is_place, issuer.names), issuer.names[0])
+    fault = fault_in_place(url)
+    if fault is not None:
+        raise ValueError(f"issuer: {fault}")
+    return places_of(url)
 
 
 def _checked_store(store: KeyStore) -> KeyStore:
@@ -107,16 +120,16 @@ def _checked_observer(observer: Observer) -> Observer:
 
 
 def _warn_without_issuer(source: KeySource) -> None:
-    if source.issuer is None and source.discovers:
+    if not source.issuer.names and source.discovers:
         text = "issuer: not given, so whatever issuer %s names is trusted; pass issuer="
         logger.warning(text, source.name)
-    elif source.issuer is None:
+    elif not source.issuer.names:
         text = "issuer: not given, so the iss claim of tokens is not checked (%s); pass issuer="
         logger.warning(text, source.name)
 
 
-def _warn_of_plain_http(source: Source) -> None:
+def _warn_of_plain_http(source: Source, parameter: str) -> None:
     if is_exposed(source.url):
-        parameter = "discovery_url" if source.discovers else "jwks_uri"
+        parameter = parameter if source.discovers else "jwks_uri"
         text = "%s: plain http, so whoever is on the way to %s can forge its keys; use https"
         logger.warning(text, parameter, source.name)

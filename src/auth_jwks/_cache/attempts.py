@@ -72,8 +72,13 @@ class Attempts:
                 return replace(self, lost=0)
 
     def _after_failure(self, failure: Failed, now: float, spread: float) -> "Attempts":
-        # Only a good answer overrides the answer that the issuer is another one.
-        last = self.failure if self.failure is not None and self.failure.mismatch else failure
+        last = failure
+        if self.failure is not None and (
+            self.failure.mismatch or (self.failure.here and not failure.here)
+        ):
+            # Only a good answer overrides the answer that the issuer is another one. And what this
+            # worker has met itself says more than that the fleet waits.
+            last = self.failure
         delay = FAILED_WORKER_DELAY if failure.here else spread * FAILED_WORKER_DELAY / 2
         until = now + failure.retry_after + delay
         search_until = until if failure.here else self.search_not_before

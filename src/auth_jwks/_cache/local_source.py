@@ -8,6 +8,7 @@ from os import PathLike, fspath
 from auth_jwks._cache.current import CurrentKeys
 from auth_jwks._cache.freshness import Lifetime
 from auth_jwks._clock import Clock
+from auth_jwks._jose.issuer import IssuerNames
 from auth_jwks._jose.keys import UnusableKeySetError, parse_key_set, summary
 from auth_jwks._provider.client import MAX_BODY
 from auth_jwks._provider.local import USES, FileSource, FixedSource
@@ -21,7 +22,7 @@ def local_source(
     jwks_file: object,
     beside: Mapping[str, object],
     *,
-    issuer: str | None,
+    issuer: IssuerNames,
     timeout: float,
     allowed: frozenset[str],
     clock: Clock,
@@ -47,14 +48,14 @@ def local_source(
 def keys_for_ever(source: FixedSource, now: float) -> CurrentKeys:
     """Return the keys of the source, which never expire."""
     life = Lifetime(now, inf, inf, inf)
-    return CurrentKeys(source.keys, life, source.document, source.issuer)
+    return CurrentKeys(source.keys, life, source.document, source.document.issuer)
 
 
 def _given(parameters: Mapping[str, object]) -> list[str]:
     return [name for name, value in parameters.items() if value is not None]
 
 
-def _fixed(jwks: object, issuer: str | None, allowed: frozenset[str]) -> FixedSource:
+def _fixed(jwks: object, issuer: IssuerNames, allowed: frozenset[str]) -> FixedSource:
     if not isinstance(jwks, Mapping):
         raise TypeError(f"jwks: expected a JWK Set as a dict, got {type(jwks).__name__}")
     document = _encoded(jwks)

@@ -7,9 +7,10 @@ import asyncio
 import random
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Literal, assert_never
+from typing import Literal
 
 from auth_jwks._cache.announce import announce
+from auth_jwks._cache.answers import outcome_of
 from auth_jwks._cache.current import CurrentKeys
 from auth_jwks._cache.freshness import (
     FIRST_COOLDOWN,
@@ -23,7 +24,7 @@ from auth_jwks._cache.freshness import (
     unscheduled_window,
 )
 from auth_jwks._cache.guarded_store import GuardedStore, Held
-from auth_jwks._cache.outcome import Deferred, Done, Failed, Outcome
+from auth_jwks._cache.outcome import Done, Failed, Outcome
 from auth_jwks._cache.purpose import Purpose
 from auth_jwks._clock import Clock, LoopWatch, runs
 from auth_jwks._jose.keys import KeySet, UnusableKeySetError, parse_key_set, summary
@@ -40,11 +41,9 @@ from auth_jwks.events import (
     RefreshFault,
 )
 from auth_jwks.stores.base import (
-    MAX_COOLDOWN,
     MAX_STORED,
     Busy,
     Cause,
-    Cooling,
     Granted,
     Newer,
     Unchanged,
@@ -131,7 +130,7 @@ class Refresher:
                     await self._clock.sleep(min(left, self._uniform(pause / 2, pause)))
                     pause = min(self._max_pause(cause), pause * 2)
                 case _:
-                    return _outcome_of(answer, looking=cause is None)
+                    return outcome_of(answer, looking=cause is None)
             if sent >= ends_at:
                 return Failed("no worker fetched the keys in time", GRACE)
 
@@ -277,25 +276,3 @@ class Refresher:
     def _failed(self, kind: RefreshFault, reason: str, cooldown: float) -> Failed:
         announce(RefreshFailed(self.source.name, kind, reason, cooldown), self._observer)
         return Failed(reason, cooldown, mismatch=kind == "issuer_mismatch", here=True)
-
-
-def _outcome_of(answer: Unchanged | Busy | Cooling, *, looking: bool) -> Outcome:
-    match answer:
-        case Unchanged() if looking:
-            return Done()
-        case Unchanged():
-            return Failed("the key store returned neither keys nor a lease", GRACE)
-        case Cooling(reason="mismatch"):
-            reason = "issuer: another worker found a different one in the discovery document"
-            return Failed(reason, _clamped(answer.retry_after))
-        case Cooling(reason="failed"):
-            return Failed("the last refresh failed", _clamped(answer.retry_after))
-        case Busy() | Cooling():
-            return Deferred(_clamped(answer.retry_after))
-        case _:
-            assert_never(answer)
-
-
-def _clamped(seconds: float) -> float:
-    """Return a store's number, but no less than `GRACE`, as for NaN, and no more than a minute."""
-    return min(MAX_COOLDOWN, max(GRACE, seconds))

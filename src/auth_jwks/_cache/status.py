@@ -46,7 +46,7 @@ def status_of(
     life, has_keys = current.life, current.document is not None
     return Status(
         source=source.name,
-        issuer=current.issuer or source.issuer,
+        issuer=current.issuer or next(iter(source.issuer.names), None),
         kids=tuple(dict.fromkeys(key.kid for key in current.key_set.keys)),
         skipped=current.key_set.skipped,
         fresh=now < life.expires,

@@ -12,8 +12,9 @@ from typing import Any
 from weakref import WeakSet
 
 from auth_jwks._cache.current import CurrentKeys
+from auth_jwks._jose.claims import validity
 from auth_jwks._jose.strict_json import strict_object
-from auth_jwks._jose.tokens import MAX_TOKEN, validity
+from auth_jwks._jose.tokens import MAX_TOKEN
 from auth_jwks._settings import checked_count
 
 __all__ = ["SeenToken", "TokenCache", "cache_key"]

@@ -78,7 +78,10 @@ class SkipError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A public key bound to one algorithm."""
+    """A public key bound to one algorithm.
+
+    `issuer` is what Entra ID says of its keys: the issuer of one tenant, or a template for all.
+    """
 
     kid: str | None
     alg: str
@@ -86,6 +89,7 @@ class Key:
     public: Any
     verify: Callable[[bytes, bytes], bool]
     """Takes a message and a signature; returns whether the signature is valid."""
+    issuer: str | None = None
 
     def __repr__(self) -> str:
         return f"Key(kid={self.kid!r}, alg={self.alg!r})"
@@ -123,7 +127,11 @@ def parse_key(
         raise SkipError(NOT_ALLOWED)
     public = _public_key(member, names[0])
     kid, thumbprint = _checked_kid(member), _thumbprint(member)
-    return [Key(kid, name, thumbprint, public, _signature_check(name, public)) for name in names]
+    # Anything but a string becomes one that is no issuer.
+    issuer = None if member.get("issuer") is None else str(member["issuer"])
+    return [
+        Key(kid, name, thumbprint, public, _signature_check(name, public), issuer) for name in names
+    ]
 
 
 def fitting_algorithms(member: dict[str, Any]) -> frozenset[str]:

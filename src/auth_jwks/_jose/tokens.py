@@ -1,4 +1,4 @@
-"""Parses and checks a JWT (RFC 7519). Pure: keys and the time are arguments.
+"""Parses a JWT (RFC 7519) and finds the key that signed it. Pure: the keys are arguments.
 
 PyJWT is the reference: its algorithm classes check signatures, and its exceptions are raised in
 its order. `docs/tokens.md` lists what is refused although PyJWT accepts it.
@@ -11,8 +11,8 @@ from functools import lru_cache
 from typing import Any, NoReturn
 
 import jwt
-from jwt.exceptions import InvalidJTIError, InvalidSubjectError
 
+from auth_jwks._jose.claims import Claims
 from auth_jwks._jose.keys import MAX_KID, Key, KeySet
 from auth_jwks._jose.strict_json import strict_object
 from auth_jwks._jose.typ import read_type, refusal
@@ -20,14 +20,12 @@ from auth_jwks._jose.typ import read_type, refusal
 __all__ = [
     "MAX_TOKEN",
     "TOKEN_LENGTHS",
-    "Expected",
     "Token",
     "compact",
     "parse_token",
-    "read_claims",
     "signer",
     "signer_in",
-    "validity",
+    "unverified_claims",
     "wrongly_signed",
 ]
 
@@ -35,8 +33,6 @@ MAX_TOKEN = 16 * 1024
 TOKEN_LENGTHS = range(1024, 60 * 1024 + 1)  # that may be set in place of it
 MAX_HEADER = 8 * 1024  # characters, as encoded
 MAX_CACHED_HEADER = 1024  # likewise
-
-Claims = dict[str, Any]
 
 # base64url to base64 (RFC 4648 §5). Characters of base64 alone become invalid ones.
 _TO_BASE64 = bytes.maketrans(b"-_+/=", b"+/!!!")
@@ -82,20 +78,6 @@ class Header:
     is_odd: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """The requirements on claims. If `issuer` or `audience` is None, that claim is not checked.
-
-    With `numeric_sub`, `sub` may be an integer too.
-    """
-
-    leeway: float
-    required: tuple[str, ...]
-    issuer: str | None
-    audience: frozenset[str] | None
-    numeric_sub: bool = False
-
-
 def compact(token: object, longest: int = MAX_TOKEN) -> str:
     """Return a token that may be a compact JWS, without the `Bearer ` of RFC 6750 §2.1.
 
@@ -137,6 +119,14 @@ def parse_token(
     return Token(header.alg, header.kid, signing_input, payload, signature, header.typ)
 
 
+def unverified_claims(token: str) -> Claims | None:
+    """Return what a compact JWS claims, whoever signed it; None if that is no JSON object."""
+    try:
+        return strict_object(_decoded(token.split(".")[1].encode(), "payload"))
+    except jwt.DecodeError:
+        return None
+
+
 def signer(token: Token, keys: Collection[Key]) -> Key | None:
     """Return the one of `keys` that signed the token."""
     for key in keys:
@@ -153,41 +143,6 @@ def signer_in(token: Token, key_set: KeySet) -> Key | None:
 def wrongly_signed() -> jwt.InvalidSignatureError:
     """Return what is raised if none of the keys that fit a token signed it."""
     return jwt.InvalidSignatureError("the signature does not match")
-
-
-def read_claims(payload: bytes, expected: Expected, now: float) -> Claims:
-    """Return the claims of a signed payload if they meet `expected` at Unix time `now`.
-
-    Raises `jwt.InvalidTokenError`.
-    """
-    claims = strict_object(payload)
-    if claims is None:
-        raise jwt.DecodeError("the payload is not a JSON object")
-    _check_claims(claims, expected, now)
-    return claims
-
-
-def validity(claims: Claims) -> tuple[int, int]:
-    """Return the whole Unix seconds between which checked claims are valid, without leeway."""
-    return max(int(claims.get("iat", 0)), int(claims.get("nbf", 0))), int(claims["exp"])
-
-
-def _check_claims(claims: Claims, expected: Expected, now: float) -> None:
-    """Check the claims in PyJWT's order (RFC 7519 §4.1)."""
-    for name in expected.required:
-        if claims.get(name) is None:
-            raise jwt.MissingRequiredClaimError(name)
-    _check_times(claims, expected.leeway, now)
-    if expected.issuer is not None:
-        _check_issuer(claims, expected.issuer)
-    if expected.audience is not None:
-        _check_audience(claims, expected.audience)
-    subject = claims.get("sub", "")
-    # A boolean is an int of Python's, and no number of JSON.
-    if not isinstance(subject, str) and not (expected.numeric_sub and type(subject) is int):
-        raise InvalidSubjectError("sub must be a string")
-    if not isinstance(claims.get("jti", ""), str):
-        raise InvalidJTIError("jti must be a string")
 
 
 def _without_scheme(token: str, longest: int) -> str:
@@ -258,44 +213,3 @@ def _raise_unsupported(header: Mapping[str, Any]) -> NoReturn:
     if header.get("b64", True) is False and is_declared:
         raise jwt.DecodeError("an unencoded payload (RFC 7797) is not supported")
     raise jwt.InvalidTokenError("critical header extensions are not supported")
-
-
-def _check_times(claims: Claims, leeway: float, now: float) -> None:
-    """Check the times in whole seconds, as PyJWT does."""
-    if "iat" in claims and _seconds(claims, "iat", jwt.InvalidIssuedAtError) > now + leeway:
-        raise jwt.ImmatureSignatureError("the token is not yet valid (iat)")
-    if "nbf" in claims and _seconds(claims, "nbf", jwt.DecodeError) > now + leeway:
-        raise jwt.ImmatureSignatureError("the token is not yet valid (nbf)")
-    if _seconds(claims, "exp", jwt.DecodeError) <= now - leeway:
-        raise jwt.ExpiredSignatureError("the token has expired")
-
-
-def _seconds(claims: Claims, name: str, fault: type[jwt.InvalidTokenError]) -> int:
-    """Return a claim in whole seconds. A bool is refused."""
-    value = claims[name]
-    if type(value) is int:
-        return value
-    if type(value) is not float:
-        raise fault(f"{name} must be a number")
-    return int(value)
-
-
-def _check_issuer(claims: Claims, issuer: str) -> None:
-    if "iss" not in claims:
-        raise jwt.MissingRequiredClaimError("iss")
-    if not isinstance(claims["iss"], str) or claims["iss"] != issuer:
-        raise jwt.InvalidIssuerError("the issuer does not match")
-
-
-def _check_audience(claims: Claims, audience: frozenset[str]) -> None:
-    stated = claims.get("aud")
-    if not stated:
-        raise jwt.MissingRequiredClaimError("aud")
-    if isinstance(stated, str):
-        matches = stated in audience
-    elif isinstance(stated, list) and all(isinstance(one, str) for one in stated):
-        matches = not audience.isdisjoint(stated)
-    else:
-        raise jwt.InvalidAudienceError("aud must be a string or a list of strings")
-    if not matches:
-        raise jwt.InvalidAudienceError("the audience does not match")

@@ -18,13 +18,23 @@ from auth_jwks._provider.urls import fault_in, redacted
 from auth_jwks._version import __version__
 from auth_jwks.events import RefreshFault
 
-__all__ = ["HTTP", "MAX_BODY", "NOT_MODIFIED", "FetchError", "HTTPClient", "HTTPResponse", "Reply"]
+__all__ = [
+    "HTTP",
+    "MAX_BODY",
+    "NOT_FOUND",
+    "NOT_MODIFIED",
+    "FetchError",
+    "HTTPClient",
+    "HTTPResponse",
+    "Reply",
+]
 
 ACCEPT = "application/json, application/jwk-set+json, */*;q=0.1"
 MAX_BODY = 512 * 1024
 MAX_CAUSES = 20  # httpx has five, one below the other
 MAX_SHOWN_CODINGS = 4
 MAX_SHOWN_URL = 200  # characters
+NOT_FOUND = httpx.codes.NOT_FOUND
 NOT_MODIFIED = httpx.codes.NOT_MODIFIED
 USER_AGENT = f"auth-jwks/{__version__}"
 

@@ -2,6 +2,7 @@
 
 import json
 from codecs import BOM_UTF8
+from collections.abc import Collection
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -28,9 +29,12 @@ class Document:
     max_age: float | None = None
 
 
-def store_key(*, mode: str, url: str, issuer: str | None, fix_local_url: bool) -> str:
-    """Return the store's key under which verifiers with the same source share a document."""
-    parts = (mode, url, issuer or "", str(fix_local_url))
+def store_key(*, mode: str, url: str, issuers: Collection[str], fix_local_url: bool) -> str:
+    """Return the store's key under which verifiers with the same source share a document.
+
+    The order of the issuer's names does not matter; a single one counts as in release 0.5.0.
+    """
+    parts = (mode, url, *(sorted(issuers) or [""]), str(fix_local_url))
     digest = sha256(b"".join(b"%d:%s" % (len(part.encode()), part.encode()) for part in parts))
     return f"v{FORMAT}:{digest.hexdigest()}"
 

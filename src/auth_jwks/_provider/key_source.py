@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from auth_jwks._jose.issuer import IssuerNames
 from auth_jwks._provider.document import Document
 
 __all__ = ["KeySource"]
@@ -17,7 +18,7 @@ class KeySource(Protocol):
 
     name: str
     key: str
-    issuer: str | None
+    issuer: IssuerNames
     deadline: float
     discovers: bool
     is_fixed: bool

@@ -9,6 +9,7 @@ from pathlib import Path
 from threading import Thread
 
 from auth_jwks._clock import Clock, within
+from auth_jwks._jose.issuer import IssuerNames
 from auth_jwks._jose.jwk import SIGNATURES
 from auth_jwks._jose.keys import KeySet
 from auth_jwks._jose.strict_json import strict_object
@@ -33,10 +34,10 @@ class FixedSource:
     check_interval = inf
     uses = USES
 
-    def __init__(self, jwks: bytes, keys: KeySet, *, issuer: str | None) -> None:
+    def __init__(self, jwks: bytes, keys: KeySet, *, issuer: IssuerNames) -> None:
         self.issuer = issuer
         self.keys = keys
-        self.document = Document(self.name, issuer, jwks)
+        self.document = Document(self.name, _first(issuer), jwks)
 
     def __repr__(self) -> str:
         return "FixedSource()"
@@ -64,7 +65,7 @@ class FileSource:
     check_interval = CHECK_INTERVAL
     uses = USES
 
-    def __init__(self, path: str, *, issuer: str | None, timeout: float, clock: Clock) -> None:
+    def __init__(self, path: str, *, issuer: IssuerNames, timeout: float, clock: Clock) -> None:
         self.name = self.key = path
         self.issuer = issuer
         self.deadline = timeout
@@ -89,7 +90,7 @@ class FileSource:
             raise jwks
         if revalidate and current is not None and current.jwks == jwks:
             return current
-        return Document(self.name, self.issuer, jwks, max_age=_refresh_hint(jwks))
+        return Document(self.name, _first(self.issuer), jwks, max_age=_refresh_hint(jwks))
 
     def fault_in(self, document: Document) -> str | None:
         """Return why a document can't be from this source; None if it can."""
@@ -141,3 +142,8 @@ def _refresh_hint(jwks: bytes) -> float | None:
 
 def _fault_in(document: Document, name: str) -> str | None:
     return None if document.uri == name else "it is from another source"
+
+
+def _first(issuer: IssuerNames) -> str | None:
+    """Return the name under which the keys are shown; tokens may be of any."""
+    return next(iter(issuer.names), None)

@@ -8,12 +8,14 @@ from math import inf
 from typing import TypeGuard
 
 from auth_jwks._clock import Clock, within
+from auth_jwks._jose.issuer import PLACEHOLDER, IssuerNames
 from auth_jwks._jose.jwk import SIGNATURES
 from auth_jwks._jose.strict_json import strict_object
 from auth_jwks._provider.attempts import Attempts
 from auth_jwks._provider.client import (
     HTTP,
     MAX_BODY,
+    NOT_FOUND,
     NOT_MODIFIED,
     FetchError,
     HTTPClient,
@@ -22,6 +24,7 @@ from auth_jwks._provider.client import (
 from auth_jwks._provider.document import Document, store_key
 from auth_jwks._provider.headers import entity_tag, max_age
 from auth_jwks._provider.made_client import MadeClient
+from auth_jwks._provider.places import WELL_KNOWN
 from auth_jwks._provider.urls import fault_in, redacted, repaired
 from auth_jwks.errors import IssuerMismatchError
 
@@ -40,7 +43,8 @@ class _Manner:
 class Source:
     """The source of one key set: a discovery URL, or a `jwks_uri` with or without an issuer.
 
-    `deadline` is in seconds, `key` is the key in the store, `name` is the URL for logs.
+    A `second_url` is asked for the discovery document where the first answers 404. `deadline` is
+    in seconds, `key` is the key in the store, `name` is the URL for logs.
     """
 
     is_fixed = False
@@ -52,12 +56,13 @@ class Source:
         *,
         discovery_url: str | None,
         jwks_uri: str | None,
-        issuer: str | None,
+        issuer: IssuerNames,
         fix_local_url: bool,
         timeout: float,
         retries: int,
         http_client: HTTPClient | None,
         clock: Clock,
+        second_url: str | None = None,
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self.url = jwks_uri or discovery_url or ""
@@ -67,8 +72,9 @@ class Source:
         self.deadline = timeout * (2 if self.discovers else 1)
         self.key = store_key(
             mode="discovery" if self.discovers else "direct",
-            url=self.url, issuer=issuer, fix_local_url=fix_local_url,
+            url=self.url, issuers=issuer.names, fix_local_url=fix_local_url,
         )  # fmt: skip
+        self._second_url = second_url
         self._fix_local_url = fix_local_url
         self._http = HTTP(http_client, timeout=timeout, clock=clock)
         self._made = http_client if isinstance(http_client, MadeClient) else None
@@ -104,7 +110,7 @@ class Source:
         """Return why a document from a store can't be from this source; None if it can."""
         if self.discovers and not _is_issuer(document.issuer):
             return "it names no issuer"
-        if document.issuer != self.issuer and not (self.discovers and self.issuer is None):
+        if not self._is_ours(document.issuer):
             return "it is from another issuer"
         if not self.discovers and document.uri != self.url:
             return "it is from another jwks_uri"
@@ -120,12 +126,22 @@ class Source:
     async def _fetch(self, current: Document | None, manner: _Manner) -> Document:
         async with self._http.client() as client:
             if not self.discovers:
-                return await self._keys(client, self.url, self.issuer, current, manner)
+                first = next(iter(self.issuer.names), None)
+                return await self._keys(client, self.url, first, current, manner)
             issuer, uri = await self._discovery(client, manner)
             return await self._keys(client, uri, issuer, current, manner)
 
     async def _discovery(self, client: HTTPClient, manner: _Manner) -> tuple[str, str]:
-        return self._discovered(await self._get(client, self.url, manner.headers, manner.ends_at))
+        """Ask where the document should be, and if it is not there at the second place."""
+        url, reply = self.url, None
+        try:
+            reply = await self._get(client, url, manner.headers, manner.ends_at)
+        except FetchError as fault:
+            if self._second_url is None or fault.status != NOT_FOUND:
+                raise
+            url = self._second_url
+        reply = reply or await self._get(client, url, manner.headers, manner.ends_at)
+        return self._discovered(reply)
 
     async def _keys(
         self,
@@ -153,14 +169,12 @@ class Source:
         """Return the issuer and the `jwks_uri` (OpenID Discovery §4.3)."""
         document = strict_object(reply.body.removeprefix(BOM_UTF8))
         if document is None:
-            raise FetchError("content", "the discovery document is not a JSON object")
+            raise self._no_document("is not a JSON object")
         issuer, uri = document.get("issuer"), document.get("jwks_uri")
         if not _is_issuer(issuer):
-            raise FetchError("content", "the discovery document names no issuer")
-        if self.issuer is not None and issuer != self.issuer:
-            expected, named = redacted(self.issuer), redacted(issuer)[:200]
-            message = f"issuer: expected {expected!r}, the discovery document names {named!r}"
-            raise IssuerMismatchError(message)
+            raise self._no_document("names no issuer")
+        if not self._is_ours(issuer):
+            raise IssuerMismatchError(_mismatch(self.issuer, issuer))
         if not isinstance(uri, str) or not uri:
             raise FetchError("content", "the discovery document names no jwks_uri")
         if self._fix_local_url and fault_in(uri) is None:
@@ -175,8 +189,27 @@ class Source:
             return "the scheme must be https, as in the discovery URL"
         return fault_in(uri)
 
-    def _document_at(self, url: str) -> str:
-        return "discovery document" if url == self.url else f"jwks_uri {redacted(url)[:200]}"
+    def _is_ours(self, issuer: str | None) -> bool:
+        """Return whether a document may name that issuer."""
+        names = self.issuer.names
+        return issuer in names if names else self.discovers or issuer is None
+
+    def _no_document(self, fault: str) -> FetchError:
+        return FetchError("content", f"the discovery document {fault}{self._hint}")
+
+    @property
+    def _hint(self) -> str:
+        if WELL_KNOWN in self.url:
+            return ""
+        return "; if discovery_url is the URL of the issuer, pass it as issuer="
+
+    def _document_at(self, url: str, status: int | None) -> str:
+        if url == self._second_url:
+            where = f"neither at {self.name} nor at" if status == NOT_FOUND else "at"
+            return f"discovery document, {where} {redacted(url)}"
+        if url != self.url:
+            return f"jwks_uri {redacted(url)[:200]}"
+        return f"discovery document{self._hint if status == NOT_FOUND else ''}"
 
     async def _get(
         self, client: HTTPClient, url: str, headers: dict[str, str], ends_at: float
@@ -186,12 +219,26 @@ class Source:
             return await attempts.first_reply(lambda: self._http.get(client, url, headers))
         except FetchError as fault:
             failure = fault
-        raise failure.at(self._document_at(url)) if self.discovers else failure
+        raise failure.at(self._document_at(url, failure.status)) if self.discovers else failure
 
 
 def _is_issuer(value: object) -> TypeGuard[str]:
     """Return whether the value is a string that is not blank."""
     return isinstance(value, str) and bool(value.strip())
+
+
+def _mismatch(expected: IssuerNames, named: str) -> str:
+    """Return what a discovery document names instead of the issuer, and what to do about it."""
+    wanted = " or ".join(repr(redacted(name)) for name in expected.names)
+    found = redacted(named)[:200]
+    text = f"issuer: expected {wanted}, the discovery document names {found!r}"
+    if expected.lacks_slash(named):
+        return f"{text}: they differ in the slash at the end; pass issuer= with the provider's"
+    if PLACEHOLDER in named:
+        return f"{text}: a template for all tenants; pass it as issuer=, with tenants="
+    if expected.tenant(named) is not None:
+        return f"{text}: one tenant's; pass the discovery_url= of all tenants"
+    return text
 
 
 def _is_https(url: str) -> bool:

@@ -7,15 +7,10 @@ from typing import Any
 import jwt
 import pytest
 
+from auth_jwks._jose.claims import Expected, read_claims
+from auth_jwks._jose.issuer import IssuerNames
 from auth_jwks._jose.keys import KeySet
-from auth_jwks._jose.tokens import (
-    Expected,
-    compact,
-    parse_token,
-    read_claims,
-    signer_in,
-    wrongly_signed,
-)
+from auth_jwks._jose.tokens import compact, parse_token, signer_in, wrongly_signed
 
 NOW = 1_800_000_000
 CLAIMS = {
@@ -28,7 +23,7 @@ CLAIMS = {
 EXPECTED = Expected(
     leeway=30.0,
     required=("exp", "iat", "sub"),
-    issuer="https://issuer.example",
+    issuer=IssuerNames(("https://issuer.example",)),
     audience=frozenset(("https://api.example", "https://web.example")),
 )
 ALLOWED = frozenset(("RS256", "PS256", "ES256", "EdDSA"))

@@ -7,8 +7,8 @@ import jwt
 import pytest
 from jwt.exceptions import InvalidJTIError, InvalidSubjectError
 
+from auth_jwks._jose.claims import Expected, read_claims
 from auth_jwks._jose.keys import KeySet
-from auth_jwks._jose.tokens import Expected, read_claims
 from auth_jwks.testing import SigningKey
 from tests.jose.tokens.judging import CLAIMS, EXPECTED, NOW, Refusal, refuse, verified
 

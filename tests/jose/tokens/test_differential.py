@@ -17,8 +17,9 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
+from auth_jwks._jose.claims import Expected
+from auth_jwks._jose.issuer import IssuerNames
 from auth_jwks._jose.keys import Key, parse_key_set
-from auth_jwks._jose.tokens import Expected
 from auth_jwks.testing import SigningKey
 from tests.jose.sets import MLDSA
 from tests.jose.tokens.deviations import (
@@ -149,11 +150,13 @@ def tokens(draw: Callable[..., Any], trust: Trust, expected: Expected) -> Any:
     return drawing.pick("shape", SHAPES, f"{signed}.{last}")
 
 
+OTHER = "https://other.example"
+NAMES = [(ISSUER,), (ISSUER,), (OTHER, ISSUER), (OTHER,), (OTHER, "other.example")]
 EXPECTATIONS = st.builds(
     Expected,
     st.sampled_from([0.0, 2.5, 30.0]),
     st.sampled_from([("exp",), ("exp", "iat", "sub"), ("aud", "exp"), ("jti", "exp", "nbf")]),
-    st.sampled_from([None, ISSUER, ISSUER, "https://other.example"]),
+    st.sampled_from([None, *map(IssuerNames, NAMES)]),
     st.sampled_from(
         [None, frozenset((AUDIENCE,)), frozenset(("other", AUDIENCE)), frozenset(("other",))]
     ),

@@ -9,6 +9,7 @@ import httpx
 from auth_jwks._clock import SYSTEM_CLOCK
 from auth_jwks._provider.attempts import SLOW_SHARE
 from auth_jwks._provider.source import Source
+from auth_jwks._settings import checked_issuer
 from auth_jwks.testing import FakeClock, FakeIssuer
 
 SECRET = "c2VjcmV0"
@@ -18,7 +19,6 @@ TOO_LARGE = "the response is larger than 524288 bytes"
 DEFAULTS: dict[str, Any] = {
     "discovery_url": None,
     "jwks_uri": None,
-    "issuer": None,
     "fix_local_url": True,
     "timeout": 5.0,
     "retries": 0,
@@ -28,8 +28,13 @@ DEFAULTS: dict[str, Any] = {
 
 
 def source(**settings: object) -> Source:
-    """Return a source with these settings, which retries nothing unless told to."""
-    return Source(**{**DEFAULTS, **settings})
+    """Return a source with these settings, which retries nothing unless told to.
+
+    `issuer` is one name, or several.
+    """
+    issuer = settings.pop("issuer", None)
+    names = (issuer,) if isinstance(issuer, str) else issuer or ()
+    return Source(**{**DEFAULTS, **settings, "issuer": checked_issuer(names or None)})
 
 
 def client_of(issuer: FakeIssuer, asked: list[str] | None = None) -> httpx.AsyncClient:

@@ -1,0 +1,114 @@
+"""Checks the claims of a JWT (RFC 7519 §4.1), in PyJWT's order. Pure: the time is an argument."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jwt
+from jwt.exceptions import InvalidJTIError, InvalidSubjectError
+
+from auth_jwks._jose.issuer import PLACEHOLDER, IssuerNames
+from auth_jwks._jose.strict_json import strict_object
+
+__all__ = ["Claims", "Expected", "read_claims", "validity"]
+
+Claims = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """The requirements on claims. If `issuer` or `audience` is None, that claim is not checked.
+
+    With `numeric_sub`, `sub` may be an integer too.
+    """
+
+    leeway: float
+    required: tuple[str, ...]
+    issuer: IssuerNames | None
+    audience: frozenset[str] | None
+    numeric_sub: bool = False
+
+
+def read_claims(payload: bytes, expected: Expected, now: float) -> Claims:
+    """Return the claims of a signed payload if they meet `expected` at Unix time `now`.
+
+    Raises `jwt.InvalidTokenError`.
+    """
+    claims = strict_object(payload)
+    if claims is None:
+        raise jwt.DecodeError("the payload is not a JSON object")
+    _check_claims(claims, expected, now)
+    return claims
+
+
+def validity(claims: Claims) -> tuple[int, int]:
+    """Return the whole Unix seconds between which checked claims are valid, without leeway."""
+    return max(int(claims.get("iat", 0)), int(claims.get("nbf", 0))), int(claims["exp"])
+
+
+def _check_claims(claims: Claims, expected: Expected, now: float) -> None:
+    """Check the claims in PyJWT's order (RFC 7519 §4.1)."""
+    for name in expected.required:
+        if claims.get(name) is None:
+            raise jwt.MissingRequiredClaimError(name)
+    _check_times(claims, expected.leeway, now)
+    if expected.issuer is not None:
+        _check_issuer(claims, expected.issuer)
+    if expected.audience is not None:
+        _check_audience(claims, expected.audience)
+    subject = claims.get("sub", "")
+    # A boolean is an int of Python's, and no number of JSON.
+    if not isinstance(subject, str) and not (expected.numeric_sub and type(subject) is int):
+        raise InvalidSubjectError("sub must be a string")
+    if not isinstance(claims.get("jti", ""), str):
+        raise InvalidJTIError("jti must be a string")
+
+
+def _check_times(claims: Claims, leeway: float, now: float) -> None:
+    """Check the times in whole seconds, as PyJWT does."""
+    if "iat" in claims and _seconds(claims, "iat", jwt.InvalidIssuedAtError) > now + leeway:
+        raise jwt.ImmatureSignatureError("the token is not yet valid (iat)")
+    if "nbf" in claims and _seconds(claims, "nbf", jwt.DecodeError) > now + leeway:
+        raise jwt.ImmatureSignatureError("the token is not yet valid (nbf)")
+    if _seconds(claims, "exp", jwt.DecodeError) <= now - leeway:
+        raise jwt.ExpiredSignatureError("the token has expired")
+
+
+def _seconds(claims: Claims, name: str, fault: type[jwt.InvalidTokenError]) -> int:
+    """Return a claim in whole seconds. A bool is refused."""
+    value = claims[name]
+    if type(value) is int:
+        return value
+    if type(value) is not float:
+        raise fault(f"{name} must be a number")
+    return int(value)
+
+
+def _check_issuer(claims: Claims, issuer: IssuerNames) -> None:
+    if "iss" not in claims:
+        raise jwt.MissingRequiredClaimError("iss")
+    # As `accepts`, without a call where no template is.
+    if claims["iss"] not in issuer.exact and issuer.tenant(claims["iss"]) is None:
+        raise jwt.InvalidIssuerError(f"the issuer does not match{_hint(issuer, claims['iss'])}")
+
+
+def _hint(issuer: IssuerNames, stated: object) -> str:
+    """Return what in the configuration may be wrong."""
+    if issuer.lacks_slash(stated):
+        return ": the two differ in the slash at the end"
+    if not issuer.templates and PLACEHOLDER in "".join(issuer.names):
+        return ": discovery names a template for all tenants; pass it as issuer=, with tenants="
+    return ""
+
+
+def _check_audience(claims: Claims, audience: frozenset[str]) -> None:
+    stated = claims.get("aud")
+    if not stated:
+        raise jwt.MissingRequiredClaimError("aud")
+    if isinstance(stated, str):
+        matches = stated in audience
+    elif isinstance(stated, list) and all(isinstance(one, str) for one in stated):
+        matches = not audience.isdisjoint(stated)
+    else:
+        raise jwt.InvalidAudienceError("aud must be a string or a list of strings")
+    if not matches:
+        raise jwt.InvalidAudienceError("the audience does not match")

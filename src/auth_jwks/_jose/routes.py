@@ -1,0 +1,100 @@
+"""Which of several verifiers a token is for: the one that has its issuer. Pure."""
+
+from collections.abc import Sequence
+from typing import Generic, Protocol, TypeVar
+
+import jwt
+
+from auth_jwks._jose.issuer import IssuerNames, issuer_names
+from auth_jwks._jose.keys import ALGORITHMS
+from auth_jwks._jose.tokens import compact, parse_token, unverified_claims
+
+__all__ = ["Claimant", "Routes"]
+
+MAX_REMEMBERED = 4096
+TAIL = 32  # characters
+
+
+class Claimant(Protocol):
+    """A verifier that says whose tokens it verifies."""
+
+    @property
+    def issuers(self) -> tuple[str, ...]:
+        """The names of its issuer, exact ones and templates."""
+        ...
+
+    @property
+    def max_token_length(self) -> int:
+        """How many characters a token may have."""
+        ...
+
+
+ClaimantT = TypeVar("ClaimantT", bound=Claimant)
+
+
+class Routes(Generic[ClaimantT]):
+    """The issuers of several verifiers. An exact name wins over a template.
+
+    What is read of a token here is not verified: it only chooses who verifies it.
+    """
+
+    def __init__(self, verifiers: Sequence[ClaimantT]) -> None:
+        """Raise `ValueError` if a verifier has no issuer, or one that another has too."""
+        self._exact: dict[str, ClaimantT] = {}
+        self._templates: dict[str, tuple[IssuerNames, ClaimantT]] = {}
+        self._remembered: dict[str, ClaimantT] = {}
+        if not verifiers:
+            raise ValueError("verifiers: expected at least one")
+        self._longest = max(verifier.max_token_length for verifier in verifiers)
+        for number, verifier in enumerate(verifiers, 1):
+            if not verifier.issuers:
+                raise ValueError(f"verifiers: expected each with issuer=, number {number} has none")
+            self._add(verifier)
+
+    def of(self, issuer: object) -> ClaimantT | None:
+        """Return the verifier that has this issuer."""
+        if not isinstance(issuer, str):
+            return None
+        exact = self._exact.get(issuer)
+        if exact is not None:
+            return exact
+        templates = self._templates.values()
+        return next((each for names, each in templates if names.accepts(issuer)), None)
+
+    def find(self, token: object) -> ClaimantT:
+        """Return the verifier for a token. Raises `jwt.InvalidTokenError`."""
+        bare = compact(token, self._longest)
+        claims = unverified_claims(bare)
+        found = None if claims is None else self.of(claims.get("iss"))
+        if found is not None:
+            return found
+        parse_token(bare, ALGORITHMS)  # what is wrong with its form comes first, as in `JWKS`
+        if claims is None:
+            raise jwt.DecodeError("the payload is not a JSON object")
+        if "iss" not in claims:
+            raise jwt.MissingRequiredClaimError("iss")
+        raise jwt.InvalidIssuerError("no verifier has this issuer")
+
+    def recall(self, token: object) -> ClaimantT | None:
+        """Return who verified this token before, or None: a guess, without a look inside.
+
+        Another token may end alike, by the hand of a provider that knows its own key. So an answer
+        counts only if `of` names the same verifier for the claims, or `find` for the token.
+        """
+        return self._remembered.get(token[-TAIL:]) if type(token) is str else None
+
+    def remember(self, token: str, verifier: ClaimantT) -> None:
+        """Remember who verified a token. Any thread may do so."""
+        if len(self._remembered) >= MAX_REMEMBERED:
+            self._remembered.clear()
+        self._remembered[token.rstrip(" ")[-TAIL:]] = verifier
+
+    def _add(self, verifier: ClaimantT) -> None:
+        names = issuer_names(tuple(dict.fromkeys(verifier.issuers)))
+        for name in names.names:
+            if name in self._exact or name in self._templates:
+                raise ValueError(f"verifiers: expected each issuer once, got {name!r} twice")
+            if name in names.templates:
+                self._templates[name] = names, verifier
+            else:
+                self._exact[name] = verifier

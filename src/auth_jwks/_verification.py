@@ -1,0 +1,235 @@
+"""The verification of a token, which all verifiers share."""
+
+import logging
+from collections.abc import Awaitable, Callable, Hashable, Iterable
+from functools import lru_cache, partial
+from typing import Any, Self
+
+import jwt
+
+from auth_jwks._cache.current import CurrentKeys
+from auth_jwks._cache.key_access import KeyAccess
+from auth_jwks._cache.status import Status
+from auth_jwks._cache.token_cache import SeenToken, TokenCache, cache_key
+from auth_jwks._clock import Clock
+from auth_jwks._jose.claims import Expected, read_claims
+from auth_jwks._jose.issuer import IssuerNames
+from auth_jwks._jose.keys import Key
+from auth_jwks._jose.tokens import Token, compact, parse_token, signer, wrongly_signed
+from auth_jwks._rules import Rules, audience_of_call, rules_of_call
+from auth_jwks._settings import checked_flag
+from auth_jwks.profiles._judgement import hold, passed
+from auth_jwks.profiles._kinds import Profile
+
+__all__ = ["Verification"]
+
+logger = logging.getLogger("auth_jwks")
+
+
+class Verification:
+    """Verifies tokens with the keys from `keys`, and remembers the tokens in `seen`.
+
+    If `keys` never awaits, as in threads, neither do these coroutines.
+    """
+
+    def __init__(self, keys: KeyAccess, seen: TokenCache, rules: Rules, clock: Clock) -> None:
+        self._keys = keys
+        self._seen = seen
+        self._rules = rules
+        self._recent = rules
+        self._clock = clock
+        self._closed = False
+        if rules.audience is None:
+            text = "aud: not given, so tokens for any audience are accepted from %s; pass aud="
+            logger.warning(text, keys.status().source)
+
+    @property
+    def issuers(self) -> tuple[str, ...]:
+        """The configured names of the issuer, templates included; empty if there are none."""
+        return self._rules.issuer.names
+
+    @property
+    def max_token_length(self) -> int:
+        """How many characters a token may have."""
+        return self._rules.longest
+
+    async def verify_token(
+        self,
+        token: str,
+        audience: str | Iterable[str] | None = None,
+        *,
+        verify_iss: bool = True,
+        profile: Profile | None = None,
+    ) -> dict[str, Any]:
+        """Return the claims of a valid token. The caller may change the dict.
+
+        `audience` replaces `aud` for this call, `profile` that of the verifier;
+        `verify_iss=False` leaves `iss` unchecked, but not `tid` if there are `tenants`.
+
+        Raises `jwt.InvalidTokenError`: PyJWT's classes if the token is at fault,
+        `UnknownKeyError` if no published key fits it, `KeysUnavailableError` or
+        `IssuerMismatchError` if there are no keys to verify it with. What else a profile's
+        `check` raises is passed on.
+        """
+        if self._closed:
+            raise RuntimeError("the verifier is closed")
+        if verify_iss is not True:
+            checked_flag("verify_iss", verify_iss)
+        rules = self._rules if profile is None else self._under(profile)
+        wanted = rules.audience if audience is None else audience_of_call(audience, rules)
+        seen_as = cache_key(token, wanted, verify_iss, rules, longest=rules.longest)
+        seen = self._seen.get(seen_as)
+        now = self._clock.time()
+        if seen is not None and (current := self._keys.ready(now)) is not None:
+            claims = seen.claims(current, now, rules.leeway)
+            if claims is not None:
+                if rules.tenants is not None:
+                    rules.tenants.asked(claims)
+                return claims if rules.check is None else passed(rules.check, claims, seen.copy())
+        bare = compact(token, rules.longest)
+        if bare is not token:
+            # Remembered without its scheme: else there would be an entry for each spelling.
+            verify = Verification.verify_token
+            return await verify(self, bare, audience, verify_iss=verify_iss, profile=profile)
+        parsed = parse_token(token, rules.allowed, rules.types)
+        current = self._keys.ready(now)
+        if current is None:
+            # A token that its own claims rule out is worth no wait, and no search below.
+            self._judge(parsed, None, wanted, rules, verify_iss=verify_iss)
+            current = await self._keys.ensure()
+        candidates = current.key_set.select(parsed.kid, parsed.alg)
+        key = signer(parsed, candidates) if candidates else None
+        if key is None:
+            judge = partial(self._judge, parsed, current, wanted, rules, verify_iss=verify_iss)
+            current, key = await self._searched(parsed, current, judge)
+        claims = self._judge(parsed, current, wanted, rules, key, verify_iss=verify_iss)
+        token_seen = SeenToken(
+            parsed.kid, key.alg, key.thumbprint, current.issuer, current.generation, parsed.payload
+        )
+        if rules.profile is None:
+            self._seen.put(seen_as, token_seen)
+        else:
+            self._conclude(rules, claims, seen_as, token_seen)
+        return claims
+
+    def _under(self, profile: Profile) -> Rules:
+        """Return the rules under the profile of a call, which is mostly that of the last one."""
+        recent = self._recent
+        if recent.profile is profile:
+            return recent
+        rules = rules_of_call(self._rules, profile)
+        if rules.is_lasting:
+            self._recent = rules
+        return rules
+
+    def _conclude(
+        self, rules: Rules, claims: dict[str, Any], seen_as: Hashable, token: SeenToken
+    ) -> None:
+        """Run the user's check on a verified token; remember the token, if its verdict lasts."""
+        if rules.check is not None:
+            passed(rules.check, claims, token.copy())
+        if rules.is_lasting:
+            self._seen.put(seen_as, token)
+
+    def _searched(
+        self, parsed: Token, tried: CurrentKeys, judge: Callable[[], object]
+    ) -> Awaitable[tuple[CurrentKeys, Key]]:
+        """Search for the key that signed a token, as none of the keys `tried` did.
+
+        A token that `judge` refuses is worth no search.
+        """
+
+        def check() -> None:
+            try:
+                judge()
+            except jwt.InvalidTokenError:
+                if tried.key_set.select(parsed.kid, parsed.alg):
+                    raise wrongly_signed() from None
+                raise
+
+        if not tried.key_set.has(parsed.kid, parsed.alg):
+            return self._keys.find(parsed, tried, check)
+        # Another key may have got that name. No forged token waits for an answer to this.
+        self._keys.search(parsed, tried, check)
+        raise wrongly_signed()
+
+    def _judge(
+        self,
+        parsed: Token,
+        current: CurrentKeys | None,
+        audience: frozenset[str] | None,
+        rules: Rules,
+        key: Key | None = None,
+        *,
+        verify_iss: bool,
+    ) -> dict[str, Any]:
+        """Return the claims if they are acceptable. They are true if `key` has signed them.
+
+        Nobody but the functions of `tenants` is asked here, and these for true claims alone.
+        """
+        # Before the provider has confirmed the issuer, it may be the configured one that is wrong.
+        issuer = None
+        if current is not None and verify_iss:
+            issuer = rules.issuer if rules.issuer.names else _exactly(current.issuer)
+        expected = _cached_expected(
+            rules.leeway, rules.required, issuer, audience, rules.numeric_sub
+        )
+        now = self._clock.time()
+        claims = read_claims(parsed.payload, expected, now)
+        if rules.profile is not None:
+            hold(rules.profile, parsed, claims, now, rules.leeway)
+        if current is not None and rules.tenants is not None:
+            rules.tenants.check(claims)
+            if key is not None:
+                rules.tenants.confirm(claims, key.issuer)
+        return claims
+
+    async def refresh(self, *, force: bool = False) -> None:
+        """Make sure that the keys are fresh, as a warm-up; `force` fetches them after this call.
+
+        Raises `KeysUnavailableError` or `IssuerMismatchError`.
+        """
+        self._refuse_if_closed()
+        await self._keys.refresh(force=checked_flag("force", force))
+
+    def status(self) -> Status:
+        """Return the state of the keys, without I/O."""
+        return self._keys.status()
+
+    async def close(self) -> None:
+        """Close everything this verifier opened; a second call does nothing.
+
+        Entered again, as in `async with`, it works again.
+        """
+        self._closed = True
+        await self._keys.aclose()
+
+    aclose = close
+
+    async def __aenter__(self) -> Self:
+        # Some servers and test clients run the lifespan of an application more than once.
+        if self._closed:
+            self._keys.reopen()
+            self._closed = False
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        status = self._keys.status()
+        state = "closed" if self._closed else f"keys={len(status.kids)}"
+        return f"JWKS({status.source!r}, issuer={status.issuer!r}, {state})"
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise RuntimeError("the verifier is closed")
+
+
+@lru_cache(maxsize=256)
+def _exactly(issuer: str | None) -> IssuerNames | None:
+    """Return the issuer of a discovery document, of which no template is trusted."""
+    return None if issuer is None else IssuerNames((issuer,))
+
+
+_cached_expected = lru_cache(maxsize=256)(Expected)
