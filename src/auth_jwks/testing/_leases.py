@@ -5,8 +5,10 @@ import asyncio
 from auth_jwks.stores.base import (
     LEASE,
     Busy,
+    Cause,
     Cooling,
     Granted,
+    Lease,
     Newer,
 )
 from auth_jwks.testing._calls import (
@@ -80,7 +82,9 @@ class Leases(Suite):
     async def test_d_a_slow_holder_is_overtaken(self, rig: StoreRig) -> None:
         """Only by a search or a forced refresh, `LEASE` seconds after its grant, if renewed too."""
         store, other = rig.open(), rig.open()
-        leases = {cause: await granted(store, key=f"{KEY}.{cause}") for cause in CAUSES}
+        leases: dict[Cause, Lease] = {
+            cause: await granted(store, key=f"{KEY}.{cause}") for cause in CAUSES
+        }
         for cause, slow in leases.items():
             request = requested("b", cause=cause)
             expect(Busy, await other.poll(slow.key, known=0, lease=request))
@@ -202,9 +206,8 @@ class Leases(Suite):
         assert later.fence > early.fence
         await store.fail(early, retry_after=LONG)
         expect(Busy, await other.poll(KEY, known=0, lease=requested("b")))
-        known = await store.commit(early, b"early", ttl=LONG, window=LONG)
-        assert known == early.fence
-        expect(Busy, await other.poll(KEY, known=known, lease=requested("b")))
+        assert await store.commit(early, b"early", ttl=LONG, window=LONG) == early.fence
+        expect(Busy, await other.poll(KEY, known=early.fence, lease=requested("b")))
         assert await store.commit(later, b"later", ttl=LONG, window=LONG) == later.fence
         await close(store, other)
 
