@@ -11,6 +11,7 @@ from auth_jwks._cache.attempts import Attempts
 from auth_jwks._cache.current import CurrentKeys
 from auth_jwks._cache.freshness import (
     EXHAUSTED,
+    GRACE,
     MIN_RETRY_AFTER,
     POLL_SPREAD,
     Bucket,
@@ -54,6 +55,7 @@ class KeyCache:
         self._refresher = refresher
         self._source = refresher.source
         self._policy = policy
+        self._patience = policy.lease + self._source.deadline + GRACE
         self._clock = clock
         self._observer = observer
         self._uniform = uniform
@@ -75,13 +77,9 @@ class KeyCache:
 
         `wall` is the time by the wall clock.
         """
-        now = self._clock.monotonic()
-        current = self._refresher.current
-        if (
-            now < current.life.refresh_at
-            and now < self._attempts.poll_at
-            and wall < current.due_wall
-        ):
+        now, current = self._clock.monotonic(), self._refresher.current
+        life, poll_at = current.life, self._attempts.poll_at
+        if now < life.refresh_at and now < poll_at and wall < current.due_wall:
             return current
         decision = self._decide(now)
         return self._serve(decision, now) if isinstance(decision, Serve) else None
@@ -106,9 +104,11 @@ class KeyCache:
                     raise self._unavailable()
                 case Wait(seconds):
                     flight = self._upkeep(Renew())
-                    await self._wait(flight, seconds)
+                    outcome = await self._wait(flight, seconds, at_most=self._patience)
                     if self.current.life.fetched >= flight.began:
                         return self.current
+                    if outcome is None and now >= self.current.life.dies:
+                        raise self._unavailable()
                 case _:
                     assert_never(decision)
 
@@ -255,19 +255,19 @@ class KeyCache:
     def _next_poll(self, now: float) -> float:
         return now + self._policy.poll_interval * self._uniform(*POLL_SPREAD)
 
-    async def _wait(self, flight: Flight[Outcome], seconds: float | None) -> Outcome | None:
+    async def _wait(
+        self, flight: Flight[Outcome], seconds: float | None, *, at_most: float | None = None
+    ) -> Outcome | None:
         with suppress(FlightCancelledError):
+            if seconds is None and at_most is not None:
+                return await self._flights.wait_running(flight, at_most)
             return await self._flights.wait(flight, seconds)
         raise KeysUnavailableError("the refresh was cancelled")
 
     async def _join(self, flight: Flight[Outcome], seconds: float) -> None:
         flight.joiners += 1
-        stalled = flight.watch.stalled
         try:
-            outcome = await self._wait(flight, seconds)
-            if outcome is None and flight.watch.stalled > stalled:
-                # While the event loop stood still nobody could be answered.
-                outcome = await self._wait(flight, flight.watch.stalled - stalled)
+            outcome = await self._wait(flight, None, at_most=seconds)
         finally:
             flight.joiners -= 1
         if outcome is None or isinstance(outcome, Failed):
