@@ -96,7 +96,7 @@ class Fleet:
         yield Play(
             "Provider down",
             "Keys have expired, and the provider answers 503. Each worker gets ten tokens.",
-            self._provider_outage, Counts("stale x8", 1, 0, fetched=0, stored=0),
+            self._provider_outage, Counts("stale x8", 2, 0, fetched=0, stored=0),
         )  # fmt: skip
         yield Play(
             "Provider back",

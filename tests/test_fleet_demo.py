@@ -28,7 +28,7 @@ Lease holder killed   fresh x7, killed  2 + 1  1  6
 Store down            fresh x7          0 + 0  0  0
 New worker, no store  fresh             1 + 1  1  0
 Store back, empty     fresh x8          1 + 1  1  7
-Provider down         stale x8          1 + 0  0  0
+Provider down         stale x8          2 + 0  0  0
 Provider back         fresh x8          1 + 1  1  7
 """
 SCENE = re.compile(r"^ (\w.*?) +\d+\.\d\d s +\d+\.\d\d s (ok|FAILED) *$", re.MULTILINE)
@@ -90,7 +90,7 @@ async def test_deviation_ends_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
         fleet = Fleet(provider, clock, valkey)
         await fleet.run(console)
     [scene] = fleet.scenes
-    assert scene.counts == Counts("KeysUnavailableError x8", 1, 0, fetched=0, stored=0)
+    assert scene.counts == Counts("KeysUnavailableError x8", 2, 0, fetched=0, stored=0)
     assert not report(fleet.scenes, console)
     text = console.export_text()
     assert "The provider saw worker" in text

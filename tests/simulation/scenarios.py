@@ -3,10 +3,10 @@
 from tests.simulation.plan import Happening, Plan, Staff
 
 __all__ = [
-    "a_killed_holder", "a_loop_closed_abruptly", "a_loop_per_call", "asleep", "eager_tasks",
-    "frozen", "hosts_that_differ", "http_cache", "long_outage_recovery", "no_kid",
-    "one_broken_host", "quiet_day", "same_kid", "store_outage", "two_integrity_keys",
-    "unknown_kid_flood_amid_rotation",
+    "a_killed_holder", "a_loop_closed_abruptly", "a_loop_per_call",
+    "a_slow_host_beside_a_quiet_one", "asleep", "eager_tasks", "frozen", "hosts_that_differ",
+    "http_cache", "long_outage_recovery", "no_kid", "one_broken_host", "quiet_day", "same_kid",
+    "store_outage", "two_integrity_keys", "unknown_kid_flood_amid_rotation",
 ]  # fmt: skip
 
 HOUR = 3_600.0
@@ -69,6 +69,17 @@ def one_broken_host() -> Plan:
         Happening(600.0, "strangers", "w0", HOUR, 1.0),
         Happening(2_400.0, "rotate"),
     ))  # fmt: skip
+
+
+def a_slow_host_beside_a_quiet_one() -> Plan:
+    """A host whose way to the provider is too slow is always about to ask, another one seldom.
+
+    Neither has keys that it may use when they have expired. Seed 555 had it, with others.
+    """
+    staff = Staff("w0", gap=1.0, calm=5.0), Staff("w1", gap=60.0)
+    return Plan(17, 2 * HOUR, staff, (
+        Happening(600.0, "slow", "w0", 6_600.0, 3.0),
+    ), discovers=False, cache_ttl=300.0, max_stale=0.0)  # fmt: skip
 
 
 def long_outage_recovery() -> Plan:

@@ -41,6 +41,7 @@ def told(outcome: Outcome) -> str:
         scenarios.eager_tasks,
         scenarios.hosts_that_differ,
         scenarios.one_broken_host,
+        scenarios.a_slow_host_beside_a_quiet_one,
         scenarios.long_outage_recovery,
         scenarios.unknown_kid_flood_amid_rotation,
         scenarios.http_cache,

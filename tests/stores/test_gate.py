@@ -361,9 +361,62 @@ def test_commit_after_a_flush_counts_as_the_last_fence() -> None:
 
 
 @pytest.mark.parametrize("mismatch", [False, True])
-def test_failure_cools_all_but_searches_of_others(*, mismatch: bool) -> None:
-    """What one host failed at, another one may reach: who searches finds out, others wait."""
+def test_first_failure_cools_its_holder_alone(*, mismatch: bool) -> None:
+    """What one host failed at, another one may reach: whatever it asks for, it finds out."""
     record, lease = grant(EMPTY, wish())
+    record = failed(record, at(1), lease, 5, mismatch=mismatch)
+    cooling = Cooling(4, "mismatch" if mismatch else "failed")
+    for cause in CAUSES:
+        assert isinstance(answer(record, wish("two", cause), after=2), Granted)
+        if cause != "forced":
+            assert answer(record, wish("one", cause), after=2) == cooling
+
+
+def test_failures_of_one_holder_alone_cool_no_other() -> None:
+    """However many there are in a row: a slow host keeps no healthy one from its keys."""
+    record = EMPTY
+    for turn in range(5):
+        record, lease = grant(record, wish(), after=10 * turn)
+        record = failed(record, at(10 * turn), lease, 10)
+        assert isinstance(answer(record, wish("two"), after=10 * turn), Granted)
+
+
+def test_second_holder_that_fails_cools_all() -> None:
+    """Between them they ask once more; then it is the provider's failure, and all others wait."""
+    record, lease = grant(EMPTY, wish())
+    record, lease = grant(failed(record, at(0), lease, 5), wish("two"))
+    record = failed(record, at(0), lease, 10)
+    # Nor do two broken hosts that take turns open the gate to each other.
+    for turn, name in enumerate(("three", "two", "one", "two", "one"), start=1):
+        for waiting in ("one", "two", "three", "four"):
+            assert answer(record, wish(waiting), after=10 * turn - 10) == Cooling(10, "failed")
+        record, lease = grant(record, wish(name), after=10 * turn)
+        record = failed(record, at(10 * turn), lease, 10)
+
+
+def test_first_failure_spares_no_repair_its_budget() -> None:
+    """It is one in five minutes all the same; the answer is why the gate is closed."""
+    record, lease = grant(replace(EMPTY, repaired=at(-100)), wish())
+    record = failed(record, at(0), lease, 5)
+    assert answer(record, wish("two", "repair")) == Cooling(5, "failed")
+    assert answer(record, wish("two", "repair"), after=5) == Cooling(195, "budget")
+
+
+def test_commit_amid_a_cooldown_opens_the_gate_to_others() -> None:
+    """The provider answers, so what is left is the failure of a host."""
+    late = grant(EMPTY, wish("late"))[1]
+    record, lease = grant(EMPTY, wish(), after=1)
+    record, lease = grant(failed(record, at(1), lease, 50), wish("two"), after=2)
+    record, known = commit(failed(record, at(2), lease, 50), late, after=3)
+    assert known is not None
+    assert answer(record, wish("two"), after=4, known=known) == Cooling(48, "failed")
+    assert isinstance(answer(record, wish("one"), after=4, known=known), Granted)
+
+
+@pytest.mark.parametrize("mismatch", [False, True])
+def test_agreed_failure_cools_all_but_searches_of_others(*, mismatch: bool) -> None:
+    """When two have failed: who searches finds out for itself, others wait."""
+    record, lease = grant(replace(EMPTY, failures=1, failed_by="three"), wish())
     record = failed(record, at(1), lease, 5, mismatch=mismatch)
     cooling = Cooling(4, "mismatch" if mismatch else "failed")
     passing = {("one", "forced"), ("two", "forced"), ("two", "unknown_kid")}
@@ -380,7 +433,7 @@ def test_cooldown_of_nobody_holds_back_no_search() -> None:
     """Whoever failed, if it is not known, it was another one."""
     record = replace(EMPTY, gate=Gate("", MICROS, MICROS, MICROS, microseconds(5), "failed"))
     assert isinstance(answer(record, wish("one", "unknown_kid")), Granted)
-    assert answer(record, wish("one")) == Cooling(5, "failed")
+    assert answer(replace(record, failures=2), wish("one")) == Cooling(5, "failed")
 
 
 def test_cooldown_is_replaced_by_the_lease_that_passed_it() -> None:
@@ -429,13 +482,13 @@ def test_cooldown_is_at_most_a_minute(stated: float, cooldown: float) -> None:
     """Nobody closes the gate for longer."""
     record, lease = grant(EMPTY, wish())
     record = failed(record, at(0), lease, stated)
-    assert answer(record, wish("two")) == Cooling(cooldown, "failed")
+    assert answer(record, wish()) == Cooling(cooldown, "failed")
 
 
 def test_mismatch_is_told_with_the_cooldown() -> None:
     """The others learn why, until the next attempt; it is for them to make of it what they will."""
     record, lease = grant(EMPTY, wish())
-    record = failed(record, at(0), lease, 5, mismatch=True)
+    record = replace(failed(record, at(0), lease, 5, mismatch=True), failures=2)
     assert answer(record, wish("two"), after=1) == Cooling(4, "mismatch")
     record, lease = grant(record, wish("two"), after=5)
     record = failed(record, at(5), lease, 5)

@@ -81,7 +81,8 @@ NOBODY = Leased()
 class Fleet:
     """The store, its workers, and what must be remembered to judge the next step.
 
-    `late` is a commit still on its way; `blamed` names the holder that failed last.
+    `late` is a commit still on its way; `blamed` names the holders that have failed in a row, each
+    once for all its failures between those of others.
     """
 
     record: Record = BLANK
@@ -93,7 +94,7 @@ class Fleet:
     late: tuple[Lease, int] | None = None
     highest: int = 0
     leased: Leased = NOBODY
-    blamed: str = ""
+    blamed: tuple[str, ...] = ()
     unscheduled: tuple[float, ...] = ()
     repaired: float = -inf
     faults: frozenset[str] = frozenset()
@@ -174,11 +175,16 @@ def poll(fleet: Fleet, index: int, cause: Cause, *, ttl: float = TTL, lost: bool
 
 def may_pass(fleet: Fleet, gate: Gate, request: LeaseRequest) -> bool:
     """Tell whether a closed gate lets a request through."""
-    if request.cause not in SEARCHES or len(fleet.recent) == LIMIT:
+    is_search = request.cause in SEARCHES
+    if is_search and len(fleet.recent) == LIMIT:
+        return False
+    if request.cause == "repair" and fleet.now - fleet.repaired < REPAIR_INTERVAL:
         return False
     if gate.failed is None:
-        return fleet.time - gate.granted >= microseconds(LEASE)
-    return gate.holder != request.holder or (request.cause == "forced" and not fleet.recent)
+        return is_search and fleet.time - gate.granted >= microseconds(LEASE)
+    if gate.holder != request.holder:
+        return is_search or len(fleet.blamed) < 2
+    return request.cause == "forced" and not fleet.recent
 
 
 def expected(fleet: Fleet, worker: Worker, request: LeaseRequest) -> tuple[type, float]:
@@ -250,7 +256,7 @@ def store(fleet: Fleet, lease: Lease, fetch: int) -> tuple[Fleet, int | None]:
     assert (record.payload, record.failures) == (payload, 0)
     assert record.gate == (None if mine else fleet.gate), "a late commit changed a foreign gate"
     leased = NOBODY if mine else fleet.leased
-    return replace(fleet, record=record, leased=leased, blamed=""), version
+    return replace(fleet, record=record, leased=leased, blamed=()), version
 
 
 def commit(fleet: Fleet, index: int, *, lost: bool = False, late: bool = False) -> Fleet:
@@ -286,9 +292,10 @@ def fail(fleet: Fleet, index: int, cooldown: float = COOLDOWN) -> Fleet:
     assert worker.lease is not None
     record = failed(fleet.record, fleet.time, worker.lease, cooldown)
     if fleet.is_live(worker.lease):
-        other = fleet.blamed != worker.holder
-        assert record.failures == fleet.record.failures + other, "one host counted twice"
-        fleet = replace(fleet, leased=NOBODY, blamed=worker.lease.holder)
+        holder = worker.lease.holder
+        blamed = fleet.blamed if fleet.blamed[-1:] == (holder,) else (*fleet.blamed, holder)
+        assert record.failures == len(blamed), "one host counted twice"
+        fleet = replace(fleet, leased=NOBODY, blamed=blamed)
     else:
         assert record == fleet.record, "a late failure changed a foreign gate"
     fleet = replace(fleet, record=record)
@@ -321,7 +328,7 @@ def upset(fleet: Fleet, fault: str) -> Fleet:
 
 def flush(fleet: Fleet) -> Fleet:
     """Let the store lose everything, which takes a moment."""
-    return replace(upset(tick(fleet), "flush"), record=BLANK, blamed="")
+    return replace(upset(tick(fleet), "flush"), record=BLANK, blamed=())
 
 
 def set_clock_back(fleet: Fleet, seconds: float = 9.0) -> Fleet:
@@ -506,7 +513,7 @@ def shape(fleet: Fleet) -> tuple[object, ...]:
     leased = fleet.leased if fleet.leased.until > fleet.now else NOBODY
     workers = sorted(
         (one.alive, rank(one.known), sets.index(one.held), one.holder == holder,
-         lot(one.lease, one.fetching))
+         (one.holder,) == fleet.blamed[-1:], lot(one.lease, one.fetching))
         for one in fleet.workers
     )  # fmt: skip
     return (
@@ -515,7 +522,8 @@ def shape(fleet: Fleet) -> tuple[object, ...]:
         tuple(fleet.time - at for at in record.unscheduled if 0 <= fleet.time - at < record.window),
         tuple(fleet.now - at for at in fleet.recent),
         max(0.0, leased.until - fleet.now), age(leased.since, fleet.now, LEASE),
-        fleet.faults, tuple(workers), lot(*fleet.late) if fleet.late is not None else None,
+        fleet.faults, min(len(fleet.blamed), 2), tuple(workers),
+        lot(*fleet.late) if fleet.late is not None else None,
     )  # fmt: skip
 
 

@@ -192,6 +192,9 @@ async def _prepared(store: KeyStore) -> int:
         assert isinstance(answer, Granted)
         leases[key] = answer.lease
     await store.fail(leases["cooling"], retry_after=60)
+    second = await store.poll("cooling", known=0, lease=wish("second"))
+    assert isinstance(second, Granted)
+    await store.fail(second.lease, retry_after=60)
     await store.commit(leases["stored"], b"keys", ttl=1000, window=30)
     return leases["leased"].fence
 

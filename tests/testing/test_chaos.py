@@ -84,7 +84,8 @@ async def test_lost_reply_has_its_effect(
     chaos.lose(TimeoutError(), on=operation)  # type: ignore[arg-type]
     with pytest.raises(TimeoutError):
         await carry_out(chaos, operation)
-    answer = await store.poll("key", known=0, lease=LeaseRequest("another", 3.0, "age"))
+    holder = ASK.holder if operation == "fail" else "another"
+    answer = await store.poll("key", known=0, lease=LeaseRequest(holder, 3.0, "age"))
     expected = {"poll": "Busy", "commit": "Newer", "fail": "Cooling"}
     assert type(answer).__name__ == expected[operation]
 

@@ -297,6 +297,22 @@ def closing(record: Record, now: int, key: str, known: int, lease: Any, **more: 
     return polled(record, now, key, known, lease, **more)
 
 
+def deferential(record: Record, *rest: Any, **more: Any) -> Any:
+    """Take the first failure for the provider's."""
+    after, answer = polled(replace(record, failures=2 * record.failures), *rest, **more)
+    if isinstance(answer, Granted):
+        answer = Granted(replace(answer.lease, failures=record.failures))
+    return replace(after, failures=record.failures), answer
+
+
+def unconvinced(record: Record, *rest: Any, **more: Any) -> Any:
+    """Take no number of failures for the provider's."""
+    after, answer = polled(replace(record, failures=min(1, record.failures)), *rest, **more)
+    if isinstance(answer, Granted):
+        answer = Granted(replace(answer.lease, failures=record.failures))
+    return replace(after, failures=record.failures), answer
+
+
 def indulgent(record: Record, *rest: Any, **more: Any) -> Any:
     """Let who has failed search as all others."""
     gate = record.gate
@@ -366,6 +382,11 @@ BROKEN: dict[str, tuple[Callable[..., Store], str]] = {
     "overrun": (partial(Store, polled=overrun), "test_d_a_slow_holder_is_overtaken"),
     "spending": (partial(Store, polled=spending), "test_d_overtaking_draws_on_the_budget"),
     "closing": (partial(Store, polled=closing), "test_g_a_failure_cools_down"),
+    "deferential": (
+        partial(Store, polled=deferential),
+        "test_g_one_failed_host_holds_back_itself",
+    ),
+    "unconvinced": (partial(Store, polled=unconvinced), "test_g_a_failure_cools_down"),
     "indulgent": (
         partial(Store, polled=indulgent),
         "test_g_who_failed_leaves_the_last_place_to_others",

@@ -13,6 +13,7 @@ from auth_jwks._cache.attempts import Attempts
 from auth_jwks._cache.current import CurrentKeys
 from auth_jwks._cache.freshness import (
     EXHAUSTED,
+    GRACE,
     NO_SEARCHES,
     POLL_SPREAD,
     Bucket,
@@ -57,6 +58,7 @@ class KeyCache:
         self._refresher = refresher
         self._source = refresher.source
         self._policy = policy
+        self._patience = policy.lease + self._source.deadline + GRACE
         self._clock = clock
         self._observer = observer
         self._uniform = uniform
@@ -76,13 +78,9 @@ class KeyCache:
 
     def ready(self, wall: float) -> CurrentKeys | None:
         """Return the keys if this call, at Unix time `wall`, need not wait. May start a refresh."""
-        now = self._clock.monotonic()
-        current = self._refresher.current
-        if (
-            now < current.life.refresh_at
-            and now < self._attempts.poll_at
-            and wall < current.due_wall
-        ):
+        now, current = self._clock.monotonic(), self._refresher.current
+        life = current.life
+        if now < life.refresh_at and now < self._attempts.poll_at and wall < current.due_wall:
             return current
         decision = self._decide(now)
         return self._serve(decision, now) if isinstance(decision, Serve) else None
@@ -107,9 +105,12 @@ class KeyCache:
                     raise self._unavailable()
                 case Wait(seconds):
                     flight = self._upkeep(Renew())
-                    await self._landed(self._flights.wait(flight, seconds))
+                    at_most = self._patience if seconds is None else seconds
+                    outcome = await self._landed(self._flights.wait_running(flight, at_most))
                     if self.current.life.fetched >= flight.began:
                         return self.current
+                    if outcome is None and now >= self.current.life.dies:
+                        raise self._unavailable()
                 case _:
                     assert_never(decision)
 
@@ -216,8 +217,8 @@ class KeyCache:
     def _decide(self, now: float) -> Decision:
         self._catch_up(now)
         flight = self._flights.under_way("upkeep")
-        began = flight.began_running if flight else None
-        return decide(self.current.life, replace(self._attempts, began=began), now, self._policy)
+        attempts = replace(self._attempts, began=flight.began_running if flight else None)
+        return decide(self.current.life, attempts, now, self._policy)
 
     def _catch_up(self, now: float) -> None:
         """Take into account what happened while nobody looked: sleep, and loops that have ended."""

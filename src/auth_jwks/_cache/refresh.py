@@ -53,6 +53,8 @@ __all__ = ["Refresher"]
 
 FIRST_POLL_PAUSE = 0.05
 MAX_POLL_PAUSE = 0.4
+# So many fetches in a row amid which the event loop stood still are nobody's failure.
+MAX_STALLS = 3
 
 
 class Refresher:
@@ -74,7 +76,7 @@ class Refresher:
         self._has_version = False  # whether the current set is in the store, or came from it
         self._store = store
         self._unfit, self._unfit_reason = NO_LIFE, ""
-        self._failures = 0
+        self._failures = self._stalls = 0
         self._policy = policy
         self._allowed = allowed
         self._clock = clock
@@ -231,7 +233,7 @@ class Refresher:
         except IssuerMismatchError as fault:
             kind, reason = "issuer_mismatch", str(fault)
         else:
-            told, self._failures = is_same and not self._failures, 0
+            told, self._failures, self._stalls = is_same and not self._failures, 0, 0
             refreshed = self._replace(document, keys, began, "provider", told=told)
             try:
                 version = await self._commit(held, document)
@@ -241,8 +243,10 @@ class Refresher:
             return Done() if keys.keys else self._no_fitting_keys()
         finally:
             watch.close()
-        if watch.stalled:
+        if watch.stalled and self._stalls < MAX_STALLS:
+            self._stalls += 1
             return None
+        self._stalls = 0
         failures, self._failures = self._failures, self._failures + 1
         jitter, mismatch = self._uniform(0.0, 1.0), kind == "issuer_mismatch"
         shared = failure_cooldown(held.lease.failures, stated, jitter)

@@ -28,6 +28,7 @@ class Flight(Generic[T]):
     began: float
     watch: LoopWatch
     joiners: int = 0
+    closed: bool = False  # cancelled by `aclose`
     waiting: dict[asyncio.Future[None], None] = field(default_factory=dict)
 
     @property
@@ -50,7 +51,7 @@ class _LoopState(Generic[T]):
     loop: asyncio.AbstractEventLoop
     pid: int = field(default_factory=os.getpid)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    tasks: set[asyncio.Task[T]] = field(default_factory=set)
+    flights: set[Flight[T]] = field(default_factory=set)
     latest: dict[Slot, Flight[T]] = field(default_factory=dict)
 
     def is_lost(self, slot: Slot) -> bool:
@@ -76,13 +77,13 @@ class SingleFlight(Generic[T]):
     @property
     def busy(self) -> bool:
         """Whether any flight of this process is running."""
-        return any(state.pid == os.getpid() and state.tasks for state in self._states.values())
+        return any(state.pid == os.getpid() and state.flights for state in self._states.values())
 
     def under_way(self, slot: Slot) -> Flight[T] | None:
         """Return the running flight, which may be joined, if there is one."""
         # The common case skips the look-up of process and loop.
         for state in self._states.values():
-            if state.tasks or self._closed:
+            if state.flights or self._closed:
                 break
         else:
             return None
@@ -105,8 +106,8 @@ class SingleFlight(Generic[T]):
         began = self._clock.monotonic()  # an eager task may have ended before it is returned
         task = here.loop.create_task(_locked(here.lock, work), context=Context())
         here.latest[slot] = flight = Flight(task, began, LoopWatch(here.loop))
-        here.tasks.add(task)
-        task.add_done_callback(here.tasks.discard)
+        here.flights.add(flight)
+        task.add_done_callback(lambda _: here.flights.discard(flight))
         task.add_done_callback(flight.land)
         return flight
 
@@ -119,20 +120,26 @@ class SingleFlight(Generic[T]):
             return None
         if not flight.task.cancelled():
             return flight.task.result()
-        if self._closed:
+        if flight.closed:
             raise RuntimeError("the verifier is closed")
         raise FlightCancelledError("the refresh was cancelled")
 
     async def join(self, flight: Flight[T], seconds: float) -> T | None:
-        """Wait as one of the `joiners`. Time for which the event loop stood still is no wait."""
+        """Wait like `wait_running`, as one of the `joiners`."""
         flight.joiners += 1
-        stalled = flight.watch.stalled
         try:
-            result = await self.wait(flight, seconds)
-            if result is None and flight.watch.stalled > stalled:
-                result = await self.wait(flight, flight.watch.stalled - stalled)
+            return await self.wait_running(flight, seconds)
         finally:
             flight.joiners -= 1
+
+    async def wait_running(self, flight: Flight[T], seconds: float) -> T | None:
+        """Wait like `wait`, but only time counts for which the event loop ran."""
+        ends = self._clock.monotonic() + seconds - flight.watch.stalled
+        while (result := await self.wait(flight, seconds)) is None:
+            # While the loop stood still nobody could be answered; a timer may be cancelled, too.
+            seconds = ends + flight.watch.stalled - self._clock.monotonic()
+            if seconds <= 0:
+                break
         return result
 
     async def _landed(self, flight: Flight[T], seconds: float | None) -> bool:
@@ -151,11 +158,11 @@ class SingleFlight(Generic[T]):
     async def aclose(self) -> None:
         """Cancel the flights of this loop. `start` raises `RuntimeError` until `reopen`."""
         idle = self._closed or not self._states
-        tasks = () if idle else tuple(self._here().tasks)
+        flights = () if idle else tuple(self._here().flights)
         self._closed = True
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        for flight in flights:
+            flight.closed = flight.task.cancel()
+        await asyncio.gather(*(flight.task for flight in flights), return_exceptions=True)
 
     def reopen(self) -> None:
         """Let flights start again after `aclose`."""

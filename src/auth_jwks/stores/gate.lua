@@ -20,6 +20,7 @@ local LEASE = 3000000
 local MAX_COOLDOWN = 60000000
 local MAX_STORED = 2097152
 local UNSCHEDULED_LIMIT = 2
+local AGREEMENT = 2
 local REPAIR_INTERVAL = 300000000
 local UNSCHEDULED_WINDOW = 10000000
 
@@ -133,17 +134,15 @@ local function spent(cause)
 end
 
 -- Whether a closed gate lets this one through, within the budget. One host must not decide what
--- the others can reach: its failure holds back no search of theirs, and if it takes long, a
--- search overtakes it.
+-- the others can reach: if it takes long, a search overtakes it; its failure holds back no search
+-- of theirs, nor anything until a second host has failed.
 local function may_pass(gate, holder, cause)
-    if cause ~= 'unknown_kid' and cause ~= 'forced' then
-        return false
-    end
+    local is_search = cause == 'unknown_kid' or cause == 'forced'
     if gate.letter == 'L' then
-        return now - gate.granted >= LEASE
+        return is_search and now - gate.granted >= LEASE
     end
     if gate.holder ~= holder then
-        return true
+        return is_search or failures < AGREEMENT
     end
     -- Who has failed leaves the last place in the budget to those who may succeed.
     return cause == 'forced' and #recent() < UNSCHEDULED_LIMIT - 1

@@ -59,6 +59,8 @@ DAY_MICROS = microseconds(DAY)
 REPAIR_MICROS = microseconds(REPAIR_INTERVAL)
 OVERTAKING = microseconds(LEASE)
 UNSCHEDULED = ("unknown_kid", "forced")
+# So many failures of different holders in a row say that it is the provider's.
+AGREEMENT = 2
 
 Failure = Literal["failed", "mismatch"]
 
@@ -210,15 +212,14 @@ def _closed(
 def _may_pass(record: Record, gate: Gate, now: int, lease: LeaseRequest) -> bool:
     """Tell whether a closed gate lets this request through, within the budget.
 
-    One host must not decide what the others can reach: its failure holds back no search of
-    theirs, and if it takes long, a search overtakes it.
+    One host must not decide what the others can reach: if it takes long, a search overtakes it;
+    its failure holds back no search of theirs, nor anything until a second host has failed.
     """
-    if lease.cause not in UNSCHEDULED:
-        return False
+    is_search = lease.cause in UNSCHEDULED
     if gate.failed is None:
-        return now - gate.granted >= OVERTAKING
+        return is_search and now - gate.granted >= OVERTAKING
     if gate.holder != lease.holder:
-        return True
+        return is_search or record.failures < AGREEMENT
     # A failed holder leaves the last place in the budget to those who may succeed.
     return lease.cause == "forced" and len(_recent(record, now)) < UNSCHEDULED_LIMIT - 1
 

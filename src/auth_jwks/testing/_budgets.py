@@ -27,12 +27,16 @@ class Budgets(Suite):
 
     @case()
     async def test_g_a_failure_cools_down(self, rig: StoreRig) -> None:
-        """For age and repair, and for searches of the holder; a minute at most, seen by all."""
+        """For age and repair, and for searches of the holder; a minute at most, seen by all.
+
+        Two holders have failed by then.
+        """
         store, other = rig.open(), rig.open()
         passing = {("a", "forced"), ("b", "forced"), ("b", "unknown_kid")}
         for name, cause, mismatch in product("ab", CAUSES, (False, True)):
             key = f"{KEY}.{name}.{cause}.{mismatch}"
             known = await stored(store, key=key)
+            await store.fail(await granted(store, "c", key=key, known=known), retry_after=LONG)
             lease = await granted(store, key=key, known=known)
             retry_after = 1e9 if mismatch else MAX_COOLDOWN / 2
             await store.fail(lease, retry_after=retry_after, mismatch=mismatch)
@@ -44,6 +48,25 @@ class Budgets(Suite):
                 assert cooling.reason == ("mismatch" if mismatch else "failed")
                 assert 0 < cooling.retry_after <= min(retry_after, MAX_COOLDOWN)
             assert (await newer(other, key=key)).version == known
+        await close(store, other)
+
+    @case()
+    async def test_g_one_failed_host_holds_back_itself(self, rig: StoreRig) -> None:
+        """Whatever it asks for, and however often it fails; every other one is let through."""
+        store, other = rig.open(), rig.open()
+        for cause, times in product(CAUSES, (1, 2)):
+            key = f"{KEY}.{cause}.{times}"
+            known = await stored(store, key=key)
+            lease = await granted(store, key=key, known=known)
+            for _ in range(times - 1):
+                await store.fail(lease, retry_after=rig.short / 10)
+                lease = await granted_soon(rig, store, "a", key=key, known=known)
+            await store.fail(lease, retry_after=LONG)
+            if cause != "forced":
+                request = requested("a", cause=cause)
+                expect(Cooling, await store.poll(key, known=known, lease=request))
+            passed = await granted(other, "b", key=key, known=known, cause=cause)
+            assert passed.fence > lease.fence
         await close(store, other)
 
     @case()

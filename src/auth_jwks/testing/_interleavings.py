@@ -42,6 +42,7 @@ WORKERS = 3
 FAR = 2**52  # microseconds: in the year 2112
 
 workers = st.integers(0, WORKERS - 1)
+some_workers = st.lists(workers, min_size=1, max_size=2)
 causes: st.SearchStrategy[Cause] = st.sampled_from(CAUSES)
 payloads = st.binary(max_size=20)
 
@@ -170,11 +171,12 @@ class Fleet(RuleBasedStateMachine):
         self.pass_time()
         self.refresh(other, "age", 2)
 
-    @rule(index=workers, other=workers, first=causes, then=causes)
-    def despair(self, index: int, other: int, first: Cause, then: Cause) -> None:
-        """Let a worker fail, with a long cool-down, in which it or another one polls."""
-        self.poll(index, first, "seen", short=False, lost=False)
-        self.fail(index, short=False, mismatch=False)
+    @rule(failing=some_workers, other=workers, first=causes, then=causes)
+    def despair(self, failing: list[int], other: int, first: Cause, then: Cause) -> None:
+        """Let one or two workers fail, with a long cool-down, in which one of the three polls."""
+        for index in failing:
+            self.poll(index, first, "seen", short=False, lost=False)
+            self.fail(index, short=False, mismatch=False)
         self.poll(other, then, "seen", short=False, lost=False)
 
     @precondition(lambda self: declares(self.rig, "pass_time"))

@@ -177,7 +177,7 @@ class Leases(Suite):
         await other.fail(await granted(other, "b"), retry_after=LONG)
         assert await store.commit(late, b"late", ttl=LONG, window=LONG) == late.fence
         assert (await newer(other)).payload == b"late"
-        expect(Cooling, await store.poll(KEY, known=late.fence, lease=requested("c")))
+        expect(Cooling, await store.poll(KEY, known=late.fence, lease=requested("b")))
         await close(store, other)
 
     @case()

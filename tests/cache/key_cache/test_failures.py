@@ -8,8 +8,8 @@ from auth_jwks import IssuerMismatchError, KeysUnavailableError, MemoryKeyStore
 from auth_jwks.events import RefreshFailed
 from auth_jwks.stores import Newer, Unchanged
 from auth_jwks.testing import FakeClock, FakeIssuer
-from tests.cache.key_cache.calling import stale
-from tests.cache.worker import SECOND, Hire
+from tests.cache.key_cache.calling import begin, stale
+from tests.cache.worker import SECOND, Hire, spin
 from tests.scripted_store import ScriptedStore, granted
 
 # Failures.
@@ -65,21 +65,38 @@ async def test_the_provider_may_ask_for_a_longer_pause(
 async def test_the_worker_that_failed_skips_the_next_turn(
     hire: Hire, clock: FakeClock, issuer: FakeIssuer
 ) -> None:
-    """A failure is everybody's, and who tries next is another."""
+    """The failure of two is everybody's, and who tries next is another."""
     store = MemoryKeyStore(timer=clock.monotonic)
-    one, other = hire(store=store), hire(store=store)
+    crew = one, two, other = hire(store=store), hire(store=store), hire(store=store)
     issuer.outage()
-    for worker in (one, other):
-        with pytest.raises(KeysUnavailableError):
-            await worker.verify()
-    assert issuer.discovery_requests == 1
-    clock.advance(5)
-    for worker in (one, other):
+    for worker in crew:
         with pytest.raises(KeysUnavailableError):
             await worker.verify()
     assert issuer.discovery_requests == 2
-    assert one.cache.status().retry_after == 1.0
-    assert other.cache.status().retry_after == 11.0
+    waits = [worker.cache.status().retry_after for worker in crew]
+    assert waits == [6.0, 11.0, 10.0]
+    clock.advance(10)
+    for worker in (two, other, one):
+        with pytest.raises(KeysUnavailableError):
+            await worker.verify()
+    assert issuer.discovery_requests == 3
+    waits = [worker.cache.status().retry_after for worker in crew]
+    assert waits == [20.0, 1.0, 21.0]
+
+
+async def test_the_failure_of_one_worker_is_not_everybodys(
+    hire: Hire, clock: FakeClock, issuer: FakeIssuer
+) -> None:
+    """The next one asks at once: if it can reach the provider, nobody waits for the first."""
+    store = MemoryKeyStore(timer=clock.monotonic)
+    one, other = hire(store=store), hire(store=store)
+    issuer.outage(times=1)
+    with pytest.raises(KeysUnavailableError):
+        await one.verify()
+    assert await other.verify() == ["first"]
+    clock.advance(6)
+    assert await one.verify() == ["first"]
+    assert (issuer.discovery_requests, issuer.jwks_requests) == (2, 1)
 
 
 async def test_the_next_turn_is_drawn_among_the_others(
@@ -87,13 +104,12 @@ async def test_the_next_turn_is_drawn_among_the_others(
 ) -> None:
     """Within half a second after the cool-down, before the worker that failed."""
     store = MemoryKeyStore(timer=clock.monotonic)
-    one, other = hire(store=store, uniform=max), hire(store=store, uniform=max)
+    crew = [hire(store=store, uniform=max) for _ in range(3)]
     issuer.outage()
-    for worker in (one, other):
+    for worker in crew:
         with pytest.raises(KeysUnavailableError):
             await worker.verify()
-    assert one.cache.status().retry_after == 7.25
-    assert other.cache.status().retry_after == 6.75
+    assert [worker.cache.status().retry_after for worker in crew] == [7.25, 13.5, 13.0]
 
 
 async def test_another_workers_keys_end_a_failure(
@@ -167,19 +183,64 @@ async def test_an_outage_does_not_excuse_another_issuer(
 async def test_another_issuer_speaks_for_the_worker_that_met_it_alone(
     hire: Hire, clock: FakeClock, issuer: FakeIssuer
 ) -> None:
-    """To the others it is a failure like any: what one host sees says little of the provider."""
+    """To the others it is a failure like any: what two hosts see is not what each one would."""
     store = MemoryKeyStore(timer=clock.monotonic)
-    one, other = hire(store=store), hire(store=store)
-    await one.verify()
-    await other.verify()
+    *misled, other = crew = [hire(store=store) for _ in range(3)]
+    for worker in crew:
+        await worker.verify()
     issuer.announce(issuer="https://other.test")
     clock.advance(901)
     issuer.reset()
+    for worker in misled:
+        with pytest.raises(IssuerMismatchError, match="issuer: "):
+            await worker.verify()
+    assert await other.verify() == ["first"]
+    assert issuer.discovery_requests == 2
+    assert [stale(worker) for worker in crew] == [[], [], [True]]
+
+
+async def test_another_issuer_that_one_worker_meets_costs_the_others_nothing(
+    hire: Hire, clock: FakeClock, issuer: FakeIssuer
+) -> None:
+    """The next one asks for itself, and what it finds is for all."""
+    store = MemoryKeyStore(timer=clock.monotonic)
+    one, other = hire(store=store), hire(store=store)
+    issuer.announce(issuer="https://other.test")
     with pytest.raises(IssuerMismatchError, match="issuer: "):
         await one.verify()
+    issuer.announce(issuer=issuer.issuer)
     assert await other.verify() == ["first"]
-    assert issuer.discovery_requests == 1
-    assert (stale(one), stale(other)) == ([], [True])
+    clock.advance(6)
+    assert await one.verify() == ["first"]
+    assert issuer.discovery_requests == 2
+
+
+async def test_a_call_without_keys_waits_for_two_failures_no_longer_than_for_one(
+    hire: Hire, clock: FakeClock, issuer: FakeIssuer
+) -> None:
+    """Lease, deadline and a second: who waited for one that failed need not wait for its own."""
+    store = MemoryKeyStore(timer=clock.monotonic)
+    one, other = hire(store=store), hire(store=store)
+    issuer.hang()
+    first = begin(one.verify())
+    await issuer.arrived(1)
+    waiting = begin(other.verify())
+    await spin()
+    for seconds in range(1, 14):
+        clock.advance(1)
+        await spin()
+        assert first.done() is (seconds >= 10)
+    assert issuer.discovery_requests == 2
+    assert not waiting.done()
+    clock.advance(1)
+    for call in (first, waiting):
+        with pytest.raises(KeysUnavailableError):
+            await call
+    assert other.cache.status().refreshing
+    issuer.recover()
+    issuer.release()
+    await other.landed()
+    assert await other.verify() == ["first"]
 
 
 async def test_a_search_meets_another_issuer(hire: Hire, issuer: FakeIssuer) -> None:

@@ -209,6 +209,31 @@ def test_frozen_process_blames_nobody(story: Story) -> None:
     tell(story)
 
 
+async def frozen_within_every_fetch(
+    loop: JumpyLoop, issuer: FakeIssuer, jwks: JWKS, events: list[Event]
+) -> None:
+    """Thaw four times, each time amid another fetch, which would time out anyway."""
+    issuer.hang()
+    call = asyncio.ensure_future(jwks.verify_token(issuer.sign(exp=4_000_000_000)))
+    fetches = 0
+    while not call.done():
+        arrived = asyncio.ensure_future(issuer.arrived(len(issuer.requests) + 1))
+        await asyncio.wait((call, arrived), return_when=asyncio.FIRST_COMPLETED)
+        arrived.cancel()
+        if not call.done():
+            fetches += 1
+            loop.freeze(60)
+    with pytest.raises(KeysUnavailableError):
+        await call
+    assert (fetches, [type(event).__name__ for event in events]) == (4, ["RefreshFailed"])
+    issuer.release()
+
+
+def test_loop_that_always_stands_still_makes_no_fetch_for_ever() -> None:
+    """Three in a row are nobody's failure; the fourth is one, and cools down."""
+    tell(frozen_within_every_fetch)
+
+
 async def test_failure_of_a_loop_that_runs_is_one(hire: Hire, issuer: FakeIssuer) -> None:
     """The provider is still to blame for what it does."""
     issuer.outage()

@@ -103,7 +103,8 @@ async def test_a_holder_may_have_the_separator(store: RedisKeyStore) -> None:
 
 
 async def test_a_mismatch_is_shared(store: RedisKeyStore) -> None:
-    """With the cool-down, capped at a minute."""
+    """With the cool-down, capped at a minute, once two have failed."""
+    await store.fail(await lease(store, "c"), retry_after=1)
     await store.fail(await lease(store), retry_after=1e9, mismatch=True)
     answer = await store.poll(KEY, known=0, lease=LeaseRequest("b", 60, "age"))
     assert isinstance(answer, Cooling)

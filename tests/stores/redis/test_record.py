@@ -7,7 +7,7 @@ import pytest
 
 from auth_jwks import RedisKeyStore
 from auth_jwks.stores import Cause, Granted, LeaseRequest, Newer, base
-from auth_jwks.stores.gate import microseconds
+from auth_jwks.stores.gate import AGREEMENT, microseconds
 from auth_jwks.stores.redis import FORMAT, script
 from tests.stores.redis.storing import DAY, KEY, Keys, lease, put
 
@@ -84,6 +84,7 @@ def test_the_script_has_the_limits_of_the_contract() -> None:
     stated = dict(re.findall(r"^local ([A-Z_]+) = (\d+)$", script(), re.MULTILINE))
     assert {name: int(number) for name, number in stated.items()} == {
         "EXACT": 2 * microseconds(math.inf),
+        "AGREEMENT": AGREEMENT,
         "DAY": microseconds(base.DAY),
         "LEASE": microseconds(base.LEASE),
         "MAX_COOLDOWN": microseconds(base.MAX_COOLDOWN),
