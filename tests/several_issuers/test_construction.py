@@ -60,3 +60,10 @@ def test_its_methods_take_what_those_of_a_verifier_take(many: type[Any], one: ty
         assert inspect.signature(getattr(many, name)) == theirs, name
     members = {name for name in dir(one) if not name.startswith("_")}
     assert {name for name in dir(many) if not name.startswith("_")} == members
+
+
+def test_a_token_may_be_as_long_as_any_verifier_allows() -> None:
+    """Which of them it is for is seen only then."""
+    a = JWKS("https://a.example", issuer="https://a.example", max_token_length=2000)
+    b = JWKS("https://b.example", issuer="https://b.example", max_token_length=3000)
+    assert Issuers(a, b).max_token_length == 3000
