@@ -77,12 +77,8 @@ class KeyCache:
     def ready(self, wall: float) -> CurrentKeys | None:
         """Return the keys if this call, at Unix time `wall`, need not wait. May start a refresh."""
         now = self._clock.monotonic()
-        current = self._refresher.current
-        if (
-            now < current.life.refresh_at
-            and now < self._attempts.poll_at
-            and wall < current.due_wall
-        ):
+        current, attempts = self._refresher.current, self._attempts
+        if now < current.life.refresh_at and now < attempts.poll_at and wall < current.due_wall:
             return current
         decision = self._decide(now)
         return self._serve(decision, now) if isinstance(decision, Serve) else None
@@ -92,8 +88,11 @@ class KeyCache:
 
         It may be called in any thread, as it changes nothing.
         """
-        current = self._refresher.current
-        served = peek(current.aged(now, wall).life, self._attempts, now)
+        current, attempts = self._refresher.current, self._attempts
+        # As in `ready`: so it is for nearly every token.
+        if now < current.life.refresh_at and now < attempts.poll_at and wall < current.due_wall:
+            return current, False
+        served = peek(current.aged(now, wall).life, attempts, now)
         return (current, served != Serve()) if served else (None, False)
 
     async def ensure(self) -> CurrentKeys:
