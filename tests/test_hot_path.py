@@ -14,12 +14,14 @@ import jwt
 import pytest
 
 from auth_jwks import JWKS, Issuers
+from auth_jwks.sync import SyncJWKS
 from auth_jwks.testing import FakeClock, FakeIssuer
 
 # Python's own functions included, those in C not. Fewer is better: lower them when they sink.
 SEEN_BEFORE = 8
 SEEN_FIRST = 33
 BY_ISSUER = 3
+IN_A_THREAD = 2
 UNKNOWN = 37  # three of them a clock of the tests
 
 
@@ -93,6 +95,19 @@ async def test_token_seen_before_of_one_of_several_issuers(issuer: FakeIssuer, j
     assert counts["loads"] == 1
     assert counts["a2b_base64"] == counts["raw_decode"] == counts["verify"] == 0
     assert counts["all"] <= SEEN_BEFORE + BY_ISSUER, counts
+
+
+def test_token_seen_before_in_a_thread(issuer: FakeIssuer) -> None:
+    """It costs the way into the coroutine more, and a peek in place of the loop's own look."""
+    with SyncJWKS(issuer.discovery_url, "api", issuer=issuer.issuer) as jwks:
+        token = issuer.sign(aud="api", roles=["a"])
+        claims = jwks.verify_token(token)
+        assert jwks.verify_token(token) == claims
+        with counting() as counts:
+            assert jwks.verify_token(token) == claims
+    assert counts["loads"] == 1
+    assert counts["a2b_base64"] == counts["raw_decode"] == counts["verify"] == 0
+    assert counts["all"] <= SEEN_BEFORE + IN_A_THREAD, counts
 
 
 async def test_token_seen_first(issuer: FakeIssuer, jwks: JWKS) -> None:

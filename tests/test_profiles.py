@@ -97,6 +97,7 @@ def test_a_repr_shows_no_secret() -> None:
     [
         (AccessToken, "typ", ""),
         (AccessToken, "typ", " "),
+        (AccessToken, "typ", "application/"),
         (AccessToken, "typ", []),
         (AccessToken, "typ", ["JWT", ""]),
         (AccessToken, "claims", {"": 1}),

@@ -1,8 +1,8 @@
 """The verification of a token, which all verifiers share."""
 
 import logging
-from collections.abc import Awaitable, Callable, Hashable, Iterable
-from functools import lru_cache, partial
+from collections.abc import Awaitable, Hashable, Iterable
+from functools import lru_cache
 from typing import Any, Self
 
 import jwt
@@ -90,7 +90,8 @@ class Verification:
         if bare is not token:
             # Remembered without its scheme: else there would be an entry for each spelling.
             verify = Verification.verify_token
-            return await verify(self, bare, audience, verify_iss=verify_iss, profile=profile)
+            again = audience and wanted  # it may be an iterator, which is at its end now
+            return await verify(self, bare, again, verify_iss=verify_iss, profile=profile)
         parsed = parse_token(token, rules.allowed, rules.types)
         current = self._keys.ready(now)
         if current is None:
@@ -100,8 +101,9 @@ class Verification:
         candidates = current.key_set.select(parsed.kid, parsed.alg)
         key = signer(parsed, candidates) if candidates else None
         if key is None:
-            judge = partial(self._judge, parsed, current, wanted, rules, verify_iss=verify_iss)
-            current, key = await self._searched(parsed, current, judge)
+            current, key = await self._searched(
+                parsed, current, wanted, rules, verify_iss=verify_iss
+            )
         claims = self._judge(parsed, current, wanted, rules, key, verify_iss=verify_iss)
         token_seen = SeenToken(
             parsed.kid, key.alg, key.thumbprint, current.issuer, current.generation, parsed.payload
@@ -132,16 +134,22 @@ class Verification:
             self._seen.put(seen_as, token)
 
     def _searched(
-        self, parsed: Token, tried: CurrentKeys, judge: Callable[[], object]
+        self,
+        parsed: Token,
+        tried: CurrentKeys,
+        audience: frozenset[str] | None,
+        rules: Rules,
+        *,
+        verify_iss: bool,
     ) -> Awaitable[tuple[CurrentKeys, Key]]:
         """Search for the key that signed a token, as none of the keys `tried` did.
 
-        A token that `judge` refuses is worth no search.
+        A token that its own claims rule out is worth no search.
         """
 
         def check() -> None:
             try:
-                judge()
+                self._judge(parsed, tried, audience, rules, verify_iss=verify_iss)
             except jwt.InvalidTokenError:
                 if tried.key_set.select(parsed.kid, parsed.alg):
                     raise wrongly_signed() from None

@@ -60,8 +60,8 @@ class JWKS(Verification):
         be refreshed. `leeway` seconds are granted on `exp`, `nbf` and `iat`. A refresh has
         `timeout` seconds for each document, with up to `retries` further attempts within them.
         `issuer` must be the value of `iss` and of the discovery document's `issuer`; of several
-        names of one issuer each may name any. Without `discovery_url` and `jwks_uri` the first that
-        is a URL leads to discovery (OpenID Connect Discovery §4, RFC 8414 §3.1). A name with
+        names of one issuer each may name any. With no other source of keys the first that is a
+        URL leads to discovery (OpenID Connect Discovery §4, RFC 8414 §3.1). A name with
         `{tenantid}` as a path segment is a template of Entra ID's: then `tenants`, a collection of
         ids or a quick function that returns a bool, says whose tokens are let in. The token's
         `aud` must contain one of `aud`. The last `token_cache_size` tokens skip the signature check

@@ -90,6 +90,25 @@ async def test_a_fault_of_the_second_place_is_told_as_its_own(site: Site, make: 
         assert len(site.asked) == requests
 
 
+@pytest.mark.parametrize(
+    ("document", "fault"),
+    [
+        ("<html>", "is not a JSON object"),
+        ({"jwks_uri": "https://k.example/"}, "names no issuer"),
+        ({"issuer": "https://sso.example.com"}, "names no jwks_uri"),
+    ],
+)
+async def test_a_document_of_the_second_place_is_told_as_its_own(
+    site: Site, make: Make, document: object, fault: str
+) -> None:
+    """Otherwise it would be looked for at the first, where there is none."""
+    at = f"https://sso.example.com{OAUTH}"
+    site.documents[at] = document
+    with pytest.raises(KeysUnavailableError) as caught:
+        await make(issuer="https://sso.example.com").verify_token(token("x"))
+    assert str(caught.value).endswith(f": the discovery document at {at} {fault}")
+
+
 async def test_a_worker_with_the_url_shares_with_one_without(site: Site, make: Make) -> None:
     """What is written out is the same source."""
     issuer, store = "https://sso.example.com/x", MemoryKeyStore()

@@ -3,8 +3,9 @@
 import asyncio
 import gc
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
+from threading import Thread
 
 import httpx
 import pytest
@@ -75,6 +76,43 @@ def test_each_loop_has_one_that_ends_with_it(maker: Maker, issuer: FakeIssuer) -
         assert asyncio.run(ask(client, issuer)) == 200
         assert maker.closed == [True] * (number + 1)
     assert repr(client) == "MadeClient(made=1)", "those of loops that are gone are forgotten"
+
+
+class WatchedLoop(asyncio.SelectorEventLoop):
+    """A loop that does something whenever somebody looks whether it is closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: Callable[[], object] = bool
+
+    def is_closed(self) -> bool:
+        """Return whether it is."""
+        self.seen()
+        return super().is_closed()
+
+
+def test_two_threads_make_theirs_at_once(maker: Maker, issuer: FakeIssuer) -> None:
+    """Neither forgets that of the other, which would be closed amid a request."""
+    client = MadeClient(maker)
+    watched, mine, other = WatchedLoop(), asyncio.new_event_loop(), asyncio.new_event_loop()
+    watched.run_until_complete(ask(client, issuer))
+
+    def meanwhile() -> None:
+        watched.seen = bool
+        thread = Thread(target=lambda: other.run_until_complete(ask(client, issuer)))
+        thread.start()
+        thread.join()
+
+    async def asked() -> int:
+        watched.seen = meanwhile
+        return await ask(client, issuer)
+
+    mine.run_until_complete(asked())
+    assert repr(client) == "MadeClient(made=3)"
+    for loop in (watched, mine, other):
+        loop.run_until_complete(client.aclose())
+        loop.close()
+    assert maker.closed == [True] * 3
 
 
 def test_a_loop_that_is_closed_by_hand(maker: Maker, issuer: FakeIssuer) -> None:

@@ -33,6 +33,13 @@ async def test_an_audience_fits(
         assert await jwks.verify_token(issuer.sign(aud=stated), audience)
 
 
+async def test_an_audience_is_read_once(make: Make, issuer: FakeIssuer) -> None:
+    """Also for a token with its scheme, which is verified without it."""
+    token = issuer.sign(aud="app")
+    for bearer in (token, f"Bearer {token}", f"Bearer {token}"):
+        assert await make().verify_token(bearer, iter(["web", "app"]))
+
+
 @pytest.mark.parametrize(
     ("aud", "audience", "stated", "error"),
     [

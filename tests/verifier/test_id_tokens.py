@@ -1,22 +1,38 @@
 """ID tokens, as their client checks them (OpenID Connect Core §3.1.3.7)."""
 
 from base64 import urlsafe_b64encode
-from hashlib import sha256, sha384, sha512
+from dataclasses import replace
+from hashlib import sha256, sha384, sha512, shake_256
 from typing import Any
 
 import jwt
 import pytest
 
+from auth_jwks._jose.mldsa import PARAMETER_SETS, SUPPORTED
 from auth_jwks.profiles import IDToken
 from auth_jwks.testing import FakeClock, FakeIssuer, SigningKey
 from tests.verifier.maker import RSA, Make
 
 # The example of OpenID Connect Core, Appendix A.3: an access token, and its at_hash by RS256.
 OF_THE_SPECIFICATION = ("jHkWEdUXMU1BwAsC4vtUsZwnNvTIxEl0z9K3vx5KF0Y", "77QmUPtjPfzWtF2AnpK9RQ")
-HASHES: dict[str, Any] = {
-    "RS256": sha256, "ES256K": sha256, "ES384": sha384, "PS512": sha512, "EdDSA": sha512,
-    "Ed25519": sha512,
-}  # fmt: skip
+ED448 = SigningKey.generate("Ed448")
+TOKEN = b"token"
+# By the key that signs the ID token: the hash of an access token.
+HASHES: list[tuple[SigningKey, bytes]] = [
+    (SigningKey.generate("RS256"), sha256(TOKEN).digest()),
+    (SigningKey.generate("ES256K"), sha256(TOKEN).digest()),
+    (SigningKey.generate("ES384"), sha384(TOKEN).digest()),
+    (SigningKey.generate("PS512"), sha512(TOKEN).digest()),
+    (SigningKey.generate("EdDSA"), sha512(TOKEN).digest()),
+    (SigningKey.generate("Ed25519"), sha512(TOKEN).digest()),
+    (ED448, shake_256(TOKEN).digest(114)),
+    (replace(ED448, algorithm="EdDSA"), shake_256(TOKEN).digest(114)),
+    *(
+        (SigningKey.generate(name), shake_256(TOKEN).digest(64))
+        for name in PARAMETER_SETS
+        if SUPPORTED
+    ),
+]
 
 
 @pytest.mark.parametrize("typ", ["JWT", None])
@@ -113,16 +129,17 @@ async def test_a_hash_binds_the_access_token(make: Make, issuer: FakeIssuer) -> 
         assert access_token not in str(refused.value)
 
 
-@pytest.mark.parametrize("algorithm", HASHES)
+@pytest.mark.parametrize(
+    ("key", "digest"), HASHES, ids=[f"{key.algorithm}-{len(digest)}" for key, digest in HASHES]
+)
 async def test_the_hash_is_that_of_the_signature(
-    make: Make, issuer: FakeIssuer, algorithm: str
+    make: Make, issuer: FakeIssuer, key: SigningKey, digest: bytes
 ) -> None:
-    """By the `alg` of the ID token; EdDSA hashes by SHA-512."""
-    issuer.rotate(SigningKey.generate(algorithm))
-    jwks = make(allowed_algorithms=[algorithm])
-    digest = HASHES[algorithm](b"token").digest()
+    """By the `alg` of the ID token, and where that says only EdDSA by the curve."""
+    issuer.rotate(key)
+    jwks = make(allowed_algorithms=[key.algorithm])
     half = urlsafe_b64encode(digest[: len(digest) // 2]).rstrip(b"=").decode()
-    profile = IDToken(client_id="web", access_token="token")
+    profile = IDToken(client_id="web", access_token=TOKEN.decode())
     assert await jwks.verify_token(issuer.sign(aud="web", at_hash=half), profile=profile)
 
 

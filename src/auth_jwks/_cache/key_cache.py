@@ -90,8 +90,11 @@ class KeyCache:
 
         It may be called in any thread, as it changes nothing.
         """
-        current = self._refresher.current
-        served = peek(current.aged(now, wall).life, self._attempts, now)
+        current, attempts = self._refresher.current, self._attempts
+        # As in `ready`: so it is for nearly every token.
+        if now < current.life.refresh_at and now < attempts.poll_at and wall < current.due_wall:
+            return current, False
+        served = peek(current.aged(now, wall).life, attempts, now)
         return (current, served != Serve()) if served else (None, False)
 
     async def ensure(self) -> CurrentKeys:

@@ -77,7 +77,7 @@ class SingleFlight(Generic[T]):
     @property
     def busy(self) -> bool:
         """Whether any flight of this process is running."""
-        return any(state.pid == os.getpid() and state.flights for state in self._states.values())
+        return any(state.flights and state.pid == os.getpid() for state in self._states.values())
 
     def under_way(self, slot: Slot) -> Flight[T] | None:
         """Return the running flight, which may be joined, if there is one."""

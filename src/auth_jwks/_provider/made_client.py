@@ -73,10 +73,8 @@ class MadeClient:
 
     async def aclose(self) -> None:
         """Close the client of this process and loop. The next request makes another one."""
-        here = _process_and_loop()
-        held = self._held.get(here)
+        held = self._held.pop(_process_and_loop(), None)
         if held is not None:
-            self._held = {place: other for place, other in self._held.items() if place != here}
             await held.holder.aclose()
 
     def _here(self) -> ClosableClient:
@@ -87,10 +85,12 @@ class MadeClient:
             held = _Held(client, _closing(client))
             # Begun here, so that this loop closes it at its end (`shutdown_asyncgens`).
             run_at_once(held.holder.__anext__())
+            # Changed in place, and after a copy: other threads may do so with their own loops.
+            self._held[pid, loop] = held
             # The clients of a parent process are kept: to be collected would disturb it.
-            others = self._held.items()
-            living = {at: other for at, other in others if at[0] != pid or not at[1].is_closed()}
-            self._held = {**living, (pid, loop): held}
+            for at in tuple(self._held):
+                if at[0] == pid and at[1].is_closed():
+                    self._held.pop(at, None)
         return held.client
 
 

@@ -141,7 +141,7 @@ class Source:
                 raise
             url = self._second_url
         reply = reply or await self._get(client, url, manner.headers, manner.ends_at)
-        return self._discovered(reply)
+        return self._discovered(reply, url)
 
     async def _keys(
         self,
@@ -165,18 +165,18 @@ class Source:
         tag = entity_tag(headers.get("etag", ""))
         return Document(uri, issuer, reply.body, tag, fresh_for)
 
-    def _discovered(self, reply: Reply) -> tuple[str, str]:
+    def _discovered(self, reply: Reply, url: str) -> tuple[str, str]:
         """Return the issuer and the `jwks_uri` (OpenID Discovery §4.3)."""
         document = strict_object(reply.body.removeprefix(BOM_UTF8))
         if document is None:
-            raise self._no_document("is not a JSON object")
+            raise self._unusable(url, f"is not a JSON object{self._hint}")
         issuer, uri = document.get("issuer"), document.get("jwks_uri")
         if not _is_issuer(issuer):
-            raise self._no_document("names no issuer")
+            raise self._unusable(url, f"names no issuer{self._hint}")
         if not self._is_ours(issuer):
             raise IssuerMismatchError(_mismatch(self.issuer, issuer))
         if not isinstance(uri, str) or not uri:
-            raise FetchError("content", "the discovery document names no jwks_uri")
+            raise self._unusable(url, "names no jwks_uri")
         if self._fix_local_url and fault_in(uri) is None:
             uri = repaired(uri, self.url)
         fault = self._fault_in_jwks_uri(uri)
@@ -194,8 +194,9 @@ class Source:
         names = self.issuer.names
         return issuer in names if names else self.discovers or issuer is None
 
-    def _no_document(self, fault: str) -> FetchError:
-        return FetchError("content", f"the discovery document {fault}{self._hint}")
+    def _unusable(self, url: str, fault: str) -> FetchError:
+        where = f" at {redacted(url)}" if url == self._second_url else ""
+        return FetchError("content", f"the discovery document{where} {fault}")
 
     @property
     def _hint(self) -> str:

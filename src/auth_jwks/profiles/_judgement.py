@@ -5,7 +5,7 @@ No message holds a claim's value: what the profile expects is known, and what wa
 
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Mapping
-from hashlib import sha256, sha384, sha512
+from hashlib import sha256, sha384, sha512, shake_256
 from typing import Any, assert_never
 
 import jwt
@@ -33,8 +33,10 @@ LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
 TYPES_OF_ID_TOKENS = frozenset(("jwt", None))
 TYPES_OF_LOGOUT_TOKENS = frozenset(("logout+jwt", "jwt", None))
 
-# By the digits of the algorithm's name. The others are EdDSA and Ed25519, which hash by SHA-512.
+# By the digits of the algorithm's name. Ed25519 hashes by SHA-512, the others by SHAKE256.
 _HASHES = {"256": sha256, "384": sha384, "512": sha512}
+ED448_BYTES = 114  # of its hash, and of its signatures (RFC 8032 §5.2)
+MLDSA_BYTES = 64  # of its hash (FIPS 204 §6.2)
 
 
 def checked_profile(profile: object) -> Profile:
@@ -76,7 +78,7 @@ def hold(profile: Profile, token: Token, claims: Claims, now: float, leeway: flo
         case AccessToken():
             _hold_access_token(profile, token.typ, claims)
         case IDToken():
-            _hold_id_token(profile, token.alg, claims, now, leeway)
+            _hold_id_token(profile, token, claims, now, leeway)
         case LogoutToken():
             _hold_logout_token(claims)
         case _:
@@ -107,14 +109,16 @@ def _hold_access_token(profile: AccessToken, typ: str | None, claims: Claims) ->
             raise jwt.InvalidTokenError(f"{name}: expected the profile's value, found another")
 
 
-def _hold_id_token(profile: IDToken, alg: str, claims: Claims, now: float, leeway: float) -> None:
+def _hold_id_token(
+    profile: IDToken, token: Token, claims: Claims, now: float, leeway: float
+) -> None:
     _require(claims, OF_ID_TOKENS)
     _refuse_logout(claims)
     _check_party(claims, profile.client_id)
     _check_nonce(claims, profile.nonce)
     if profile.access_token is not None:
         _require(claims, ("at_hash",))
-        if claims["at_hash"] != _half_hash(profile.access_token, alg):
+        if claims["at_hash"] != _half_hash(profile.access_token, token):
             raise jwt.InvalidTokenError("at_hash: expected that of the access token, found another")
     if profile.max_age is not None:
         _check_age(claims, profile.max_age, now, leeway)
@@ -168,10 +172,20 @@ def _check_nonce(claims: Claims, nonce: str | None) -> None:
         raise jwt.InvalidTokenError("nonce: expected that of the request, found another")
 
 
-def _half_hash(access_token: str, alg: str) -> str:
+def _half_hash(access_token: str, token: Token) -> str:
     """Return the left half of the access token's hash (OpenID Connect Core §3.1.3.6)."""
-    digest = _HASHES.get(alg[2:5], sha512)(access_token.encode()).digest()
+    digest = _digest(access_token.encode(), token)
     return urlsafe_b64encode(digest[: len(digest) // 2]).rstrip(b"=").decode()
+
+
+def _digest(message: bytes, token: Token) -> bytes:
+    """Hash as the algorithm of the token does. `EdDSA` has the curve that its signature shows."""
+    alg = token.alg
+    if alg == "Ed448" or (alg == "EdDSA" and len(token.signature) == ED448_BYTES):
+        return shake_256(message).digest(ED448_BYTES)
+    if alg.startswith("ML-DSA"):
+        return shake_256(message).digest(MLDSA_BYTES)
+    return _HASHES.get(alg[2:5], sha512)(message).digest()
 
 
 def _check_age(claims: Claims, max_age: float, now: float, leeway: float) -> None:

@@ -119,11 +119,12 @@ def _checked_types(typ: object) -> frozenset[str | None]:
     if isinstance(wanted, (bytes, Mapping)) or not isinstance(wanted, Collection):
         kind = type(typ).__name__
         raise TypeError(f"typ: expected a string or a collection of them, got {kind}")
-    named = checked_strings("typ", [each for each in wanted if each is not None])
+    given = checked_strings("typ", [each for each in wanted if each is not None])
+    named = checked_strings("typ", map(plain_type, given))
     if not wanted:
         raise ValueError("typ: expected at least one value")
     absent = {None} if None in wanted else set[None]()
-    return frozenset(map(plain_type, named)) | absent
+    return frozenset(named) | absent
 
 
 def _checked_claims(claims: object) -> tuple[tuple[str, str], ...]:

@@ -144,7 +144,7 @@ local function may_pass(gate, holder, cause)
     if gate.holder ~= holder then
         return is_search or failures < AGREEMENT
     end
-    -- Who has failed leaves the last place in the budget to those who may succeed.
+    -- A failed holder leaves the last place in the budget to those who may succeed.
     return cause == 'forced' and #recent() < UNSCHEDULED_LIMIT - 1
 end
 
@@ -198,8 +198,8 @@ local function is_of(gate, holder, fence)
     return gate and gate.letter == 'L' and gate.holder == holder and gate.fence == fence
 end
 
--- A lease that is over by now, or was overtaken, counts as well: its fence says that what it
--- brings is newer than what is stored. The gate of another is left closed.
+-- A lease that has lapsed or was overtaken counts as well: its fence shows that its result is
+-- newer than what is stored. The gate of another holder stays closed.
 local function commit(holder, fence, took, ttl, span, payload)
     local gate = live()
     local mine = is_of(gate, holder, fence)
