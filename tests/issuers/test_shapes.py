@@ -351,22 +351,35 @@ MISTAKES: dict[str, tuple[str, dict[str, Any], Signed, type[Exception], str]] = 
 }
 
 
-@pytest.mark.parametrize("mistake", MISTAKES)
-async def test_a_first_try_is_told_what_to_change(mistake: str, site: Site, make: Make) -> None:
-    """In the message or its note, and without anything that the token has."""
-    name, options, token, fault, told = MISTAKES[mistake]
+async def text_of(mistake: str, site: Site, make: Make) -> str:
+    """Return what the error of a mistake says, notes included."""
+    name, options, token, fault, _ = MISTAKES[mistake]
     published(site, name)
     audience = {"aud": token.claims["aud"]} if "aud" in token.claims else {}
     with pytest.raises(fault) as caught:
         await make(**audience | options).verify_token(str(token))
-    notes = getattr(caught.value, "__notes__", [])
-    text = "\n".join((str(caught.value), *notes))
+    return "\n".join((str(caught.value), *getattr(caught.value, "__notes__", [])))
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+async def test_a_first_try_is_told_what_to_change(mistake: str, site: Site, make: Make) -> None:
+    """In the message or its note, and without anything that the token has."""
+    name, options, token, _, told = MISTAKES[mistake]
+    text = await text_of(mistake, site, make)
     assert told in text
     configured = json.dumps(options, default=repr)
     known = json.dumps(SHAPES[name].documents) + configured
     for value in token.claims.values():
         if isinstance(value, str) and len(value) > 8 and value not in known:
             assert value not in text
+
+
+async def test_the_page_s_table_has_these_words(site: Site, make: Make) -> None:
+    """Each row is looked for by what an error says."""
+    rows = re.findall(r"^\| `([^`]+)`", DOCUMENT, re.MULTILINE)
+    texts = [await text_of(mistake, site, make) for mistake in MISTAKES]
+    assert len(rows) == 7
+    assert [row for row in rows if not any(row in text for text in texts)] == []
 
 
 async def test_an_encrypted_token_is_none(site: Site, make: Make) -> None:
