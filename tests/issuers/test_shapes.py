@@ -22,7 +22,7 @@ from auth_jwks.testing import SigningKey
 from tests.issuers import shapes
 from tests.issuers.conftest import Make
 from tests.issuers.shapes import SHAPES, Signed
-from tests.issuers.sites import HOME, LOGIN, OTHER, V2, Site
+from tests.issuers.sites import HOME, LOGIN, OTHER, V1, V2, Site
 from tests.tunnel import Tunnel
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "providers.md").read_text(encoding="utf-8")
@@ -349,6 +349,43 @@ MISTAKES: dict[str, tuple[str, dict[str, Any], Signed, type[Exception], str]] = 
         "the issuer is known, by issuer= or from discovery, so iss is required",
     ),
 }
+
+
+# What mends those that the verifier alone can mend.
+BOTH_OF_KEYCLOAK = {"issuer": [shapes.KEYCLOAK, shapes.KEYCLOAK_INSIDE]}
+CURES: dict[str, dict[str, Any]] = {
+    "Auth0 without its slash": {"issuer": shapes.AUTH0},
+    "Auth0 without its slash, and without discovery": {"issuer": shapes.AUTH0},
+    "Keycloak's missing `sub`": {"required_claims": ("exp", "iat")},
+    "Keycloak's missing `sub`, under a profile": {"profile": None, "required_claims": ["iat"]},
+    "Keycloak outside, asked inside": BOTH_OF_KEYCLOAK,
+    "version 1 at version 2": {"issuer": [shapes.ENTRA_V2, shapes.ENTRA_V1]},
+    "version 1 at all tenants": {"issuer": [V2, V1]},
+    "`common` as the issuer": {"issuer": V2, "tenants": [HOME]},
+    "Cognito's access token with `aud`": {
+        "aud": None,
+        "profile": AccessToken(typ=[None, "JWT"], claims={"client_id": shapes.COGNITO_CLIENT}),
+    },
+    "Clerk with `aud`": {
+        "aud": None,
+        "profile": AccessToken(typ="JWT", claims={"azp": "https://app.example.com"}),
+    },
+    "a profile that wants another `typ`": {"profile": AccessToken(typ=[None])},
+    "Google's other name": {"issuer": [shapes.GOOGLE, "accounts.google.com"]},
+    "ADFS with one name": {"issuer": [shapes.ADFS, shapes.ADFS_ACCESS]},
+    "ADFS without `sub`": {"required_claims": ["iat"]},
+    "SPIFFE without `iat`": {"required_claims": ["sub"]},
+    "SPIFFE with an issuer": {"issuer": None},
+}
+
+
+@pytest.mark.parametrize("mistake", CURES)
+async def test_what_is_told_mends_it(mistake: str, site: Site, make: Make) -> None:
+    """The same token is verified after the change."""
+    name, options, token, *_ = MISTAKES[mistake]
+    published(site, name)
+    audience = {"aud": token.claims["aud"]} if "aud" in token.claims else {}
+    assert await make(**audience | options | CURES[mistake]).verify_token(str(token))
 
 
 async def text_of(mistake: str, site: Site, make: Make) -> str:
