@@ -16,6 +16,7 @@ import pytest
 import trustme
 
 from auth_jwks.testing import FakeIssuer, SigningKey
+from tests.tunnel import Tunnel
 
 DOCUMENT = (Path(__file__).parents[1] / "docs" / "http.md").read_text(encoding="utf-8")
 SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", DOCUMENT, re.MULTILINE | re.DOTALL))
@@ -50,32 +51,6 @@ async def answer(url: str, **settings: Any) -> int:
     """Return the status that a client with these settings gets."""
     async with httpx.AsyncClient(**settings) as client:
         return (await client.get(url)).status_code
-
-
-class Tunnel:
-    """A proxy for https: it connects clients to whom they name, and remembers what they said."""
-
-    def __init__(self) -> None:
-        self.port = 0
-        self.requests: list[str] = []
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Connect one client (RFC 9110 §9.3.6)."""
-        head = (await reader.readuntil(b"\r\n\r\n")).decode()
-        self.requests.append(head)
-        host, _, port = head.split()[1].partition(":")
-        from_host, to_host = await asyncio.open_connection(host, int(port))
-        writer.write(b"HTTP/1.1 200 Connected\r\n\r\n")
-        await asyncio.gather(copy(reader, to_host), copy(from_host, writer))
-
-
-async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Pass everything on, and the end of it."""
-    with contextlib.suppress(ConnectionError):
-        while piece := await reader.read(2**16):
-            writer.write(piece)
-            await writer.drain()
-    writer.close()
 
 
 class ApiServer:

@@ -40,7 +40,10 @@ class Verification:
         self._clock = clock
         self._closed = False
         if rules.audience is None:
-            text = "aud: not given, so tokens for any audience are accepted from %s; pass aud="
+            text = (
+                "aud: not given, so tokens for any audience are accepted from %s; pass aud=, or for"
+                " tokens that have none a profile that holds them to a client"
+            )
             logger.warning(text, keys.status().source)
 
     @property

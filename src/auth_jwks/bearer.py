@@ -183,7 +183,8 @@ class Challenge:
         kind = type(error).__name__
         for fault, status, detail, code in ANSWERS:
             if isinstance(error, fault):
-                logger.debug("refused a request: %s: %s", kind, error)
+                notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
+                logger.debug("refused a request: %s: %s%s", kind, error, notes)
                 return self._answer(error, status, detail, code)
         raise TypeError(f"error: expected a jwt.InvalidTokenError, got {kind}")
 

@@ -16,6 +16,7 @@ PURE = [
     "_cache/purpose",
     "_cache/status",
     "_jose/claims",
+    "_jose/hints",
     "_jose/issuer",
     "_jose/jwk",
     "_jose/keys",

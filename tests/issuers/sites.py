@@ -1,6 +1,7 @@
 """What providers publish, by URL, over real HTTP: whatever host is asked, loopback answers."""
 
 import json
+import ssl
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future
@@ -22,20 +23,38 @@ V2_KEYS = f"{LOGIN}/common/discovery/v2.0/keys"
 
 
 class Site:
-    """Documents by URL, or statuses, which may change; anything else is answered 404."""
+    """Documents by URL, or statuses, which may change; anything else is answered 404.
 
-    def __init__(self, documents: Mapping[str, object] | None = None) -> None:
+    A host with one of `bearers` answers 401 to whoever lacks it. With an `ssl_context` it is also
+    reached by TLS.
+    """
+
+    def __init__(
+        self,
+        documents: Mapping[str, object] | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
         self.documents = dict(documents or {})
         self.asked: list[str] = []
+        self.bearers: dict[str, str] = {}
         self._server = Server(self._receive, None)
         self.url = self._server.url
+        self._tls = Server(self._receive, ssl_context) if ssl_context else None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.closing.set()
-        self._server.stop()
+        for server in (self._server, self._tls):
+            if server is not None:
+                server.closing.set()
+                server.stop()
+
+    def port(self, *, secure: bool) -> int:
+        """Return where the site is reached."""
+        server = self._tls if secure else self._server
+        assert server
+        return httpx.URL(server.url).port or 0
 
     def publish(self, issuer: str, at: str, keys: str, *members: object, **more: object) -> None:
         """Publish a discovery document, and a key set that it leads to."""
@@ -49,9 +68,17 @@ class Site:
     def _receive(
         self, _method: str, target: str, headers: Mapping[str, str]
     ) -> tuple[Answer, Future[bool] | None]:
-        here = self.url.endswith(headers["host"])
-        url = f"{self.url if here else 'https://' + headers['host']}{target}"
+        host = headers["host"]
+        here = self.url.endswith(host)
+        url = f"{self.url if here else 'https://' + host}{target}"
+        if target.startswith("http:"):  # as a proxy is asked
+            url = target
+        elif url not in self.documents and f"http://{host}{target}" in self.documents:
+            url = f"http://{host}{target}"
         self.asked.append(url)
+        wanted = self.bearers.get(host)
+        if wanted and headers.get("authorization") != f"Bearer {wanted}":
+            return Answer(401), None
         document = self.documents.get(url, 404)
         if isinstance(document, int):
             return Answer(document), None

@@ -124,7 +124,7 @@ async def test_a_slash_too_many_or_too_few_is_told(
     with pytest.raises(IssuerMismatchError, match="they differ in the slash at the end; pass iss"):
         await make(issuer=configured).verify_token(token(named))
     direct = make(issuer=configured, jwks_uri="https://keys.example.com/jwks")
-    with pytest.raises(jwt.InvalidIssuerError, match=r"the two differ in the slash at the end$"):
+    with pytest.raises(jwt.InvalidIssuerError, match="they differ in the slash at the end; pass"):
         await direct.verify_token(token(named))
 
 

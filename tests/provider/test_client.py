@@ -146,3 +146,13 @@ def test_a_fork_waits_for_a_tls_context() -> None:
     command = [sys.executable, "-W", "ignore", "-c", FORKING]
     program = subprocess.run(command, capture_output=True, check=False, text=True, timeout=20)
     assert program.returncode == 0, program.stderr
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_credentials_that_are_wanted_are_told(provider: FakeIssuer, status: int) -> None:
+    """With the parameter that brings them."""
+    asking = http_of()
+    provider.outage(status)
+    async with asking.client() as client:
+        with pytest.raises(FetchError, match=rf"{status}: if it wants credentials, .* http_cli"):
+            await asking.get(client, provider.jwks_uri)

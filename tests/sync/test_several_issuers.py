@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import jwt
@@ -10,8 +11,10 @@ import pytest
 
 from auth_jwks import JWKS, Issuers, KeysUnavailableError, MemoryKeyStore, UnknownKeyError
 from auth_jwks.events import Event
+from auth_jwks.profiles import AccessToken
 from auth_jwks.sync import SyncIssuers, SyncJWKS
 from auth_jwks.testing import FakeClock, FakeIssuer, SigningKey
+from tests.several_issuers.members import ISSUED, crossed, verifiers
 from tests.several_issuers.pair import alike
 from tests.sync.test_answers import all_kinds
 from tests.sync.threads import Make, all_at_once, outcome, threads, until
@@ -217,6 +220,27 @@ def test_many_threads_confuse_nothing(
 
     assert all(each.result() for each in all_at_once(6, verify))
     assert (issuer.jwks_requests, other.jwks_requests) == (1, 1)
+
+
+def test_nothing_crosses_from_one_kind_of_member_to_another(tmp_path: Path) -> None:
+    """Profiles, keys without a network, tenants: in many threads at once."""
+    with verifiers(SyncJWKS, tmp_path) as members, SyncIssuers(*members) as issuers:
+        good = {each.sign(): each.issuer for each in ISSUED.values()}
+        bad = crossed()
+        login = ISSUED["discovery"].sign(aud="web")
+        profile = AccessToken()
+
+        def verify() -> bool:
+            for _ in range(2):
+                for what, token in bad.items():
+                    with pytest.raises(jwt.InvalidTokenError):
+                        pytest.fail(f"{what}: {issuers.verify_token(token)}")
+                assert issuers.verify_token(login, "web", profile=profile)
+                with pytest.raises(jwt.InvalidAudienceError):
+                    issuers.verify_token(login)
+            return {token: issuers.verify_token(token)["iss"] for token in good} == good
+
+        assert all(each.result() for each in all_at_once(4, verify))
 
 
 def test_one_store_does_for_all(make: Make, issuer: FakeIssuer, other: FakeIssuer) -> None:

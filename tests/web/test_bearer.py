@@ -258,6 +258,16 @@ def test_why_is_told_to_the_log(caplog: pytest.LogCaptureFixture) -> None:
     ]
 
 
+def test_notes_are_told_to_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """What PyJWT's words don't say stands in a note; clients see neither."""
+    error = jwt.MissingRequiredClaimError("sub")
+    error.add_note("required_claims= says so")
+    with caplog.at_level(logging.DEBUG, "auth_jwks"):
+        assert "required" not in repr(FULL.refusal(error))
+    [message] = caplog.messages
+    assert message.endswith('Token is missing the "sub" claim (required_claims= says so)')
+
+
 def test_only_a_token_is_refused(caplog: pytest.LogCaptureFixture) -> None:
     """Another error is no answer to a request, and what it says is not logged."""
     caplog.set_level(logging.DEBUG, "auth_jwks")

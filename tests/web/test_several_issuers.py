@@ -1,6 +1,7 @@
 """`Issuers` where a `JWKS` stands: every integration takes it as it is."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from typing import Annotated, Any
 
 import httpx
@@ -21,6 +22,7 @@ from auth_jwks.fastapi import JWTBearer
 from auth_jwks.starlette import JWTAuthBackend
 from auth_jwks.sync import SyncIssuers, SyncJWKS
 from auth_jwks.testing import FakeIssuer, SigningKey
+from tests.several_issuers.members import ISSUED, crossed, verifiers
 from tests.web.serving import serving
 from tests.web.status_table import AUDIENCE, REFUSED, UNAVAILABLE, answer_of, authorization
 
@@ -115,6 +117,25 @@ async def test_each_issuer_s_tokens_let_in(
         assert await answer(issuer.sign(aud=AUDIENCE)) == (200, issuer.issuer)
         for bad in (issuer.forge(aud=AUDIENCE), other.sign(aud=AUDIENCE, iss=issuer.issuer)):
             assert (await answer(bad))[0] == 401
+
+
+@pytest.mark.parametrize("make", [asgi, starlette, fastapi, cloudflare])
+async def test_nothing_crosses_from_one_kind_of_member_to_another(
+    make: Make, client: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    """Profiles, keys without a network, tenants: and callers are told nothing of why."""
+    with verifiers(JWKS, tmp_path) as members:
+        async with Issuers(*members) as issuers, serving(make(issuers)) as address:
+            url, answers = f"http://{address}/", set[str]()
+            for _ in range(2):
+                for each in ISSUED.values():
+                    let_in = await client.get(url, headers=credentials(each.sign()))
+                    assert (let_in.status_code, let_in.json()) == (200, each.issuer)
+                for what, token in crossed().items():
+                    refused = await client.get(url, headers=credentials(token))
+                    assert refused.status_code == 401, what
+                    answers.add(refused.text)
+            assert len(answers) == 1
 
 
 @pytest.mark.parametrize("make", [asgi, starlette, fastapi])

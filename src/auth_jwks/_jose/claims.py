@@ -6,7 +6,8 @@ from typing import Any
 import jwt
 from jwt.exceptions import InvalidJTIError, InvalidSubjectError
 
-from auth_jwks._jose.issuer import PLACEHOLDER, IssuerNames
+from auth_jwks._jose.hints import audience_hint, issuer_hint, missing
+from auth_jwks._jose.issuer import IssuerNames
 from auth_jwks._jose.strict_json import strict_object
 
 __all__ = ["Claims", "Expected", "read_claims", "validity"]
@@ -49,7 +50,7 @@ def _check_claims(claims: Claims, expected: Expected, now: float) -> None:
     """Check the claims in PyJWT's order (RFC 7519 §4.1)."""
     for name in expected.required:
         if claims.get(name) is None:
-            raise jwt.MissingRequiredClaimError(name)
+            raise missing(name)
     _check_times(claims, expected.leeway, now)
     if expected.issuer is not None:
         _check_issuer(claims, expected.issuer)
@@ -85,25 +86,17 @@ def _seconds(claims: Claims, name: str, fault: type[jwt.InvalidTokenError]) -> i
 
 def _check_issuer(claims: Claims, issuer: IssuerNames) -> None:
     if "iss" not in claims:
-        raise jwt.MissingRequiredClaimError("iss")
+        raise missing("iss")
     # As `accepts`, without a call where no template is.
     if claims["iss"] not in issuer.exact and issuer.tenant(claims["iss"]) is None:
-        raise jwt.InvalidIssuerError(f"the issuer does not match{_hint(issuer, claims['iss'])}")
-
-
-def _hint(issuer: IssuerNames, stated: object) -> str:
-    """Return what in the configuration may be wrong."""
-    if issuer.lacks_slash(stated):
-        return ": the two differ in the slash at the end"
-    if not issuer.templates and PLACEHOLDER in "".join(issuer.names):
-        return ": discovery names a template for all tenants; pass it as issuer=, with tenants="
-    return ""
+        hint = issuer_hint(issuer, claims["iss"])
+        raise jwt.InvalidIssuerError(f"the issuer does not match{hint}")
 
 
 def _check_audience(claims: Claims, audience: frozenset[str]) -> None:
     stated = claims.get("aud")
     if not stated:
-        raise jwt.MissingRequiredClaimError("aud")
+        raise missing("aud")
     if isinstance(stated, str):
         matches = stated in audience
     elif isinstance(stated, list) and all(isinstance(one, str) for one in stated):
@@ -111,4 +104,5 @@ def _check_audience(claims: Claims, audience: frozenset[str]) -> None:
     else:
         raise jwt.InvalidAudienceError("aud must be a string or a list of strings")
     if not matches:
-        raise jwt.InvalidAudienceError("the audience does not match")
+        hint = audience_hint(claims, audience)
+        raise jwt.InvalidAudienceError(f"the audience does not match{hint}")

@@ -5,6 +5,7 @@ from typing import Generic, Protocol, TypeVar
 
 import jwt
 
+from auth_jwks._jose.hints import missing
 from auth_jwks._jose.issuer import IssuerNames, issuer_names
 from auth_jwks._jose.keys import ALGORITHMS
 from auth_jwks._jose.tokens import compact, parse_token, unverified_claims
@@ -72,7 +73,7 @@ class Routes(Generic[ClaimantT]):
         if claims is None:
             raise jwt.DecodeError("the payload is not a JSON object")
         if "iss" not in claims:
-            raise jwt.MissingRequiredClaimError("iss")
+            raise missing("iss", "it says which of the verifiers a token is for")
         raise jwt.InvalidIssuerError("no verifier has this issuer")
 
     def recall(self, token: object) -> ClaimantT | None:

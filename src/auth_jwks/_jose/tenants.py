@@ -6,6 +6,7 @@ from typing import Any
 
 import jwt
 
+from auth_jwks._jose.hints import missing
 from auth_jwks._jose.issuer import IssuerNames, is_tenant
 
 __all__ = ["Tenants"]
@@ -61,7 +62,7 @@ class Tenants:
         if named is None and self.names.accepts(iss):
             return None
         if tid is None:
-            raise jwt.MissingRequiredClaimError("tid")
+            raise missing("tid", "tenants= requires it")
         if not isinstance(tid, str) or not is_tenant(tid) or named not in {None, tid}:
             raise jwt.InvalidIssuerError("tid is not the tenant in iss")
         return tid

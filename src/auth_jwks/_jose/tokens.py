@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import jwt
 
 from auth_jwks._jose.claims import Claims
+from auth_jwks._jose.hints import algorithm_hint
 from auth_jwks._jose.keys import MAX_KID, Key, KeySet
 from auth_jwks._jose.strict_json import strict_object
 from auth_jwks._jose.typ import read_type, refusal
@@ -113,7 +114,7 @@ def parse_token(
     if not header.is_plain:
         _raise_unsupported(header.members)
     if header.alg is None or header.alg not in allowed:
-        raise jwt.InvalidAlgorithmError("the algorithm is not allowed")
+        raise jwt.InvalidAlgorithmError(f"the algorithm is not allowed{algorithm_hint(header.alg)}")
     if header.is_odd if types is None else header.typ not in types:
         raise jwt.InvalidTokenError(refusal(header.typ, types))
     return Token(header.alg, header.kid, signing_input, payload, signature, header.typ)

@@ -198,6 +198,8 @@ class HTTP:
         reason = f"HTTP status {status}"
         if httpx.codes.is_redirect(status) and status != NOT_MODIFIED:
             reason += f": redirects are not followed{_destination(headers, url)}"
+        if status in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
+            reason += ": if it wants credentials, pass a client that has them as http_client="
         return FetchError("status", reason, status=status, retry_after=wait, transient=transient)
 
 

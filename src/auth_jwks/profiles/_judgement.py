@@ -10,6 +10,7 @@ from typing import Any, assert_never
 
 import jwt
 
+from auth_jwks._jose.hints import missing
 from auth_jwks._jose.tokens import Token
 from auth_jwks.profiles._kinds import (
     AccessToken,
@@ -27,6 +28,7 @@ OF_RFC_9068 = ("iss", "exp", "aud", "sub", "client_id", "iat", "jti")
 OF_ACCESS_TOKENS = ("exp", "iat", "sub")
 OF_ID_TOKENS = ("iss", "sub", "aud", "exp", "iat")
 OF_LOGOUT_TOKENS = ("iss", "aud", "iat", "exp", "jti", "events")
+BY_PROFILE = "the profile requires it, whatever required_claims= says"
 LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
 
 # Neither is always explicitly typed; what they must hold tells them from all others.
@@ -133,13 +135,13 @@ def _hold_logout_token(claims: Claims) -> None:
     if not isinstance(claims.get("sid", ""), str):
         raise jwt.InvalidTokenError("sid: expected a string, found another type")
     if not (claims.get("sub") or claims.get("sid")):
-        raise jwt.MissingRequiredClaimError("sub or sid")
+        raise missing("sub or sid", BY_PROFILE)
 
 
 def _require(claims: Claims, names: tuple[str, ...]) -> None:
     for name in names:
         if claims.get(name) is None:
-            raise jwt.MissingRequiredClaimError(name)
+            raise missing(name, BY_PROFILE)
 
 
 def _is_logout(claims: Claims) -> bool:
