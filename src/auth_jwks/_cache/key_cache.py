@@ -86,10 +86,7 @@ class KeyCache:
         return self._serve(decision, now) if isinstance(decision, Serve) else None
 
     def peek(self, now: float, wall: float) -> tuple[CurrentKeys | None, bool]:
-        """Return the keys if `ready` would, and whether `ready` would do more than that.
-
-        It may be called in any thread, as it changes nothing.
-        """
+        """Return the keys if `ready` would, and whether it would do more. In any thread."""
         current, attempts = self._refresher.current, self._attempts
         # As in `ready`: so it is for nearly every token.
         if now < current.life.refresh_at and now < attempts.poll_at and wall < current.due_wall:
