@@ -111,10 +111,7 @@ class Verification:
         token_seen = SeenToken(
             parsed.kid, key.alg, key.thumbprint, current.issuer, current.generation, parsed.payload
         )
-        if rules.profile is None:
-            self._seen.put(seen_as, token_seen)
-        else:
-            self._conclude(rules, claims, seen_as, token_seen)
+        self._conclude(rules, claims, seen_as, token_seen)
         return claims
 
     def _under(self, profile: Profile) -> Rules:
