@@ -72,6 +72,11 @@ class Several(Generic[MemberT]):
         """The issuers whose tokens are verified, in the order of their verifiers."""
         return tuple(name for verifier in self._verifiers for name in verifier.issuers)
 
+    @property
+    def max_token_length(self) -> int:
+        """How many characters a token may have: the most that a verifier allows."""
+        return self._routes.longest
+
     def status(self) -> tuple[Status, ...]:
         """Return the state of the keys of each verifier, in their order, without I/O."""
         return tuple(verifier.status() for verifier in self._verifiers)
