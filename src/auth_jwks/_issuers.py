@@ -74,8 +74,8 @@ class Several(Generic[MemberT]):
 
     @property
     def max_token_length(self) -> int:
-        """How many characters a token may have: the most of any verifier."""
-        return max(verifier.max_token_length for verifier in self._verifiers)
+        """How many characters a token may have: the most that a verifier allows."""
+        return self._routes.longest
 
     def status(self) -> tuple[Status, ...]:
         """Return the state of the keys of each verifier, in their order, without I/O."""

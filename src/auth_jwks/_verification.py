@@ -104,9 +104,7 @@ class Verification:
         candidates = current.key_set.select(parsed.kid, parsed.alg)
         key = signer(parsed, candidates) if candidates else None
         if key is None:
-            current, key = await self._searched(
-                parsed, current, wanted, rules, verify_iss=verify_iss
-            )
+            current, key = await self._found(parsed, current, wanted, rules, verify_iss=verify_iss)
         claims = self._judge(parsed, current, wanted, rules, key, verify_iss=verify_iss)
         token_seen = SeenToken(
             parsed.kid, key.alg, key.thumbprint, current.issuer, current.generation, parsed.payload
@@ -133,7 +131,7 @@ class Verification:
         if rules.is_lasting:
             self._seen.put(seen_as, token)
 
-    def _searched(
+    def _found(
         self,
         parsed: Token,
         tried: CurrentKeys,

@@ -25,9 +25,11 @@ def test_it_tells_what_it_is_made_of(many: type[Any], one: type[Any]) -> None:
     a, b = made(one, "a"), made(one, "b")
     issuers = many(a, b)
     assert issuers.issuers == (A, B)
+    assert issuers.max_token_length == 16_384
     assert issuers.status() == (a.status(), b.status())
     assert repr(issuers) == f"{many.__name__}({a!r}, {b!r})"
     assert many(b).issuers == (B,)
+    assert many(made(one, "c", max_token_length=20_000), b).max_token_length == 20_000
 
 
 @KINDS

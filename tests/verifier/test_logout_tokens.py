@@ -5,7 +5,7 @@ from typing import Any
 import jwt
 import pytest
 
-from auth_jwks.profiles import LogoutToken
+from auth_jwks.profiles import IDToken, LogoutToken
 from auth_jwks.testing import FakeIssuer
 from tests.verifier.maker import Make
 
@@ -28,6 +28,17 @@ async def test_a_logout_token_is_accepted(
     for _ in range(2):
         token = logout_token(issuer, typ, **claims)
         assert (await jwks.verify_token(token, profile=LogoutToken()))["jti"] == "1"
+
+
+async def test_a_client_s_logout_token_is_for_that_client(make: Make, issuer: FakeIssuer) -> None:
+    """The client of the verifier's ID tokens, unless the call names another audience."""
+    jwks = make(profile=IDToken(client_id="web"))
+    for _ in range(2):
+        assert await jwks.verify_token(logout_token(issuer), profile=LogoutToken())
+        token = logout_token(issuer, aud="app")
+        with pytest.raises(jwt.InvalidAudienceError):
+            await jwks.verify_token(token, profile=LogoutToken())
+        assert await jwks.verify_token(token, "app", profile=LogoutToken())
 
 
 async def test_more_events_and_members_are_none_of_ours(make: Make, issuer: FakeIssuer) -> None:

@@ -46,7 +46,7 @@ class Routes(Generic[ClaimantT]):
         self._remembered: dict[str, ClaimantT] = {}
         if not verifiers:
             raise ValueError("verifiers: expected at least one")
-        self._longest = max(verifier.max_token_length for verifier in verifiers)
+        self.longest = max(verifier.max_token_length for verifier in verifiers)
         for number, verifier in enumerate(verifiers, 1):
             if not verifier.issuers:
                 raise ValueError(f"verifiers: expected each with issuer=, number {number} has none")
@@ -64,7 +64,7 @@ class Routes(Generic[ClaimantT]):
 
     def find(self, token: object) -> ClaimantT:
         """Return the verifier for a token. Raises `jwt.InvalidTokenError`."""
-        bare = compact(token, self._longest)
+        bare = compact(token, self.longest)
         claims = unverified_claims(bare)
         found = None if claims is None else self.of(claims.get("iss"))
         if found is not None:
