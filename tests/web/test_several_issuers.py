@@ -107,9 +107,14 @@ async def test_each_issuer_s_tokens_let_in(
             got = await client.get(f"http://{address}/", headers=credentials(token))
             return got.status_code, got.json()
 
-        for here in (issuer, other) * 2:
+        for here, there in ((issuer, other), (other, issuer)) * 2:
             assert await answer(here.sign(aud=AUDIENCE)) == (200, here.issuer)
-            for bad in (here.sign(aud=AUDIENCE, iss="https://a.example"), here.sign(aud="web")):
+            for bad in (  # those with a bad signature have expired, and so begin no search
+                there.sign(aud=AUDIENCE, iss=here.issuer, exp=1),
+                here.sign(aud=AUDIENCE, iss="https://a.example"),
+                here.sign(aud="web"),
+                here.forge(aud=AUDIENCE, exp=1),
+            ):
                 assert (await answer(bad))[0] == 401
         other.rotate()
         other.outage()
