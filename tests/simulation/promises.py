@@ -22,10 +22,12 @@ class Promises:
     recovery: float = 35.0
     slack: float = 2.0
     soonest_refresh: float = 0.75
+    latest_refresh: float = 0.9
     shortest_life: float = 1.0
+    least_life: float = 300.0
     noise_window: float = 10.0
     noise_refreshes: int = 2
-    store_calls_a_minute: int = 150
+    store_calls_a_minute: int = 200
 
 
 PROMISES = Promises()
