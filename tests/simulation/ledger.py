@@ -83,10 +83,10 @@ class Ledger:
         self, known: int, request: LeaseRequest | None, answer: Answer, now: float, clock: float
     ) -> None:
         """Hold an answer to what is known. `clock` is the store's own time."""
-        known = known if known <= (clock + DAY) * 1e6 else 0
+        known = _plausible(known, clock)
         if isinstance(answer, Newer):
-            self._told(known, answer, now)
-        elif self._version > known and self._expires > now + MOMENT:
+            self._told(known, answer, now, clock)
+        elif _plausible(self._version, clock) > known and self._expires > now + MOMENT:
             self._broken(f"told nothing of {self._version} to who knows {known}")
         elif request is not None:
             self._answered(known, request, answer, now, clock)
@@ -96,12 +96,13 @@ class Ledger:
         fetched: float, expires: float, window: float,
     ) -> None:  # fmt: skip
         """Take note of a commit, or of its refusal. `fetched` is the truth of it."""
-        stored = self._version if self._expires > now + MOMENT else 0
+        newest = _plausible(self._version, clock)
+        stored = newest if self._expires > now + MOMENT else 0
         closed = self._closed
         mine = self._is_live(lease, now)
         if version is None:
-            if lease.fence > self._version and (mine or lease.fence <= (clock - MOMENT) * 1e6):
-                self._broken(f"refused {lease.fence} though {self._version} is older")
+            if lease.fence > newest and (mine or lease.fence <= (clock - MOMENT) * 1e6):
+                self._broken(f"refused {lease.fence} though {newest} is older")
             return
         if version != lease.fence or version <= stored:
             self._broken(f"put {version} in the place of {stored}")
@@ -126,8 +127,8 @@ class Ledger:
             and (closed.holder, closed.fence) == (lease.holder, lease.fence)
         )  # fmt: skip
 
-    def _told(self, known: int, answer: Newer, now: float) -> None:
-        if answer.version <= known or answer.version != self._version:
+    def _told(self, known: int, answer: Newer, now: float, clock: float) -> None:
+        if answer.version <= known or answer.version != _plausible(self._version, clock):
             self._broken(f"told of {answer.version} to who knows {known}; {self._version} is there")
         if answer.age < now - self._fetched - MOMENT and self._fetched > -inf:
             self._broken(f"called a set {answer.age:.3f} s old, {now - self._fetched:.3f} in truth")
@@ -137,27 +138,28 @@ class Ledger:
     def _answered(
         self, known: int, request: LeaseRequest, answer: Answer, now: float, clock: float
     ) -> None:
-        closed, who = self._standing(now), f"{request.holder[:4]} for {request.cause}"
+        who = f"{request.holder[:4]} for {request.cause}"
         match answer:
             case Granted(lease):
                 self._granted(known, request, lease, now, clock)
             case Busy(left):
-                if closed is None or closed.cools or closed.holder == request.holder:
-                    self._broken(f"Busy to {who}, amid {closed}")
-                elif left > closed.until - now + MOMENT:
-                    self._broken(f"Busy for {left:.3f} s, amid {closed} at {now:.3f}")
-                elif self._may_pass(request, now, +MOMENT):
-                    self._broken(f"{who} may not overtake {closed} at {now:.3f}")
+                self._held_back(request, now, left, cools=False)
             case Cooling(left, "budget"):
                 if left > max(self._window, REPAIR) or not self._is_spent(request.cause, now, +1):
                     self._broken(f"no budget for {who} for {left:.1f} s")
             case Cooling(left):
-                if closed is None or not closed.cools or left > closed.until - now + MOMENT:
-                    self._broken(f"Cooling for {left:.3f} s to {who}, amid {closed} at {now:.3f}")
-                elif self._may_pass(request, now, +MOMENT):
-                    self._broken(f"{who} is held back by {closed}")
+                self._held_back(request, now, left, cools=True)
             case _:
                 self._broken(f"{answer} to {who}")
+
+    def _held_back(self, request: LeaseRequest, now: float, left: float, *, cools: bool) -> None:
+        closed, who = self._standing(now), f"{request.holder[:4]} for {request.cause}"
+        if closed is None or closed.cools != cools or left > closed.until - now + MOMENT:
+            self._broken(f"holds {who} back for {left:.3f} s at {now:.3f}, amid {closed}")
+        elif not cools and closed.holder == request.holder:
+            self._broken(f"Busy to {who}, who holds {closed}")
+        elif self._may_pass(request, now, +MOMENT):
+            self._broken(f"{who} may pass {closed} at {now:.3f}")
 
     def _granted(
         self, known: int, request: LeaseRequest, lease: Lease, now: float, clock: float
@@ -171,20 +173,25 @@ class Ledger:
             if lease.fence == closed.fence:
                 closed.renewed, closed.until = now, now + request.ttl
                 return
-        elif closed is not None and closed.is_live(now, MOMENT) and (
-            not self._may_pass(request, now, -MOMENT)
-        ):
+        elif self._is_closed(request, now):
             self._broken(f"granted {request.holder[:4]} for {cause} a lease amid {closed}")
         elif self._is_spent(cause, now, -1):
             self._broken(f"granted a lease for {cause} too many")
-        if lease.fence <= max(known, self._issued) or lease.fence < (clock - MOMENT) * 1e6:
-            self._broken(f"issued {lease.fence} after {max(known, self._issued)} at {clock:.6f}")
-        self._issued = max(self._issued, lease.fence)
+        least = max(known, _plausible(self._issued, clock))
+        if lease.fence <= least or lease.fence < (clock - MOMENT) * 1e6:
+            self._broken(f"issued {lease.fence} after {least} at {clock:.6f}")
+        self._issued = lease.fence
         self._closed = _Closed(request.holder, lease.fence, now, now, now + request.ttl)
         if cause in UNSCHEDULED:
             self._unscheduled = [*self._recent(now, 1), now]
         elif cause == "repair":
             self._repaired = now
+
+    def _is_closed(self, request: LeaseRequest, now: float) -> bool:
+        """Tell whether the gate lets nobody through for this, for certain."""
+        closed = self._closed
+        is_live = closed is not None and closed.is_live(now, MOMENT)
+        return is_live and not self._may_pass(request, now, -MOMENT)
 
     def _standing(self, now: float) -> _Closed | None:
         """Return what closes the gate; what has just ended perhaps still does."""
@@ -214,3 +221,8 @@ class Ledger:
     def _recent(self, now: float, side: int) -> list[float]:
         window = self._window + side * MOMENT
         return [at for at in self._unscheduled if 0 <= now - at < window][-LIMIT:]
+
+
+def _plausible(version: int, clock: float) -> int:
+    """Return a version, 0 if it is more than a day ahead of the store's time."""
+    return version if version <= (clock + DAY) * 1e6 else 0

@@ -31,6 +31,7 @@ class Call:
     paused: float
     held: Edition | None
     fetched: float
+    amid_cooldown: bool
     ended: float = inf
     fault: Exception | None = None
 
@@ -41,8 +42,8 @@ class Record:
 
     Times at which something does not work are infinite in `way_since` and `store_since`.
     `misled_until` is until when it could meet another issuer, `met_other` when it told of one,
-    and `has_verdict` whether that still counts. `cools_until`: until when it tries nothing after its
-    own failure; `left_at`: when a caller stopped to wait for a refresh last.
+    and `has_verdict` whether that still counts. `cools_until`: until when it tries nothing after
+    its own failure; `left_at`: when a caller stopped to wait for a refresh last.
     """
 
     staff: Staff
@@ -135,7 +136,8 @@ class Oracle:
         """Take note of a call that begins."""
         record.calls += 1
         _note(record.asked, now)
-        return Call(credential, now, record.process.paused, record.held, record.fetched)
+        cools = now < record.cools_until
+        return Call(credential, now, record.process.paused, record.held, record.fetched, cools)
 
     def judge(self, record: Record, call: Call) -> None:
         """Judge how a call ended."""
@@ -154,7 +156,7 @@ class Oracle:
             case RefreshFailed():
                 if event.kind == "issuer_mismatch":
                     record.met_other, record.has_verdict = now, True
-                record.cools_until = now + event.cooldown
+                record.cools_until = now + event.retry_after
                 self._judge_blame(record, "provider", record.way_since, self._refresh, now, event)
             case StoreFailed():
                 self._judge_blame(record, "store", record.store_since, 60.0, now, event)
@@ -278,7 +280,7 @@ class Oracle:
                 limit = self._refresh
             elif machine.last_step < call.fetched:
                 limit = self._stale_limit(record, call)
-            if 0.0 < waited and call.ended > record.left_at:
+            if waited > 0.0 and call.ended > record.left_at:
                 record.left_at = call.ended
         if waited > limit + 0.01:
             what = f"waited {waited:.3f} s though it holds keys that are {age:.0f} s old"
@@ -286,9 +288,10 @@ class Oracle:
 
     def _stale_limit(self, record: Record, call: Call) -> float:
         """Return how long a caller may wait for a refresh: no longer than one who waits already."""
-        if call.began < record.cools_until or self._was_warned(record, call):
+        if call.amid_cooldown or self._was_warned(record, call):
             return 0.0
-        is_shared = call.began < record.left_at < call.ended and call.paused == record.process.paused
+        was_there = call.began < record.left_at < call.ended
+        is_shared = was_there and call.paused == record.process.paused
         left = record.left_at - call.began if is_shared else inf
         return min(left, self._promises.stale_wait)
 

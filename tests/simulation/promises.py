@@ -27,6 +27,8 @@ class Promises:
     least_life: float = 300.0
     noise_window: float = 10.0
     noise_refreshes: int = 2
+    longest_cooldown: float = 30.0
+    tries: int = 4
     store_calls_a_minute: int = 200
 
 

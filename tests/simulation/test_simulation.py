@@ -51,6 +51,7 @@ def told(outcome: Outcome) -> str:
         scenarios.a_hasty_provider,
         scenarios.a_slow_provider,
         scenarios.told_to_wait,
+        scenarios.another_issuer,
         scenarios.asleep_amid_a_fetch,
         scenarios.a_store_that_forgets,
     ],

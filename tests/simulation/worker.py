@@ -203,6 +203,13 @@ class Worker:
         return self.process.new_loop(is_eager=self.staff.is_eager)
 
     def _observe(self, process: Process, event: Event) -> None:
+        try:
+            self._judge(process, event)
+        except Exception as fault:  # the library would keep it to itself
+            process.faults.append(f"the oracle: {fault!r}")
+            raise
+
+    def _judge(self, process: Process, event: Event) -> None:
         around, record = self._around, self.record
         if isinstance(event, UnknownKey) or process.is_dead:
             return
