@@ -5,9 +5,9 @@ from tests.simulation.plan import Happening, Plan, Staff
 __all__ = [
     "a_busy_hour", "a_hasty_provider", "a_killed_holder", "a_loop_closed_abruptly",
     "a_loop_per_call", "a_slow_provider", "a_store_that_forgets", "another_issuer", "asleep",
-    "asleep_amid_a_fetch", "eager_tasks", "frozen", "hosts_that_differ", "http_cache", "long_outage_recovery", "no_kid",
-    "one_broken_host", "quiet_day", "same_kid", "store_outage", "told_to_wait",
-    "two_integrity_keys", "unknown_kid_flood_amid_rotation",
+    "asleep_amid_a_fetch", "eager_tasks", "frozen", "hosts_that_differ", "http_cache",
+    "long_outage_recovery", "no_kid", "one_broken_host", "quiet_day", "same_kid", "store_outage",
+    "told_to_wait", "two_integrity_keys", "unknown_kid_flood_amid_rotation",
 ]  # fmt: skip
 
 HOUR = 3_600.0
@@ -158,7 +158,7 @@ def told_to_wait() -> Plan:
 
 
 def another_issuer() -> Plan:
-    """One host meets another issuer, and then nobody; one nobody all the time; one is seldom asked."""
+    """One host meets another issuer, then nobody; one nobody; one is well, and seldom asked."""
     return Plan(23, 3 * HOUR, (*_fleet(2, gap=2.0, calm=5.0), Staff("w2", gap=400.0, calm=400.0)), (
         Happening(600.0, "other_issuer", "w0", 2 * HOUR),
         Happening(600.0, "unreachable", "w1", 2 * HOUR),
