@@ -40,6 +40,10 @@ def judge_budgets(
         if most > promises.store_calls_a_minute:
             what = f"{most} calls to the store within a minute"
             oracle.broken("I5 store in a minute", at, worker.record, what)
+        most, at = busiest(worker.store_way.calls, 3600.0)
+        if most > promises.quiet_store_calls and not plan.happenings and plan.cache_ttl >= 900.0:
+            what = f"{most} calls to the store within an hour in which nothing happened"
+            oracle.broken("I5 store in an hour", at, worker.record, what)
 
 
 def busiest(times: Sequence[float], span: float) -> tuple[int, float]:

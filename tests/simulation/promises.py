@@ -30,6 +30,7 @@ class Promises:
     longest_cooldown: float = 30.0
     tries: int = 4
     store_calls_a_minute: int = 200
+    quiet_store_calls: int = 75
 
 
 PROMISES = Promises()
