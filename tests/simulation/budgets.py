@@ -5,7 +5,7 @@ from math import ceil
 
 from tests.simulation.network import Exchange
 from tests.simulation.oracle import Oracle
-from tests.simulation.plan import Plan
+from tests.simulation.plan import Happening, Plan
 from tests.simulation.promises import Promises
 from tests.simulation.worker import Worker
 
@@ -18,7 +18,7 @@ TROUBLE = frozenset({
 })  # fmt: skip
 PROVIDER_TROUBLE = frozenset({"outage", "unreachable", "no_route", "slow", "other_issuer"})
 STORE_TROUBLE = frozenset({"store_refuses", "store_loses", "store_slow", "store_hangs"})
-AFTERMATH = 300.0
+AFTERMATH = 120.0
 SPANS = (60.0, 600.0, 3600.0)
 
 
@@ -40,6 +40,10 @@ def judge_budgets(
         if most > promises.store_calls_a_minute:
             what = f"{most} calls to the store within a minute"
             oracle.broken("I5 store in a minute", at, worker.record, what)
+        most, at = busiest(worker.store_way.calls, 3600.0)
+        if most > promises.quiet_store_calls and not plan.happenings and plan.cache_ttl >= 900.0:
+            what = f"{most} calls to the store within an hour in which nothing happened"
+            oracle.broken("I5 store in an hour", at, worker.record, what)
 
 
 def busiest(times: Sequence[float], span: float) -> tuple[int, float]:
@@ -57,20 +61,38 @@ def _allowed(plan: Plan, promises: Promises, at: float, span: float) -> int:
     """Return how many requests a span may see that begins at a time."""
     near = [one for one in plan.happenings
             if one.at <= at + span and one.at + one.seconds + AFTERMATH >= at]  # fmt: skip
-    kinds = [one.kind for one in near]
-    life = min(plan.cache_ttl, 60.0) if plan.max_age else plan.cache_ttl
-    life = max(life, promises.shortest_life)
-    alone = plan.store == "own" or any(kind in STORE_TROUBLE for kind in kinds)
+    kinds = {one.kind for one in near}
+    life = max(_life(plan, promises), promises.shortest_life)
     fetches = 1 + ceil(span / (promises.soonest_refresh * life))
     window = min(promises.noise_window, life / 2)
-    searches = _searches(plan, at, span)
-    fetches += min(searches, promises.noise_refreshes * (1 + ceil(span / window)))
-    fetches += 2 * sum(kind in TROUBLE for kind in kinds)
-    tries = 1
-    if any(kind in PROVIDER_TROUBLE for kind in kinds):
-        fetches += 4 + ceil(span / 5)
-        tries = 4
-    return (2 if plan.discovers else 1) * fetches * tries * (len(plan.staff) if alone else 1)
+    noise = promises.noise_refreshes * (1 + ceil(span / window))
+    searches = min(_searches(plan, at, span), noise)
+    fetches += searches + 2 * sum(one.kind in TROUBLE for one in near)
+    requests = (2 if plan.discovers else 1) * fetches * len({one.seal for one in plan.staff})
+    if kinds & PROVIDER_TROUBLE:
+        # One attempt in a cool-down, and of each worker one search in a cool-down of its own.
+        failures = 4 + ceil(span / promises.longest_cooldown)
+        failures += min(searches, len(plan.staff) * failures)
+        requests += promises.tries * failures
+    if "slow" in kinds:  # then each document is asked for again beside what has not answered
+        requests *= promises.tries
+    return requests * _loners(plan, near)
+
+
+def _life(plan: Plan, promises: Promises) -> float:
+    """Return the shortest life of a set: a copy of an HTTP cache may be as old as it can be."""
+    if not plan.max_age:
+        return plan.cache_ttl
+    stated = 0.0 if plan.http_cache else plan.max_age
+    return min(plan.cache_ttl, max(promises.least_life, stated))
+
+
+def _loners(plan: Plan, near: Sequence[Happening]) -> int:
+    """Return how many refresh for themselves, as they have no store; what is left counts as one."""
+    cut_off = {one.who for one in near if one.kind in STORE_TROUBLE}
+    if plan.store == "own" or "" in cut_off:
+        return len(plan.staff)
+    return min(len(plan.staff), 1 + len(cut_off))
 
 
 def _searches(plan: Plan, at: float, span: float) -> int:

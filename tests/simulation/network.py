@@ -154,7 +154,7 @@ class Web:
             self.fetched = now
             return copy
         try:
-            answer = self._provider.answer(url, headers.get("if-none-match"))
+            answer = self._provider.answer(url, headers.get("if-none-match"), now)
         except UnreachableError:
             self._log.append(Exchange(now, self._name, url, 0))
             raise

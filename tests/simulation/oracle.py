@@ -18,6 +18,7 @@ from tests.simulation.story import Story, clock_time
 __all__ = ["PER_CALL", "Call", "Oracle", "Record", "Violation"]
 
 RARELY = 0.5
+MANY = 8
 PER_CALL = ", loop per call"
 
 
@@ -30,6 +31,7 @@ class Call:
     paused: float
     held: Edition | None
     fetched: float
+    amid_cooldown: bool
     ended: float = inf
     fault: Exception | None = None
 
@@ -39,6 +41,9 @@ class Record:
     """What is true of one worker: since when its ways work, what it holds, and when it was asked.
 
     Times at which something does not work are infinite in `way_since` and `store_since`.
+    `misled_until` is until when it could meet another issuer, `met_other` when it told of one,
+    and `has_verdict` whether that still counts. `cools_until`: until when it tries nothing after
+    its own failure; `left_at`: when a caller stopped to wait for a refresh last.
     """
 
     staff: Staff
@@ -46,6 +51,10 @@ class Record:
     way_since: float = 0.0
     store_since: float = 0.0
     misled_until: float = -inf
+    met_other: float = -inf
+    has_verdict: bool = False
+    cools_until: float = -inf
+    left_at: float = -inf
     held: Edition | None = None
     fetched: float = -inf
     calls: int = 0
@@ -57,7 +66,8 @@ class Record:
     def restart(self, process: Process) -> None:
         """Forget what a process knew that is gone."""
         self.process = process
-        self.held, self.fetched = None, -inf
+        self.held, self.fetched, self.met_other = None, -inf, -inf
+        self.has_verdict, self.cools_until, self.left_at = False, -inf, -inf
         self.asked.clear()
         self.denied.clear()
         self.refused.clear()
@@ -65,6 +75,15 @@ class Record:
     def steady_since(self) -> float:
         """Return since when it runs, and its way to the provider works."""
         return max(self.way_since, self.process.runs_since)
+
+    def is_misled(self, since: float, *, until: float) -> bool:
+        """Tell whether it has heard of another issuer since, and has had no chance to unlearn it.
+
+        A refresh on behalf of a call that came `until` then has had the time to succeed.
+        """
+        if self.met_other == -inf or self.misled_until < since:
+            return False
+        return not any(self.way_since <= asked <= until for asked in self.asked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +109,18 @@ class Oracle:
         self._provider = provider
         self._story = story
         self._promises = promises
+        self._fleet: list[Record] = []
         deadline = 10.0 if plan.discovers else 5.0
         self._refresh = deadline + promises.lease + 1.0 + promises.slack
-        stated = 60.0 if plan.http_cache else plan.max_age or inf
-        self._life = min(plan.cache_ttl, stated)
+        stated = 0.0 if plan.http_cache else plan.max_age or inf
+        self._life = min(plan.cache_ttl, max(promises.least_life, stated))
 
     def __repr__(self) -> str:
         return f"Oracle(violations={sorted(self.violations)})"
+
+    def enlist(self, record: Record) -> None:
+        """Take note of one more worker."""
+        self._fleet.append(record)
 
     def broken(self, name: str, at: float, record: Record, what: str) -> None:
         """Take note of a broken promise, the first of each kind."""
@@ -112,7 +136,8 @@ class Oracle:
         """Take note of a call that begins."""
         record.calls += 1
         _note(record.asked, now)
-        return Call(credential, now, record.process.paused, record.held, record.fetched)
+        cools = now < record.cools_until
+        return Call(credential, now, record.process.paused, record.held, record.fetched, cools)
 
     def judge(self, record: Record, call: Call) -> None:
         """Judge how a call ended."""
@@ -129,6 +154,9 @@ class Oracle:
         """Judge what the library tells of itself."""
         match event:
             case RefreshFailed():
+                if event.kind == "issuer_mismatch":
+                    record.met_other, record.has_verdict = now, True
+                record.cools_until = now + event.retry_after
                 self._judge_blame(record, "provider", record.way_since, self._refresh, now, event)
             case StoreFailed():
                 self._judge_blame(record, "store", record.store_since, 60.0, now, event)
@@ -143,6 +171,7 @@ class Oracle:
     ) -> None:  # fmt: skip
         """Take note of the set that a worker has now, and judge whether it should."""
         before, record.held, record.fetched = record.held, edition, fetched
+        record.has_verdict, record.cools_until = False, -inf
         if edition is None:
             self.broken("I7 foreign set", now, record, f"adopted a set of the {event.origin}")
         elif before is not None and edition.since < before.since and not self._plan.http_cache:
@@ -161,6 +190,9 @@ class Oracle:
         if age > plan.cache_ttl + plan.max_stale + slack:
             what = f"accepted {key} by keys that are {age:.0f} s old, beyond max_stale"
             self.broken("I1 beyond max_stale", now, record, what)
+        if record.has_verdict and call.began > record.met_other and age > self._life + slack:
+            what = f"accepted {key} by keys that are {age:.0f} s old, though the issuer is another"
+            self.broken("I1 stale amid a mismatch", now, record, what)
         self._judge_withdrawn(record, call, key)
 
     def _judge_withdrawn(self, record: Record, call: Call, key: Credential) -> None:
@@ -208,8 +240,7 @@ class Oracle:
         usable = age < self._life + self._plan.max_stale - self._promises.slack
         stepped = record.process.machine.last_step >= call.fetched
         # Until a good answer can have come, what it was told itself is the truth.
-        recovered = record.way_since + self._promises.recovery < call.began
-        misled = record.misled_until >= call.fetched and not recovered
+        misled = record.is_misled(call.fetched, until=call.began - self._promises.recovery)
         excused = isinstance(fault, IssuerMismatchError) and misled and age >= self._life
         if usable and not excused and not stepped:
             what = f"refused {key}, which it holds for {age:.0f} s: {_named(fault)}"
@@ -244,11 +275,37 @@ class Oracle:
             return
         if age > self._life - self._refresh or machine.last_step >= call.fetched:
             limit, name = self._promises.stale_wait, "I2 wait for stale keys"
-            if record.staff.loop_per_call:
+            misled = record.is_misled(call.fetched, until=call.began - self._promises.recovery)
+            if record.staff.loop_per_call or misled:  # nobody is given stale keys then
                 limit = self._refresh
+            elif machine.last_step < call.fetched:
+                limit = self._stale_limit(record, call)
+            if waited > 0.0 and call.ended > record.left_at:
+                record.left_at = call.ended
         if waited > limit + 0.01:
             what = f"waited {waited:.3f} s though it holds keys that are {age:.0f} s old"
             self.broken(name, call.ended, record, what)
+
+    def _stale_limit(self, record: Record, call: Call) -> float:
+        """Return how long a caller may wait for a refresh: no longer than one who waits already."""
+        if call.amid_cooldown or self._was_warned(record, call):
+            return 0.0
+        was_there = call.began < record.left_at < call.ended
+        is_shared = was_there and call.paused == record.process.paused
+        left = record.left_at - call.began if is_shared else inf
+        return min(left, self._promises.stale_wait)
+
+    def _was_warned(self, record: Record, call: Call) -> bool:
+        """Tell whether a refresh ahead of expiry can have ended, and nothing was in its way."""
+        since = max(
+            inf if one.process.is_stopped else max(one.steady_since(), one.store_since)
+            for one in self._fleet
+        )
+        if since > call.fetched or self._plan.http_cache:
+            return False
+        first = call.fetched + self._promises.latest_refresh * self._life
+        last = call.fetched + self._life - self._refresh
+        return any(first <= asked <= last for asked in record.asked)
 
     def _judge_blame(
         self, record: Record, blamed: str, since: float, span: float, now: float,
@@ -261,9 +318,14 @@ class Oracle:
             self.broken(f"I6 healthy {blamed} blamed", now, record, what)
 
     def _judge_stale(self, record: Record, now: float) -> None:
-        since = max(record.steady_since(), record.fetched + self._plan.cache_ttl)
+        since = max(
+            record.steady_since(), record.fetched + self._plan.cache_ttl, self._provider.rests_until
+        )
         last = now - self._promises.recovery - self._promises.slack
-        if any(since <= asked <= last for asked in record.asked):
+        chances = sum(since <= asked <= last for asked in record.asked)
+        # Another one that can't reach the provider may be at it, or hold all back, at any moment.
+        rivals = any(other.way_since > since for other in self._fleet if other is not record)
+        if chances >= (MANY if rivals else 1):
             self.broken("I6 stale for long", now, record, "serves stale keys, though it need not")
 
 

@@ -22,10 +22,15 @@ class Promises:
     recovery: float = 35.0
     slack: float = 2.0
     soonest_refresh: float = 0.75
+    latest_refresh: float = 0.9
     shortest_life: float = 1.0
+    least_life: float = 300.0
     noise_window: float = 10.0
     noise_refreshes: int = 2
-    store_calls_a_minute: int = 150
+    longest_cooldown: float = 30.0
+    tries: int = 4
+    store_calls_a_minute: int = 200
+    quiet_store_calls: int = 75
 
 
 PROMISES = Promises()

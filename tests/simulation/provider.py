@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass, field
 from math import inf
 
+from auth_jwks.stores.base import MAX_COOLDOWN
 from tests.simulation.keyring import ISSUER, OTHER_ISSUER, Credential, Keyring
 
 __all__ = ["DISCOVERY_URL", "JWKS_URL", "Answer", "Edition", "Provider", "UnreachableError"]
@@ -39,7 +40,7 @@ class Provider:
     """Publishes key sets; its past is what the oracle judges by.
 
     `outage` is a status, with `retry_after`; or -1: it refuses connections, -2: it never answers,
-    -3: what it sends is no JSON.
+    -3: what it sends is no JSON. `rests_until`: until when its `Retry-After` holds.
     """
 
     def __init__(self, ring: Keyring, *, max_age: float, names_keys: bool) -> None:
@@ -51,6 +52,7 @@ class Provider:
         self.editions: list[Edition] = []
         self.outage = 0
         self.retry_after = 0.0
+        self.rests_until = -inf
         self.signer = self._next()
         self.publish(0.0, (self.signer,))
 
@@ -126,7 +128,7 @@ class Provider:
         body = json.dumps({"keys": [*members, *self._odd, self._ring.mark(mark)]}).encode()
         self.editions.append(Edition(mark, now, keys, body))
 
-    def answer(self, url: str, etag: str | None) -> Answer:
+    def answer(self, url: str, etag: str | None, now: float) -> Answer:
         """Answer one request; raises `UnreachableError`."""
         if self.outage == -1:
             raise UnreachableError("connection refused")
@@ -134,6 +136,7 @@ class Provider:
             return Answer(200, {}, b"<html>Sorry</html>")
         if self.outage:
             wait = {"retry-after": f"{self.retry_after:.0f}"} if self.retry_after else {}
+            self.rests_until = max(self.rests_until, now + min(self.retry_after, MAX_COOLDOWN))
             return Answer(self.outage, wait, b"")
         headers = {"cache-control": f"max-age={self._max_age:.0f}"} if self._max_age else {}
         if url == DISCOVERY_URL:

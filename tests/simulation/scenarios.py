@@ -3,10 +3,12 @@
 from tests.simulation.plan import Happening, Plan, Staff
 
 __all__ = [
-    "a_killed_holder", "a_loop_closed_abruptly", "a_loop_per_call",
-    "a_slow_host_beside_a_quiet_one", "asleep", "eager_tasks", "frozen", "hosts_that_differ",
-    "http_cache", "long_outage_recovery", "no_kid", "one_broken_host", "quiet_day", "same_kid",
-    "store_outage", "two_integrity_keys", "unknown_kid_flood_amid_rotation",
+    "a_busy_hour", "a_hasty_provider", "a_killed_holder", "a_loop_closed_abruptly",
+    "a_loop_per_call", "a_slow_host_beside_a_quiet_one", "a_slow_provider",
+    "a_store_that_forgets", "another_issuer", "asleep",
+    "asleep_amid_a_fetch", "eager_tasks", "frozen", "hosts_that_differ", "http_cache",
+    "long_outage_recovery", "no_kid", "one_broken_host", "quiet_day", "same_kid", "store_outage",
+    "told_to_wait", "two_integrity_keys", "unknown_kid_flood_amid_rotation",
 ]  # fmt: skip
 
 HOUR = 3_600.0
@@ -123,10 +125,16 @@ def same_kid() -> Plan:
 
 
 def two_integrity_keys() -> Plan:
-    """Two services share one store, but not the key that they seal their documents with."""
-    staff = (*(Staff(f"w{number}", seal="x" * 32) for number in range(2)),
-             *(Staff(f"v{number}", seal="y" * 32) for number in range(2)))  # fmt: skip
-    return Plan(14, 2 * HOUR, staff, (Happening(HOUR, "rotate"),))
+    """Two services share one store, but not the key that they seal their documents with.
+
+    The store's clock is set back meanwhile.
+    """
+    staff = (*(Staff(f"w{number}", calm=20.0, seal="x" * 32) for number in range(2)),
+             *(Staff(f"v{number}", calm=20.0, seal="y" * 32) for number in range(2)))  # fmt: skip
+    return Plan(14, 2 * HOUR, staff, (
+        Happening(HOUR, "rotate"),
+        *(Happening(4_000.0 + 300.0 * number, "store_clock", value=-250.0) for number in range(9)),
+    ))  # fmt: skip
 
 
 def a_killed_holder() -> Plan:
@@ -134,3 +142,71 @@ def a_killed_holder() -> Plan:
     return Plan(13, 6 * HOUR, _fleet(4), tuple(
         Happening(hour * HOUR, "kill", f"w{hour % 4}", 30.0, 1.0) for hour in range(1, 5)
     ))  # fmt: skip
+
+
+def a_busy_hour() -> Plan:
+    """Nothing happens to workers that are always asked."""
+    return Plan(17, HOUR, _fleet(2, gap=2.0, calm=2.0))
+
+
+def a_hasty_provider() -> Plan:
+    """The provider calls its documents fresh for ten seconds only."""
+    return Plan(18, HOUR, _fleet(2, gap=5.0, calm=5.0), max_age=10.0)
+
+
+def a_slow_provider() -> Plan:
+    """The provider takes seconds, while the keys of busy workers are stale again and again."""
+    return Plan(19, 900.0, _fleet(2, gap=0.3, calm=0.3), (
+        Happening(100.0, "slow", "", 400.0, 0.9),
+        Happening(600.0, "outage", "", 200.0, 500.0),
+    ), cache_ttl=2.0)  # fmt: skip
+
+
+def told_to_wait() -> Plan:
+    """The provider is away, and asks for more patience than anybody should have."""
+    return Plan(20, 2 * HOUR, _fleet(2, gap=2.0, calm=5.0), (
+        Happening(1_800.0, "outage", "", 1_800.0, 503.0),
+    ))  # fmt: skip
+
+
+def another_issuer() -> Plan:
+    """One host meets another issuer, then nobody; one nobody; one is well, and seldom asked."""
+    return Plan(23, 3 * HOUR, (*_fleet(2, gap=2.0, calm=5.0), Staff("w2", gap=400.0, calm=400.0)), (
+        Happening(600.0, "other_issuer", "w0", 2 * HOUR),
+        Happening(600.0, "unreachable", "w1", 2 * HOUR),
+        Happening(2_400.0, "unreachable", "w0", 600.0),
+    ))  # fmt: skip
+
+
+def asleep_amid_a_fetch() -> Plan:
+    """A machine sleeps for an hour while the provider answers: what it got is an hour old then."""
+    staff = (Staff("w0", latency=0.15, gap=2.0, calm=5.0),)
+    return Plan(21, 2 * HOUR, staff, (
+        Happening(600.0, "asleep", "w0", HOUR, 1.0),
+    ), discovers=False, cache_ttl=300.0, max_stale=600.0)  # fmt: skip
+
+
+def a_store_that_forgets() -> Plan:
+    """A store is flushed, and its clock stepped, while hosts are slow or broken, and keys sought.
+
+    The keys are short-lived, and so is the window for searches.
+    """
+    return Plan(22, 2_000.0, _fleet(4, gap=1.0, calm=1.0, latency=0.1), (
+        Happening(20.0, "strangers", "w0", 1_900.0, 1.0),
+        Happening(1_500.0, "strangers", "w3", 500.0, 1.0),
+        Happening(1_500.0, "slow", "", 150.0, 1.8),
+        *(Happening(1_540.0 + 25.0 * number, "store_clock", value=-20.0) for number in range(4)),
+        Happening(1_700.0, "slow", "", 200.0, 2.8),
+        Happening(200.0, "slow", "w1", 200.0, 1.8),
+        *(Happening(300.0 + 120.0 * number, "store_flush") for number in range(4)),
+        Happening(660.0, "store_clock", value=-30.0),
+        Happening(350.0, "rotate"),
+        *(Happening(500.0 + 50.0 * number, "store_clock", value=-3.0) for number in range(4)),
+        Happening(700.0, "store_clock", value=-3_600.0),
+        Happening(800.0, "store_clock", value=100_000.0),
+        Happening(850.0, "store_clock", value=-96_400.0),
+        Happening(900.0, "unreachable", "w2", 200.0),
+        Happening(1_000.0, "slow", "w3", 300.0, 1.8),
+        Happening(1_100.0, "rotate"),
+        Happening(1_300.0, "store_loses", "w0", 100.0),
+    ), cache_ttl=12.0, max_stale=600.0)  # fmt: skip

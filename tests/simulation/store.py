@@ -10,8 +10,17 @@ from typing import Any, Literal, TypeVar
 from auth_jwks._background_loop import run_at_once
 from auth_jwks.stores._breaker import Breaker
 from auth_jwks.stores._sealed import BrokenSealError, Sealer
-from auth_jwks.stores.base import Answer, Granted, KeyStore, Lease, Newer, StoreUnavailable
+from auth_jwks.stores.base import (
+    Answer,
+    Granted,
+    KeyStore,
+    Lease,
+    LeaseRequest,
+    Newer,
+    StoreUnavailable,
+)
 from auth_jwks.stores.memory import MemoryKeyStore
+from tests.simulation.ledger import Ledger
 from tests.simulation.loop import Scheduler
 from tests.simulation.machine import Machine, Process
 from tests.simulation.network import exchange
@@ -26,13 +35,14 @@ CALL = 0.25  # seconds that a call may take, as of Redis
 class SharedStore:
     """A store as a server has it: with a clock of its own, which may be stepped, and be flushed.
 
-    `fetched` says when the provider gave the set that is stored under a version.
+    A set that is stored grows no older while the clock is set back.
     """
 
-    def __init__(self, scheduler: Scheduler) -> None:
+    def __init__(self, scheduler: Scheduler, broken: Callable[[str], None]) -> None:
+        self.ledger = Ledger(broken)
         self._scheduler = scheduler
         self._ahead = 5_000.0
-        self.fetched: dict[int, float] = {}
+        self._fetched: dict[int, tuple[float, float]] = {}
         self.flush()
 
     def __repr__(self) -> str:
@@ -44,11 +54,22 @@ class SharedStore:
 
     def step(self, seconds: float) -> None:
         """Step the store's clock; not to before its beginning."""
-        self._ahead = max(10.0, self._ahead + seconds)
+        before, self._ahead = self._ahead, max(10.0, self._ahead + seconds)
+        self.ledger.step(self._ahead - before)
+
+    def note(self, version: int, truth: float) -> None:
+        """Take note of when the provider gave the set that is stored under a version."""
+        self._fetched[version] = truth, self._ahead
+
+    def fetched(self, version: int) -> float:
+        """Return when it did, as far as the store can know."""
+        truth, ahead = self._fetched.get(version, (-inf, self._ahead))
+        return min(self._scheduler.now, truth + max(0.0, ahead - self._ahead))
 
     def flush(self) -> None:
         """Forget everything."""
         self.core: KeyStore = MemoryKeyStore(timer=self.time)
+        self.ledger.forget()
 
 
 @dataclass(slots=True)
@@ -104,6 +125,7 @@ class StoreView:
         self._truth = truth
         self._rng = rng
         self._breaker = Breaker()
+        self._holders: set[str] = set()
 
     def __repr__(self) -> str:
         return f"StoreView({self._way.fault or 'up'})"
@@ -111,18 +133,22 @@ class StoreView:
     async def poll(self, key: str, **options: Any) -> Answer:
         """Ask the store; a lease is counted in the worker's own time."""
         began = self._process.monotonic()
-        answer = await self._call(lambda: self._core.poll(key, **options))
+        known, request = options["known"], options["lease"]
+        answer = await self._call(
+            lambda: self._core.poll(key, **options),
+            lambda answer: self._note_answer(known, request, answer),
+        )
         if isinstance(answer, Granted):
             return Granted(replace(answer.lease, started=began))
         if isinstance(answer, Newer):
-            self.seen_fetched = self._shared.fetched.get(answer.version, -inf)
+            self.seen_fetched = self._shared.fetched(answer.version)
             return answer if self._seal is None else self._seal.opened(key, answer)
         return answer
 
     async def commit(self, lease: Lease, payload: bytes, **options: Any) -> int | None:
         """Commit a document, as old as the worker says."""
         took = self._process.monotonic() - lease.started
-        truth = self._truth()
+        truth, sent = self._truth(), self._now
         if self._seal is not None:
             payload = self._seal.sealed(lease, payload, took, options["ttl"])
 
@@ -130,11 +156,18 @@ class StoreView:
             dated = replace(lease, started=self._core_time() - took)
             return self._core.commit(dated, payload, **options)
 
-        return await self._call(commit, lambda version: self._note(version, truth))
+        def note(version: int | None) -> None:
+            on_its_way = self._now - sent  # an age is as exact as the call was quick
+            self._note_commit(lease, version, truth + on_its_way, took, **options)
+
+        return await self._call(commit, note)
 
     async def fail(self, lease: Lease, **options: Any) -> None:
         """Tell the store of a failure."""
-        await self._call(lambda: self._core.fail(lease, **options))
+        await self._call(
+            lambda: self._core.fail(lease, **options),
+            lambda _none: self._ledger.failed(lease, options["retry_after"], self._now),
+        )
 
     async def aclose(self) -> None:
         """Give up what is held."""
@@ -144,6 +177,16 @@ class StoreView:
     def die(self) -> None:
         """Release what the kernel would, when the process is gone."""
         run_at_once(self.aclose())
+        if self._own is not None:
+            self._ledger.release(self._holders)
+
+    @property
+    def _ledger(self) -> Ledger:
+        return self._shared.ledger
+
+    @property
+    def _now(self) -> float:
+        return self._process.scheduler.now
 
     @property
     def _core(self) -> KeyStore:
@@ -152,9 +195,22 @@ class StoreView:
     def _core_time(self) -> float:
         return self._shared.time()
 
-    def _note(self, version: int | None, truth: float) -> None:
+    def _note_answer(self, known: int, request: LeaseRequest | None, answer: Answer) -> None:
+        if request is not None:
+            self._holders.add(request.holder)
+        self._ledger.polled(known, request, answer, self._now, self._core_time())
+
+    def _note_commit(
+        self, lease: Lease, version: int | None, truth: float, took: float, *, ttl: float,
+        window: float,
+    ) -> None:  # fmt: skip
         if version is not None:
-            self._shared.fetched[version] = truth
+            self._shared.note(version, truth)
+        now = self._now
+        self._ledger.committed(
+            lease, version, now, self._core_time(),
+            fetched=truth, expires=now - took + ttl, window=window,
+        )  # fmt: skip
 
     async def _call(
         self, work: Callable[[], Coroutine[Any, Any, T]],

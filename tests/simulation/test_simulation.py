@@ -48,6 +48,13 @@ def told(outcome: Outcome) -> str:
         scenarios.no_kid,
         scenarios.same_kid,
         scenarios.two_integrity_keys,
+        scenarios.a_busy_hour,
+        scenarios.a_hasty_provider,
+        scenarios.a_slow_provider,
+        scenarios.told_to_wait,
+        scenarios.another_issuer,
+        scenarios.asleep_amid_a_fetch,
+        scenarios.a_store_that_forgets,
     ],
 )
 def test_scenario(scenario: Callable[[], Plan], ring: Keyring) -> None:

@@ -60,6 +60,7 @@ class Worker:
         self._loop: SimLoop | None = None
         self._begin()
         self.record = Record(staff, self.process)
+        around.oracle.enlist(self.record)
 
     def __repr__(self) -> str:
         return f"Worker({self.staff.name!r})"
@@ -159,11 +160,24 @@ class Worker:
         if process.is_dead:
             return
         call.ended = self.now
+        held = record.held
+        if call.fault is None and (held is None or call.credential not in held.keys):
+            self._take_note(record)
         if call.credential is not None:
             answer = "accepted" if call.fault is None else f"{type(call.fault).__name__}"
             waited = f" after {call.ended - call.began:.2f} s" if call.ended > call.began else ""
             self.tell(f"{call.credential}: {answer}{waited}")
         self._around.oracle.judge(record, call)
+
+    def _take_note(self, record: Record) -> None:
+        """Take note of keys that are in use, and are told of once the store has them."""
+        edition = self._around.provider.edition(self._mark())
+        if edition is not None:
+            record.held, record.fetched = edition, self._web.fetched
+
+    def _mark(self) -> str:
+        """Return the mark of the current set."""
+        return next((kid for kid in self._jwks.status().kids if kid and " " in kid), "")
 
     def _end(self, loop: SimLoop) -> None:
         """End a loop that was made for one call, as `asyncio.run` does."""
@@ -189,11 +203,18 @@ class Worker:
         return self.process.new_loop(is_eager=self.staff.is_eager)
 
     def _observe(self, process: Process, event: Event) -> None:
+        try:
+            self._judge(process, event)
+        except Exception as fault:  # the library would keep it to itself
+            process.faults.append(f"the oracle: {fault!r}")
+            raise
+
+    def _judge(self, process: Process, event: Event) -> None:
         around, record = self._around, self.record
         if isinstance(event, UnknownKey) or process.is_dead:
             return
         if isinstance(event, KeysRefreshed):
-            mark = next((kid for kid in self._jwks.status().kids if kid and " " in kid), "")
+            mark = self._mark()
             edition = around.provider.edition(mark)
             is_own = event.origin == "provider"
             fetched = self._web.fetched if is_own else self._view.seen_fetched

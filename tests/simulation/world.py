@@ -86,7 +86,7 @@ class _World:
         self._provider = Provider(ring, max_age=plan.max_age, names_keys=plan.names_keys)
         self._oracle = Oracle(plan, self._provider, self._story, promises)
         self._exchanges: list[Exchange] = []
-        self._store = SharedStore(self._scheduler)
+        self._store = SharedStore(self._scheduler, self._misjudged)
         around = Surroundings(
             plan, self._scheduler, self._provider, ring, self._oracle, self._story,
             self._exchanges, self._store, self._own_store(directory),
@@ -130,6 +130,11 @@ class _World:
         if not directory:
             return lambda: None
         return lambda: FileKeyStore(directory, timer=self._store.time)
+
+    def _misjudged(self, what: str) -> None:
+        """Take note that the store has broken its contract."""
+        record = next(iter(self._workers.values())).record
+        self._oracle.broken("I8 store", self._scheduler.now, record, what)
 
     def _end(self) -> None:
         """Let everybody run again, close the verifiers, and judge the whole."""

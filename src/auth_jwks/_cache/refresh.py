@@ -15,6 +15,7 @@ from auth_jwks._cache.current import CurrentKeys
 from auth_jwks._cache.freshness import (
     FIRST_COOLDOWN,
     GRACE,
+    MAX_DRIFT,
     NO_FITTING_KEYS_COOLDOWN,
     NO_LIFE,
     REFRESH_POINT,
@@ -100,7 +101,7 @@ class Refresher:
             if not runs(loop):
                 raise GeneratorExit from fault
             return self._failed("unexpected", f"unexpected {type(fault).__name__}", FIRST_COOLDOWN)
-        # None: the event loop stood still amid the fetch, and everything may have changed since.
+        # None: the world stood still amid the fetch, and everything may have changed since.
         return await self.run(purpose) if outcome is None else outcome
 
     async def _run(self, purpose: Purpose) -> Outcome | None:
@@ -212,8 +213,11 @@ class Refresher:
             announce(refreshed, self._observer)
 
     async def _fetch(self, held: Held, cause: Cause | None) -> Outcome | None:
-        """Fetch under a lease. None if the event loop stood still: then nobody has failed."""
-        began = self._clock.monotonic()
+        """Fetch under a lease. None if the world stood still: nobody has failed, no age is known.
+
+        After a sleep that the clock for intervals didn't count, a set would pass for a new one.
+        """
+        began, wall = self._clock.monotonic(), self._clock.time()
         stated: float | None = None
         kind: RefreshFault
         watch = LoopWatch(asyncio.get_running_loop())
@@ -233,6 +237,8 @@ class Refresher:
         except IssuerMismatchError as fault:
             kind, reason = "issuer_mismatch", str(fault)
         else:
+            if self._has_slept(began, wall):
+                return None
             told, self._failures, self._stalls = is_same and not self._failures, 0, 0
             refreshed = self._replace(document, keys, began, "provider", told=told)
             try:
@@ -243,7 +249,8 @@ class Refresher:
             return Done() if keys.keys else self._no_fitting_keys()
         finally:
             watch.close()
-        if watch.stalled and self._stalls < MAX_STALLS:
+        has_stood = watch.stalled or self._has_slept(began, wall)
+        if has_stood and self._stalls < MAX_STALLS:
             self._stalls += 1
             return None
         self._stalls = 0
@@ -254,6 +261,11 @@ class Refresher:
         # One that fails again and again slows itself down, and not the others.
         own = failure_cooldown(max(failures, held.lease.failures), stated, jitter)
         return self._failed(kind, reason, own)
+
+    def _has_slept(self, since: float, wall: float) -> bool:
+        """Tell whether the machine has slept since that moment, by both clocks."""
+        now = self._clock.monotonic()
+        return self._clock.time() - wall - (now - since) > MAX_DRIFT
 
     async def _commit(self, held: Held, document: Document) -> int | None:
         """Share the set, and return its version. If there is none, adopt the one stored instead."""

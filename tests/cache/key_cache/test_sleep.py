@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from auth_jwks import JWKS, KeysUnavailableError, MemoryKeyStore
-from auth_jwks.events import Event
+from auth_jwks.events import Event, RefreshFailed
 from auth_jwks.testing import FakeClock, FakeIssuer
 from tests.cache.key_cache.calling import stale
 from tests.cache.worker import FIRST, SECOND, Hire
@@ -100,6 +100,36 @@ async def test_worker_that_wakes_adopts_what_the_fleet_has(
     wake(clock, WEEK + 60)
     assert await sleeper.verify("second") == ["second"]
     assert len(issuer.requests) == requests
+
+
+async def test_a_set_that_came_before_a_sleep_is_no_new_one(
+    hire: Hire, clock: FakeClock, issuer: FakeIssuer
+) -> None:
+    """A machine sleeps while the provider answers: what it wakes up to is asked for again."""
+    worker = hire()
+    issuer.hang(times=1)
+    waiting = asyncio.ensure_future(worker.verify("second"))
+    await issuer.arrived(1)
+    wake(clock, WEEK)
+    issuer.rotate(SECOND, keep=False)
+    issuer.release()
+    assert await waiting == ["second"]
+    assert issuer.jwks_requests == 2
+
+
+async def test_a_fetch_that_fails_after_a_sleep_is_nobodys_failure(
+    hire: Hire, clock: FakeClock, issuer: FakeIssuer
+) -> None:
+    """The connection has not survived the sleep of the machine: that is no fault of anybody's."""
+    worker = hire()
+    issuer.outage(times=1)
+    issuer.hang(times=1)
+    waiting = asyncio.ensure_future(worker.verify())
+    await issuer.arrived(1)
+    wake(clock, WEEK)
+    issuer.release()
+    assert await waiting == ["first"]
+    assert worker.told(RefreshFailed) == []
 
 
 class JumpyLoop(asyncio.SelectorEventLoop):
