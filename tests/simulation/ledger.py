@@ -21,6 +21,7 @@ from auth_jwks.stores.base import (
 __all__ = ["Ledger"]
 
 LEASE, WINDOW, REPAIR, MAX_COOLDOWN, LIMIT, DAY = 3.0, 10.0, 300.0, 60.0, 2, 86_400.0
+AGREEMENT = 2
 UNSCHEDULED = {"unknown_kid", "forced"}
 MOMENT = 0.001  # stores count whole microseconds
 
@@ -201,15 +202,16 @@ class Ledger:
     def _may_pass(self, request: LeaseRequest, now: float, doubt: float) -> bool:
         """Tell whether a closed gate lets it through; a `doubt` above 0 says: for certain."""
         closed = self._standing(now)
-        if closed is None or request.cause not in UNSCHEDULED:
+        if closed is None:
             return False
+        is_search = request.cause in UNSCHEDULED
         side = 1 if doubt > 0 else -1
         if self._is_spent(request.cause, now, -side):
             return False
         if not closed.cools:
-            return now - closed.granted >= LEASE + doubt
+            return is_search and now - closed.granted >= LEASE + doubt
         if closed.holder != request.holder:
-            return True
+            return is_search or self._failures < AGREEMENT
         return request.cause == "forced" and len(self._recent(now, -side)) < LIMIT - 1
 
     def _is_spent(self, cause: Cause, now: float, side: int) -> bool:

@@ -253,6 +253,11 @@ class Refresher:
         if has_stood and self._stalls < MAX_STALLS:
             self._stalls += 1
             return None
+        return await self._share_failure(held, kind, reason, stated)
+
+    async def _share_failure(
+        self, held: Held, kind: RefreshFault, reason: str, stated: float | None
+    ) -> Failed:
         self._stalls = 0
         failures, self._failures = self._failures, self._failures + 1
         jitter, mismatch = self._uniform(0.0, 1.0), kind == "issuer_mismatch"
