@@ -23,6 +23,8 @@ from auth_jwks.profiles._kinds import Profile
 
 __all__ = ["Verification"]
 
+MAX_PROFILES = 64  # of calls, whose rules are at hand
+
 logger = logging.getLogger("auth_jwks")
 
 
@@ -36,7 +38,7 @@ class Verification:
         self._keys = keys
         self._seen = seen
         self._rules = rules
-        self._recent = rules
+        self._by_profile: dict[int, Rules] = {}
         self._clock = clock
         self._closed = False
         if rules.audience is None:
@@ -88,7 +90,7 @@ class Verification:
             if claims is not None:
                 if rules.tenants is not None:
                     rules.tenants.asked(claims)
-                return claims if rules.check is None else passed(rules.check, claims, seen.copy())
+                return claims if rules.check is None else passed(rules.check, claims)
         bare = compact(token, rules.longest)
         if bare is not token:
             # Remembered without its scheme: else there would be an entry for each spelling.
@@ -113,13 +115,15 @@ class Verification:
         return claims
 
     def _under(self, profile: Profile) -> Rules:
-        """Return the rules under the profile of a call, which is mostly that of the last one."""
-        recent = self._recent
-        if recent.profile is profile:
-            return recent
+        """Return the rules under the profile of a call, which is mostly one that came before."""
+        known = self._by_profile.get(id(profile))
+        if known is not None and known.profile is profile:
+            return known
         rules = rules_of_call(self._rules, profile)
         if rules.is_lasting:
-            self._recent = rules
+            if len(self._by_profile) >= MAX_PROFILES:
+                self._by_profile.clear()
+            self._by_profile[id(profile)] = rules
         return rules
 
     def _conclude(
@@ -127,7 +131,7 @@ class Verification:
     ) -> None:
         """Run the user's check on a verified token; remember the token, if its verdict lasts."""
         if rules.check is not None:
-            passed(rules.check, claims, token.copy())
+            passed(rules.check, claims)
         if rules.is_lasting:
             self._seen.put(seen_as, token)
 

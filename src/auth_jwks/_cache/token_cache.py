@@ -53,13 +53,6 @@ class SeenToken:
         claims: dict[str, Any] = marshal.loads(self.packed)  # noqa: S302 - our own memory
         return claims
 
-    def copy(self) -> dict[str, Any]:
-        """Return the claims once more. Nothing is checked."""
-        if not self.packed:
-            self._pack()
-        claims: dict[str, Any] = marshal.loads(self.packed)  # noqa: S302 - our own memory
-        return claims
-
     def _pack(self) -> None:
         found = strict_object(self.payload) or {}
         self.begins, self.ends = validity(found)

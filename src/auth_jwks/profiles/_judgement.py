@@ -87,15 +87,13 @@ def hold(profile: Profile, token: Token, claims: Claims, now: float, leeway: flo
             assert_never(profile)
 
 
-def passed(
-    check: Callable[[dict[str, Any]], object], claims: dict[str, Any], copy: dict[str, Any]
-) -> dict[str, Any]:
-    """Return the claims if a check of the user's accepts the copy of them.
+def passed(check: Callable[[dict[str, Any]], object], claims: dict[str, Any]) -> dict[str, Any]:
+    """Return the claims if a check of the user's accepts them.
 
     Raises what the check raises, and `TypeError` if it returns a value: a function that answers
     True or False would accept every token.
     """
-    found = check(copy)
+    found = check(claims)
     if found is not None:
         kind = type(found).__name__
         raise TypeError(f"check: expected it to return None or to raise, got {kind}")

@@ -40,10 +40,10 @@ class AccessToken:
         stands for a token without one. Case and `application/` in front don't matter. `claims` are
         values that the token's claims must have: the same JSON, so `1` is neither `True` nor `1.0`.
 
-        `check` is a function that gets a copy of the claims, for each call, and after everything
-        else was found good. It raises `jwt.InvalidTokenError` to refuse the token, and returns
-        None to accept it. Anything else that it raises is passed on, and a value that it returns
-        is a `TypeError`.
+        `check` is a function that gets the claims, for each call, and after everything else was
+        found good. What it changes in them is seen by the caller, and by nobody else. It raises
+        `jwt.InvalidTokenError` to refuse the token, and returns None to accept it. Anything else
+        that it raises is passed on, and a value that it returns is a `TypeError`.
 
         Raises `ValueError` or `TypeError`, which name the parameter and what was expected.
         """
