@@ -1,7 +1,7 @@
 """The verification of a token, which all verifiers share."""
 
 import logging
-from collections.abc import Awaitable, Hashable, Iterable
+from collections.abc import Awaitable, Callable, Hashable, Iterable
 from functools import lru_cache
 from typing import Any, Self
 
@@ -18,6 +18,7 @@ from auth_jwks._jose.keys import Key
 from auth_jwks._jose.tokens import Token, compact, parse_token, signer, wrongly_signed
 from auth_jwks._rules import Rules, audience_of_call, rules_of_call
 from auth_jwks._settings import checked_flag
+from auth_jwks.errors import IssuerMismatchError, KeysUnavailableError
 from auth_jwks.profiles._judgement import hold, passed
 from auth_jwks.profiles._kinds import Profile
 
@@ -159,9 +160,19 @@ class Verification:
 
         if not tried.key_set.has(parsed.kid, parsed.alg):
             return self._keys.find(parsed, tried, check)
-        # Another key may have got that name. No forged token waits for an answer to this.
-        self._keys.search(parsed, tried, check)
-        raise wrongly_signed()
+        # Another key may have got that name. No forged token waits for an answer to this, but where
+        # no work outlives a call.
+        if self._keys.search(parsed, tried, check):
+            raise wrongly_signed()
+        return self._renamed(parsed, tried, check)
+
+    async def _renamed(
+        self, parsed: Token, tried: CurrentKeys, check: Callable[[], object]
+    ) -> tuple[CurrentKeys, Key]:
+        try:
+            return await self._keys.find(parsed, tried, check)
+        except (KeysUnavailableError, IssuerMismatchError):
+            raise wrongly_signed() from None
 
     def _judge(
         self,

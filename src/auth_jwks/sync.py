@@ -249,7 +249,7 @@ class _ThreadedKeys:
         message = "the signing keys are unavailable: a search for new ones is under way"
         raise KeysUnavailableError(message, retry_after=MIN_RETRY_AFTER)
 
-    def search(self, token: Token, tried: CurrentKeys, check: Callable[[], object]) -> None:
+    def search(self, token: Token, tried: CurrentKeys, check: Callable[[], object]) -> bool:
         """Let that key be searched for in the background.
 
         The loop is nudged if it may begin a search, at most once per `NUDGE_INTERVAL`.
@@ -259,6 +259,7 @@ class _ThreadedKeys:
             self._search_at = now + NUDGE_INTERVAL
             with suppress(NoLoopError):
                 self._portal.nudge(lambda: self._cache.search(token, tried, check))
+        return True
 
     async def refresh(self, *, force: bool) -> None:
         """Make sure that the keys are fresh."""

@@ -70,13 +70,21 @@ def _allowed(plan: Plan, promises: Promises, at: float, span: float) -> int:
     fetches += searches + 2 * sum(one.kind in TROUBLE for one in near)
     requests = (2 if plan.discovers else 1) * fetches * len({one.seal for one in plan.staff})
     if kinds & PROVIDER_TROUBLE:
-        # One attempt in a cool-down, and of each worker one search in a cool-down of its own.
+        # One attempt in a cool-down; and of each worker one search in a cool-down of its own, for
+        # an unknown key or as it has no keys at all.
         failures = 4 + ceil(span / promises.longest_cooldown)
-        failures += min(searches, len(plan.staff) * failures)
+        reasons = noise if _may_lack_keys(plan, near) else searches
+        failures += min(reasons, len(plan.staff) * failures)
         requests += promises.tries * failures
     if "slow" in kinds:  # then each document is asked for again beside what has not answered
         requests *= promises.tries
     return requests * _loners(plan, near)
+
+
+def _may_lack_keys(plan: Plan, near: Sequence[Happening]) -> bool:
+    """Tell whether the provider may be away from a worker that has no keys, not even stale ones."""
+    longest = max((one.seconds for one in near if one.kind in PROVIDER_TROUBLE), default=0.0)
+    return plan.max_stale < longest or any(one.kind == "kill" or one.at < 60.0 for one in near)
 
 
 def _life(plan: Plan, promises: Promises) -> float:

@@ -206,13 +206,13 @@ class Ledger:
             return False
         is_search = request.cause in UNSCHEDULED
         side = 1 if doubt > 0 else -1
-        if self._is_spent(request.cause, now, -side):
+        if self._is_spent(request.cause, now, side):
             return False
         if not closed.cools:
             return is_search and now - closed.granted >= LEASE + doubt
         if closed.holder != request.holder:
             return is_search or self._failures < AGREEMENT
-        return request.cause == "forced" and len(self._recent(now, -side)) < LIMIT - 1
+        return request.cause == "forced" and len(self._recent(now, side)) < LIMIT - 1
 
     def _is_spent(self, cause: Cause, now: float, side: int) -> bool:
         """Tell whether the budget is spent; with `side` -1 for certain, with 1 perhaps."""

@@ -190,7 +190,9 @@ class Oracle:
         if age > plan.cache_ttl + plan.max_stale + slack:
             what = f"accepted {key} by keys that are {age:.0f} s old, beyond max_stale"
             self.broken("I1 beyond max_stale", now, record, what)
-        if record.has_verdict and call.began > record.met_other and age > self._life + slack:
+        # A copy in an HTTP cache may have less left to live than any, or its whole life.
+        life = plan.cache_ttl if plan.http_cache else self._life
+        if record.has_verdict and call.began > record.met_other and age > life + slack:
             what = f"accepted {key} by keys that are {age:.0f} s old, though the issuer is another"
             self.broken("I1 stale amid a mismatch", now, record, what)
         self._judge_withdrawn(record, call, key)

@@ -160,20 +160,27 @@ class Worker:
         if process.is_dead:
             return
         call.ended = self.now
-        held = record.held
-        if call.fault is None and (held is None or call.credential not in held.keys):
-            self._take_note(record)
+        if call.fault is None:
+            self._take_note(record, call)
         if call.credential is not None:
             answer = "accepted" if call.fault is None else f"{type(call.fault).__name__}"
             waited = f" after {call.ended - call.began:.2f} s" if call.ended > call.began else ""
             self.tell(f"{call.credential}: {answer}{waited}")
         self._around.oracle.judge(record, call)
 
-    def _take_note(self, record: Record) -> None:
+    def _take_note(self, record: Record, call: Call) -> None:
         """Take note of keys that are in use, and are told of once the store has them."""
+        holds = record.held is not None and call.credential in record.held.keys
+        if holds and not (self._web.fetched > record.fetched and self._is_younger(record)):
+            return
         edition = self._around.provider.edition(self._mark())
         if edition is not None:
             record.held, record.fetched = edition, self._web.fetched
+
+    def _is_younger(self, record: Record) -> bool:
+        """Tell whether it says that its keys are younger than what it has told of."""
+        age = self._jwks.status().age
+        return age is not None and self.now - age > record.fetched + 0.001
 
     def _mark(self) -> str:
         """Return the mark of the current set."""

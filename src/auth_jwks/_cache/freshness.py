@@ -3,6 +3,7 @@
 Times are monotonic seconds, spans are seconds.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
 
@@ -56,6 +57,10 @@ class Policy:
     poll_interval: float = 60.0
     store_patience: float = 2.0
     check_interval: float = inf
+
+    def next_poll(self, now: float, uniform: Callable[[float, float], float]) -> float:
+        """Return when the store is to be looked into again, at a time drawn with `uniform`."""
+        return now + self.poll_interval * uniform(*POLL_SPREAD)
 
 
 @dataclass(frozen=True, slots=True)

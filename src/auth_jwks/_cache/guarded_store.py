@@ -90,16 +90,23 @@ class GuardedStore:
         """Record a version that the store holds."""
         self._known = version
 
-    async def ask(self, cause: Cause | None, *, attempts: int) -> tuple[KeyStore, Answer]:
+    async def ask(
+        self, cause: Cause | None, *, attempts: int, is_urgent: bool = False
+    ) -> tuple[KeyStore, Answer]:
         """Poll, for a lease unless `cause` is None, and return the store that answered.
 
-        While the store is down, this worker's own gate answers in its place.
+        While the store is down, this worker's own gate answers in its place. If it `is_urgent`, as
+        tokens wait for keys, what others failed at holds nobody back: it becomes a search.
         """
         request = None
         if cause is not None:
             request = LeaseRequest(self._lease_holder(), self._policy.lease, cause)
         for _ in range(attempts):
             answer = await self._poll(self._store, request)
+            if request is not None and cause == "age" and is_urgent and _others_failed(answer):
+                request = replace(request, cause="unknown_kid")
+                found = await self._poll(self._store, request)
+                answer = answer if isinstance(found, Cooling) else found
             if answer is not None:
                 return self._store, self._without_overdue(answer)
         now = self._clock.monotonic()
@@ -223,3 +230,7 @@ class GuardedStore:
             raise GeneratorExit
         announce(StoreFailed(self._name, operation, kind, reason), self._observer)
         return default
+
+
+def _others_failed(answer: Answer | None) -> bool:
+    return isinstance(answer, Cooling) and answer.reason != "budget"

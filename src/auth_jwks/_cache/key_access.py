@@ -28,8 +28,8 @@ class KeyAccess(Protocol):
         """Return the key that signed the token, and its set, though no key of `tried` did."""
         ...
 
-    def search(self, token: Token, tried: CurrentKeys, check: Callable[[], object]) -> None:
-        """Let that key be searched for in the background."""
+    def search(self, token: Token, tried: CurrentKeys, check: Callable[[], object]) -> bool:
+        """Let that key be searched for in the background. False if this call must do it itself."""
         ...
 
     async def refresh(self, *, force: bool) -> None:

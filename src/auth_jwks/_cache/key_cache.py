@@ -15,7 +15,6 @@ from auth_jwks._cache.freshness import (
     EXHAUSTED,
     GRACE,
     NO_SEARCHES,
-    POLL_SPREAD,
     Bucket,
     Decision,
     Policy,
@@ -149,16 +148,17 @@ class KeyCache:
                 raise self._unavailable()
             now = self._clock.monotonic()
 
-    def search(self, token: Token, tried: CurrentKeys, check: Callable[[], object]) -> None:
-        """Begin a search that nobody waits for, if it may and `check` doesn't raise."""
+    def search(self, token: Token, tried: CurrentKeys, check: Callable[[], object]) -> bool:
+        """Begin one that nobody waits for, if it may. False if it would die with its event loop."""
         now = self._clock.monotonic()
-        if not self.may_search(tried, now) or self._flights.under_way("search"):
-            return
-        self._catch_up(now)
-        if not self._attempts.lost:  # else event loops are too short-lived for it
+        if self.may_search(tried, now) and not self._flights.under_way("search"):
+            self._catch_up(now)
+            if self._attempts.lost:
+                return False
             with suppress(jwt.InvalidTokenError):
                 check()
                 self._begin_search(token, now)
+        return True
 
     def may_search(self, tried: CurrentKeys, now: float) -> bool:
         """Return whether `search` may begin one. It may be called in any thread."""
@@ -236,7 +236,8 @@ class KeyCache:
             self._upkeep(Renew())
         elif decision.poll:
             # Now, and not when the look has ended: it may be lost with its event loop.
-            self._attempts = replace(self._attempts, poll_at=self._next_poll(now))
+            poll_at = self._policy.next_poll(now, self._uniform)
+            self._attempts = replace(self._attempts, poll_at=poll_at)
             self._upkeep(Look())
         if decision.stale:
             first = not self._attempts.stale_told
@@ -277,10 +278,7 @@ class KeyCache:
         attempts = self._attempts.after(
             outcome, cause, now, expires=self.current.life.expires, spread=self._uniform(0.0, 1.0)
         )
-        self._attempts = replace(attempts, poll_at=self._next_poll(now))
-
-    def _next_poll(self, now: float) -> float:
-        return now + self._policy.poll_interval * self._uniform(*POLL_SPREAD)
+        self._attempts = replace(attempts, poll_at=self._policy.next_poll(now, self._uniform))
 
     async def _landed(self, landing: Awaitable[Outcome | None]) -> Outcome | None:
         with suppress(FlightCancelledError):

@@ -41,14 +41,7 @@ from auth_jwks.events import (
     RefreshFailed,
     RefreshFault,
 )
-from auth_jwks.stores.base import (
-    MAX_STORED,
-    Busy,
-    Cause,
-    Granted,
-    Newer,
-    Unchanged,
-)
+from auth_jwks.stores.base import MAX_STORED, Busy, Cause, Granted, Newer, Unchanged
 
 __all__ = ["Refresher"]
 
@@ -111,10 +104,13 @@ class Refresher:
         seen = {self.known}
         while True:
             sent = self._clock.monotonic()
-            attempts = 2 if self.current.document is None else 1
             # The current set holds no key that we may use; fetching it again would not change that.
             unfit = cause == "age" and sent < self._unfit.refresh_at
-            store, answer = await self._store.ask(None if unfit else cause, attempts=attempts)
+            store, answer = await self._store.ask(
+                None if unfit else cause,
+                attempts=2 if self.current.document is None else 1,
+                is_urgent=sent >= self.current.life.dies,
+            )
             match answer:
                 case Newer() if answer.version in seen:
                     return Failed("the key store returned the same version twice", GRACE)

@@ -9,7 +9,7 @@ from auth_jwks.events import RefreshFailed
 from auth_jwks.stores import Newer, Unchanged
 from auth_jwks.testing import FakeClock, FakeIssuer
 from tests.cache.key_cache.calling import begin, stale
-from tests.cache.worker import SECOND, Hire, spin
+from tests.cache.worker import SECOND, Hire, Worker, spin
 from tests.scripted_store import ScriptedStore, granted
 
 # Failures.
@@ -65,23 +65,53 @@ async def test_the_provider_may_ask_for_a_longer_pause(
 async def test_the_worker_that_failed_skips_the_next_turn(
     hire: Hire, clock: FakeClock, issuer: FakeIssuer
 ) -> None:
-    """The failure of two is everybody's, and who tries next is another."""
+    """The failure of two is everybody's; who has no keys may search, and tries next."""
     store = MemoryKeyStore(timer=clock.monotonic)
-    crew = one, two, other = hire(store=store), hire(store=store), hire(store=store)
+    crew = [hire(store=store) for _ in range(5)]
     issuer.outage()
-    for worker in crew:
+
+    async def asked(worker: Worker) -> int:
+        before = issuer.discovery_requests
         with pytest.raises(KeysUnavailableError):
             await worker.verify()
-    assert issuer.discovery_requests == 2
-    waits = [worker.cache.status().retry_after for worker in crew]
-    assert waits == [6.0, 11.0, 10.0]
+        return issuer.discovery_requests - before
+
+    assert [await asked(worker) for worker in crew] == [1, 1, 1, 1, 0], "two, and two searches"
+    assert [worker.cache.status().retry_after for worker in crew] == [6.0, 11.0, 21.0, 31.0, 30.0]
     clock.advance(10)
-    for worker in (two, other, one):
+    assert [await asked(worker) for worker in reversed(crew)] == [0, 0, 0, 0, 1]
+    assert [await asked(worker) for worker in crew] == [0, 0, 0, 0, 0]
+
+
+async def test_two_broken_workers_in_turns_hold_back_no_worker_without_keys(
+    hire: Hire, clock: FakeClock, issuer: FakeIssuer
+) -> None:
+    """Their failures are the fleet's. Whoever waits for keys asks nevertheless, as a search."""
+    store = MemoryKeyStore(timer=clock.monotonic)
+    broken = hire(store=store), hire(store=store)
+    quiet = hire(store=store)
+    issuer.outage(times=2)
+    for worker in broken:
         with pytest.raises(KeysUnavailableError):
             await worker.verify()
-    assert issuer.discovery_requests == 3
-    waits = [worker.cache.status().retry_after for worker in crew]
-    assert waits == [20.0, 1.0, 21.0]
+    assert await quiet.verify() == ["first"]
+
+
+async def test_keys_that_serve_make_no_search_of_a_failure(
+    hire: Hire, clock: FakeClock, issuer: FakeIssuer
+) -> None:
+    """Who has stale keys leaves it at the cool-down of the fleet."""
+    store = MemoryKeyStore(timer=clock.monotonic)
+    crew = [hire(store=store) for _ in range(4)]
+    for worker in crew:
+        await worker.verify()
+    issuer.reset()
+    issuer.outage()
+    clock.advance(901)
+    for worker in crew:
+        assert await worker.verify() == ["first"]
+        await worker.landed()
+    assert issuer.discovery_requests == 2
 
 
 async def test_the_failure_of_one_worker_is_not_everybodys(
@@ -104,12 +134,12 @@ async def test_the_next_turn_is_drawn_among_the_others(
 ) -> None:
     """Within half a second after the cool-down, before the worker that failed."""
     store = MemoryKeyStore(timer=clock.monotonic)
-    crew = [hire(store=store, uniform=max) for _ in range(3)]
+    crew = [hire(store=store, uniform=max) for _ in range(5)]
     issuer.outage()
     for worker in crew:
         with pytest.raises(KeysUnavailableError):
             await worker.verify()
-    assert [worker.cache.status().retry_after for worker in crew] == [7.25, 13.5, 13.0]
+    assert [worker.cache.status().retry_after for worker in crew] == [7.25, 13.5, 26.0, 31.0, 30.5]
 
 
 async def test_another_workers_keys_end_a_failure(

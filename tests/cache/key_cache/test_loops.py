@@ -6,6 +6,7 @@ import logging
 import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterator
+from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any
@@ -67,10 +68,10 @@ def test_a_key_that_was_withdrawn_is_gone_there_too(provider: FakeIssuer, clock:
     assert jwks.status().kids == ("second",)
 
 
-def test_a_bad_signature_begins_no_search_where_it_is_lost(
+def test_a_bad_signature_waits_for_its_search_where_none_outlives_a_call(
     provider: FakeIssuer, clock: FakeClock
 ) -> None:
-    """After the first one that died with its loop none begins, until a refresh has ended."""
+    """After the first one that died with its loop: else a key that got an old name is not found."""
     jwks = verifier(provider, clock)
     call(jwks, provider.sign(aud="api"))
     provider.reset()
@@ -78,10 +79,26 @@ def test_a_bad_signature_begins_no_search_where_it_is_lost(
         with pytest.raises(jwt.InvalidSignatureError):
             call(jwks, provider.forge(aud="api"))
         clock.advance(1)
-    assert len(provider.requests) <= 1
+    assert len(provider.requests) <= 9, "two searches in 10 s, and the one that was lost"
     provider.rotate(replace(SECOND, kid="first"), keep=False)
-    clock.advance(901)
+    clock.advance(10)
+    with suppress(jwt.InvalidSignatureError):
+        call(jwks, provider.sign(aud="api"))
     assert call(jwks, provider.sign(aud="api")) == "alice"
+
+
+def test_a_bad_signature_is_one_whatever_the_provider_does(
+    provider: FakeIssuer, clock: FakeClock
+) -> None:
+    """Where its search is waited for, and fails."""
+    jwks = verifier(provider, clock, retries=0)
+    call(jwks, provider.sign(aud="api"))
+    with pytest.raises(jwt.InvalidSignatureError):
+        call(jwks, provider.forge(aud="api"))
+    provider.outage()
+    with pytest.raises(jwt.InvalidSignatureError):
+        call(jwks, provider.forge(aud="api"))
+    assert jwks.status().failure is not None
 
 
 def test_a_loop_for_each_call_asks_the_store_once_a_minute(

@@ -192,12 +192,15 @@ async def lapsed(worker: Worker, time: Ahead, issuer: FakeIssuer) -> Outcome:
 async def test_a_failure_under_a_lease_granted_anew_is_shared(
     hire: Hire, clock: FakeClock, issuer: FakeIssuer
 ) -> None:
-    """Its fence is the one that the store knows: under the old one the failure would be lost."""
+    """Its fence is the one that the store knows: under the old one the failure would be lost.
+
+    Those without keys ask as long as there is a budget for searches.
+    """
     time = Ahead(clock)
     store = MemoryKeyStore(timer=time)
     issuer.outage(503)
     assert isinstance(await lapsed(hire(store), time, issuer), Failed)
-    for requests, here in ((2, True), (2, False)):
+    for requests, here in ((2, True), (3, True), (4, True), (4, False)):
         async with asyncio.timeout(5):
             outcome = await hire(store).run()
         assert isinstance(outcome, Failed)
