@@ -90,7 +90,7 @@ async def test_deviation_ends_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
         fleet = Fleet(provider, clock, valkey)
         await fleet.run(console)
     [scene] = fleet.scenes
-    assert scene.counts == Counts("KeysUnavailableError x8", 2, 0, fetched=0, stored=0)
+    assert scene.counts == Counts("KeysUnavailableError x8", 4, 0, fetched=0, stored=0)
     assert not report(fleet.scenes, console)
     text = console.export_text()
     assert "The provider saw worker" in text

@@ -231,7 +231,8 @@ class Oracle:
         since, now = record.steady_since(), call.began
         _note(record.denied, now)
         first = next((at for at in record.denied if at >= since), now)
-        if now - first > self._promises.recovery + self._promises.slack:
+        until = max(first + self._promises.recovery, self._provider.rests_until)
+        if now > until + self._promises.slack:
             what = (
                 f"{_named(fault)} {now - first:.0f} s after the first one with a working provider"
             )
@@ -253,7 +254,10 @@ class Oracle:
         times = record.refused.setdefault(key, deque(maxlen=400))
         _note(times, call.began)
         settled = record.way_since + promises.recovery if record.way_since > 0 else 0.0
-        since = max(settled, record.process.runs_since, self._provider.published_since(key))
+        since = max(
+            settled, record.process.runs_since, self._provider.published_since(key),
+            self._provider.rests_until,
+        )  # fmt: skip
         patience = promises.new_key + promises.slack + 4 * record.staff.latency
         patience += 6.0 if record.store_since == inf else 0.0
         first = next((at for at in times if at >= since), call.began)
