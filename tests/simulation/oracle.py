@@ -279,12 +279,14 @@ class Oracle:
         limit, name = 0.0, "I2 wait for fresh keys"
         if age > self._life + self._plan.max_stale - self._promises.slack:
             return
-        if age > self._life - self._refresh or machine.last_step >= call.fetched:
+        stepped = machine.last_step >= call.fetched
+        if age > self._life - self._refresh or stepped:
             limit, name = self._promises.stale_wait, "I2 wait for stale keys"
             misled = record.is_misled(call.fetched, until=call.began - self._promises.recovery)
-            if record.staff.loop_per_call or misled:  # nobody is given stale keys then
+            if record.staff.loop_per_call or misled or stepped:
+                # Nobody is given stale keys then; or these are dead by a clock that was set.
                 limit = self._refresh
-            elif machine.last_step < call.fetched:
+            else:
                 limit = self._stale_limit(record, call)
             if waited > 0.0 and call.ended > record.left_at:
                 record.left_at = call.ended
