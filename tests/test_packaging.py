@@ -59,11 +59,12 @@ def requirements(metadata: Metadata) -> dict[str, list[Requirement]]:
 
 
 def test_wheel_holds_the_typed_package_alone(wheel: dict[str, str], metadata: Metadata) -> None:
-    """The wheel brings the package with `py.typed`, its metadata, and nothing else."""
+    """The wheel brings the package with `py.typed`, the pytest plugin and its metadata alone."""
     assert "auth_jwks/py.typed" in wheel
     assert {name.partition("/")[0] for name in wheel} == {
         "auth_jwks",
         f"auth_jwks-{metadata.version}.dist-info",
+        "pytest_auth_jwks.py",
     }
 
 
@@ -71,6 +72,7 @@ def test_every_module_is_in_the_wheel(wheel: dict[str, str]) -> None:
     """No module is left out of the wheel."""
     package = ROOT / "src" / "auth_jwks"
     modules = {each.relative_to(package.parent).as_posix() for each in package.rglob("*.py")}
+    modules.add("pytest_auth_jwks.py")
     assert modules == {name for name in wheel if name.endswith(".py")}
 
 
