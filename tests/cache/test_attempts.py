@@ -27,3 +27,11 @@ def test_a_refresh_is_left_to_others_until_the_keys_expire() -> None:
     assert left.not_before == 110.0
     expired = Attempts().after(Deferred(30.0), "age", 120.0, expires=110.0, spread=0.0)
     assert expired.not_before == 150.0
+
+
+def test_a_refresh_that_was_lost_delays_none_beyond_the_life_of_the_keys() -> None:
+    """Ahead of expiry the next one waits; a token that needs keys does not."""
+    assert Attempts().after_loss(1, 100.0, expires=500.0).not_before == 105.0
+    assert Attempts().after_loss(1, 100.0, expires=101.0).not_before == 101.0
+    assert Attempts(lost=1).after_loss(1, 100.0, expires=500.0).not_before == 500.0
+    assert Attempts().after_loss(1, 100.0, expires=99.0).not_before == -inf

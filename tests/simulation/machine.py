@@ -20,6 +20,7 @@ class Machine:
     slept: float = 0.0
     asleep_since: float | None = None
     last_step: float = -1e18
+    last_wake: float = -1e18
     processes: list["Process"] = field(default_factory=list)
 
     def monotonic(self) -> float:
@@ -48,8 +49,13 @@ class Machine:
         if self.asleep_since is not None:
             self.slept += self.scheduler.now - self.asleep_since
             self.asleep_since = None
+            self.last_wake = self.scheduler.now
             for process in self.processes:
                 process.resume()
+
+    def is_in_the_dark(self, since: float) -> bool:
+        """Tell whether no clock of it knows what has passed: it slept, and was set meanwhile."""
+        return min(self.last_wake, self.last_step) >= since
 
 
 class MachineClock:

@@ -186,7 +186,10 @@ class Oracle:
         record.refused.pop(key, None)
         if not _holds(call.held, key) and not _holds(record.held, key):
             self.broken("I1 not held", now, record, f"accepted {key}, which it does not hold")
-        age, slack = call.began - max(call.fetched, record.fetched), self._promises.slack
+        fetched, slack = max(call.fetched, record.fetched), self._promises.slack
+        age = call.began - fetched
+        if record.process.machine.is_in_the_dark(fetched):
+            return
         if age > plan.cache_ttl + plan.max_stale + slack:
             what = f"accepted {key} by keys that are {age:.0f} s old, beyond max_stale"
             self.broken("I1 beyond max_stale", now, record, what)
@@ -261,6 +264,11 @@ class Oracle:
         patience = promises.new_key + promises.slack + 4 * record.staff.latency
         patience += 6.0 if record.store_since == inf else 0.0
         first = next((at for at in times if at >= since), call.began)
+        if isinstance(fault, jwt.InvalidSignatureError):
+            # Refused at once: what it searches for is there for the next one.
+            last = call.began - min(self._refresh, max(0.0, patience))
+            if not any(first + promises.new_key <= at <= last for at in times):
+                return
         if call.began - first > patience:
             name = f"I3 new key{self._circumstances(key, fault)}"
             what = f"refused {key} for {call.began - first:.0f} s: {_named(fault)}"

@@ -91,6 +91,6 @@ class Attempts:
         own, no refresh ends but one that its caller waits for.
         """
         lost = self.lost + count
-        pause = now + LOSS_PAUSE if lost == 1 else expires
+        pause = min(now + LOSS_PAUSE, expires) if lost == 1 else expires
         not_before = max(self.not_before, pause) if now < expires else self.not_before
         return replace(self, lost=lost, not_before=not_before)
