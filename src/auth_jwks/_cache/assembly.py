@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from functools import partial
 from inspect import iscoroutinefunction
 from os import PathLike
 from typing import Any
@@ -12,6 +13,7 @@ from auth_jwks._cache.guarded_store import GuardedStore
 from auth_jwks._cache.key_cache import KeyCache
 from auth_jwks._cache.local_source import keys_for_ever, local_source
 from auth_jwks._cache.refresh import Refresher
+from auth_jwks._cache.timing import during
 from auth_jwks._clock import Clock
 from auth_jwks._jose.issuer import IssuerNames
 from auth_jwks._provider.client import HTTPClient
@@ -77,6 +79,7 @@ def assembled(
         discovery_url=url, jwks_uri=checked_url("jwks_uri", jwks_uri), second_url=second_url,
         issuer=issuer, fix_local_url=fix_local_url, timeout=timeout, retries=retries,
         http_client=checked_client(http_client), clock=clock,
+        during=partial(during, guarded, "fetch"),
     )  # fmt: skip
     policy = Policy(ttl, stale, check_interval=source.check_interval)
     shared = GuardedStore(

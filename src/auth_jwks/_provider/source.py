@@ -3,6 +3,7 @@
 import random
 from codecs import BOM_UTF8
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from math import inf
 from typing import TypeGuard
@@ -44,7 +45,8 @@ class Source:
     """The source of one key set: a discovery URL, or a `jwks_uri` with or without an issuer.
 
     A `second_url` is asked for the discovery document where the first answers 404. `deadline` is
-    in seconds, `key` is the key in the store, `name` is the URL for logs.
+    in seconds, `key` is the key in the store, `name` is the URL for logs. Each document is asked
+    for within `during(name)`.
     """
 
     is_fixed = False
@@ -64,6 +66,7 @@ class Source:
         clock: Clock,
         second_url: str | None = None,
         uniform: Callable[[float, float], float] = random.uniform,
+        during: Callable[[str], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         self.url = jwks_uri or discovery_url or ""
         self.name = redacted(self.url)
@@ -82,6 +85,7 @@ class Source:
         self._retries = retries
         self._clock = clock
         self._uniform = uniform
+        self._during = during
 
     def __repr__(self) -> str:
         return f"Source({self.name!r})"
@@ -217,7 +221,8 @@ class Source:
     ) -> Reply:
         attempts = Attempts(self._clock, self._uniform, self._retries, self._timeout, ends_at)
         try:
-            return await attempts.first_reply(lambda: self._http.get(client, url, headers))
+            with self._during(self.name):
+                return await attempts.first_reply(lambda: self._http.get(client, url, headers))
         except FetchError as fault:
             failure = fault
         raise failure.at(self._document_at(url, failure.status)) if self.discovers else failure
