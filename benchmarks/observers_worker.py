@@ -57,7 +57,7 @@ async def one_round(
 
 def counted(url: str, reader: InMemoryMetricReader) -> float:
     """Return how many verifications both libraries know of."""
-    found = sum(
+    found: float = sum(
         REGISTRY.get_sample_value("auth_jwks_verifications_total", {"source": url, "result": each})
         or 0
         for each in ("ok", "seen")

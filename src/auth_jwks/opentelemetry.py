@@ -6,6 +6,7 @@ comes below them, as CLIENT.
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, get_args
 from weakref import WeakKeyDictionary
 
@@ -41,6 +42,15 @@ SOURCE, ORIGIN, OPERATION = "auth_jwks.source", "auth_jwks.origin", "auth_jwks.o
 RESULT, ERROR = "auth_jwks.result", "error.type"
 # Seconds, of a duration; the SDK's own are for milliseconds. A store nearby needs the first ones.
 BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+GAUGES = {
+    "fetch.last_time": ("s", "When a fetch ended last."),
+    "key_set.fetched_time": ("s", "When the keys in use were fetched."),
+    "key_set.stale_until_time": ("s", "When not even stale keys are used."),
+    "key_set.version": ("1", "The version in use."),
+    "key_set.keys": ("{key}", "Usable keys."),
+    "key_set.skipped": ("{key}", "Published keys that can't be used."),
+    "store.breaker_open": ("1", "1 while this worker leaves the key store alone."),
+}
 RESULTS = (*get_args(get_args(VerificationResult)[0]), *Reason)
 
 
@@ -65,7 +75,7 @@ class OpenTelemetryObserver:
         meter = metrics.get_meter(NAME, __version__, meter_provider)
         self._tracer = trace.get_tracer(NAME, __version__, tracer_provider)
         self._instruments = _Instruments(meter)
-        self._counts = _counts_of(meter_provider, meter)
+        self._numbers = _numbers_of(meter_provider, meter)
         self._refresh = context.create_key("auth_jwks.refresh")
 
     def __repr__(self) -> str:
@@ -76,11 +86,12 @@ class OpenTelemetryObserver:
         add, named = self._instruments, {SOURCE: event.source}
         match event:
             case KeysRefreshed():
-                add.refreshed(event)
+                add.refreshes.add(1, {**named, ORIGIN: event.origin})
+                self._numbers.refreshed(event)
                 self._tell_refresh(ORIGIN, event.origin)
             case RefreshFailed():
                 add.refreshes.add(1, {**named, ORIGIN: "provider", ERROR: event.kind})
-                add.fetch_last.set(time.time(), {**named, RESULT: "failed"})
+                self._numbers.put("fetch.last_time", time.time(), {**named, RESULT: "failed"})
                 self._tell_refresh(ERROR, event.kind)
             case StaleServed():
                 add.stale.add(1, named)
@@ -95,13 +106,13 @@ class OpenTelemetryObserver:
             case LeaseChanged():
                 add.lease_changes.add(1, {**named, RESULT: event.change})
             case BreakerChanged():
-                add.breaker_open.set(int(event.change == "opened"), named)
+                self._numbers.put("store.breaker_open", int(event.change == "opened"), named)
             case _:  # a token that was refused is counted with the verifications
                 pass
 
     def counter(self, source: str, /) -> Callable[[VerificationResult], None]:
         """Return a function that counts a verification of that source."""
-        counts = self._counts.of(source)
+        counts = self._numbers.verifications(source)
 
         def count(result: VerificationResult) -> None:
             # CPython switches to no other thread amid this line.
@@ -166,14 +177,11 @@ class _Work:
 
 
 class _Instruments:
-    """The instruments of one meter, but for the counter of verifications."""
+    """The instruments of one meter that record what happens when it does."""
 
     def __init__(self, meter: Meter) -> None:
         def counter(name: str, unit: str, text: str) -> metrics.Counter:
             return meter.create_counter(f"{NAME}.{name}", unit, text)
-
-        def gauge(name: str, unit: str, text: str) -> Any:
-            return meter.create_gauge(f"{NAME}.{name}", unit, text)
 
         def duration(name: str, text: str) -> metrics.Histogram:
             return meter.create_histogram(
@@ -195,30 +203,6 @@ class _Instruments:
         self.refresh = duration("refresh", "A refresh, with all its calls.")
         self.fetch = duration("fetch", "One document of the provider's.")
         self.store = duration("store.operation", "One call of the key store.")
-        self.fetch_last = gauge("fetch.last_time", "s", "When a fetch ended last.")
-        self.fetched = gauge("key_set.fetched_time", "s", "When the keys in use were fetched.")
-        self.stale_until = gauge(
-            "key_set.stale_until_time", "s", "When not even stale keys are used."
-        )
-        self.version = gauge("key_set.version", "1", "The version in use.")
-        self.keys = gauge("key_set.keys", "{key}", "Usable keys.")
-        self.skipped = gauge("key_set.skipped", "{key}", "Published keys that can't be used.")
-        self.breaker_open = gauge(
-            "store.breaker_open", "1", "1 while this worker leaves the key store alone."
-        )
-
-    def refreshed(self, event: KeysRefreshed) -> None:
-        """Record the keys that are in use now."""
-        named, now = {SOURCE: event.source}, time.time()
-        self.refreshes.add(1, {**named, ORIGIN: event.origin})
-        if event.origin == "provider":
-            self.fetch_last.set(now, {**named, RESULT: "ok"})
-        self.fetched.set(now - event.age, named)
-        self.stale_until.set(now + event.usable_for, named)
-        self.keys.set(event.keys, named)
-        self.skipped.set(len(event.skipped), named)
-        if event.version:  # 0 while the store is down: then nobody else can be ahead
-            self.version.set(event.version, named)
 
     def took(self, operation: Operation, seconds: float, attributes: dict[str, str]) -> None:
         """Record how long something took."""
@@ -230,25 +214,56 @@ class _Instruments:
             self.store.record(seconds, {**attributes, OPERATION: operation})
 
 
-class _Counts:
-    """How many verifications of each source ended how: plain numbers, read when they are wanted.
+class _Numbers:
+    """What the observers of one provider share: plain numbers, read when they are wanted.
 
     They hold no verifier, and outlive those that were closed.
     """
 
     def __init__(self) -> None:
-        self._sources: dict[str, dict[str, int]] = {}
+        self._verifications: dict[str, dict[str, int]] = {}
+        self._gauges: dict[str, dict[tuple[tuple[str, str], ...], float]] = {
+            name: {} for name in GAUGES
+        }
 
-    def of(self, source: str) -> dict[str, int]:
+    def verifications(self, source: str) -> dict[str, int]:
         """Return the counts of one source, the same for all its verifiers."""
-        return self._sources.setdefault(source, dict.fromkeys(RESULTS, 0))
+        return self._verifications.setdefault(source, dict.fromkeys(RESULTS, 0))
 
-    def observed(self, _options: CallbackOptions) -> Iterator[Observation]:
-        """Yield what there is."""
-        for source, counts in list(self._sources.items()):
+    def put(self, gauge: str, value: float, attributes: dict[str, str]) -> None:
+        """Let a gauge have that value from now on."""
+        self._gauges[gauge][tuple(attributes.items())] = value
+
+    def refreshed(self, event: KeysRefreshed) -> None:
+        """Put down the keys that are in use now."""
+        named, now = {SOURCE: event.source}, time.time()
+        if event.origin == "provider":
+            self.put("fetch.last_time", now, {**named, RESULT: "ok"})
+        self.put("key_set.fetched_time", now - event.age, named)
+        self.put("key_set.stale_until_time", now + event.usable_for, named)
+        self.put("key_set.keys", event.keys, named)
+        self.put("key_set.skipped", len(event.skipped), named)
+        if event.version:  # 0 while the store is down: then nobody else can be ahead
+            self.put("key_set.version", event.version, named)
+
+    def read_by(self, meter: Meter) -> None:
+        """Let a meter read them."""
+        meter.create_observable_counter(
+            f"{NAME}.verifications", [self._counted], "{verification}", "Verified tokens."
+        )
+        for name, (unit, text) in GAUGES.items():
+            callback = partial(self._measured, name)
+            meter.create_observable_gauge(f"{NAME}.{name}", [callback], unit, text)
+
+    def _counted(self, _options: CallbackOptions) -> Iterator[Observation]:
+        for source, counts in list(self._verifications.items()):
             for result, number in counts.items():
                 if number:
                     yield Observation(number, {SOURCE: source, **_ended(result)})
+
+    def _measured(self, gauge: str, _options: CallbackOptions) -> Iterator[Observation]:
+        for attributes, value in list(self._gauges[gauge].items()):
+            yield Observation(value, dict(attributes))
 
 
 class _Global:
@@ -256,19 +271,17 @@ class _Global:
 
 
 _GLOBAL = _Global()
-_made: WeakKeyDictionary[object, _Counts] = WeakKeyDictionary()
+_made: WeakKeyDictionary[object, _Numbers] = WeakKeyDictionary()
 
 
-def _counts_of(provider: MeterProvider | None, meter: Meter) -> _Counts:
-    """Return the counts that a provider's meter reads; an SDK asks one callback of a name only."""
+def _numbers_of(provider: MeterProvider | None, meter: Meter) -> _Numbers:
+    """Return the numbers that a provider's meter reads; an SDK asks one callback of a name only."""
     is_global = provider is None or provider is metrics.get_meter_provider()
-    new = _Counts()
-    counts = _made.setdefault(_GLOBAL if is_global else provider, new)
-    if counts is new:
-        meter.create_observable_counter(
-            f"{NAME}.verifications", [counts.observed], "{verification}", "Verified tokens."
-        )
-    return counts
+    new = _Numbers()
+    numbers = _made.setdefault(_GLOBAL if is_global else provider, new)
+    if numbers is new:
+        numbers.read_by(meter)
+    return numbers
 
 
 def _ended(result: str) -> dict[str, str]:
