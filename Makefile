@@ -73,6 +73,7 @@ bench: $(BENCH:%=.venv/%/ready) ## measures for a quarter of an hour, and writes
 	run start; \
 	run middleware; \
 	run threads; \
+	run observers; \
 	run web; \
 	run page; \
 	exit $$failed

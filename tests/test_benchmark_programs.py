@@ -76,6 +76,18 @@ def test_middleware_answers_are_right(tmp_path: Path) -> None:
     assert all(name in printed for name in took)
 
 
+def test_observers_count_everything(tmp_path: Path) -> None:
+    """Each kind of observer is measured, in both modes, and no verification is lost."""
+    printed, saved = result(tmp_path, "observers")
+    assert held(saved) == {"that were not counted": 0}
+    told = saved["settings"]["told"]
+    assert told.keys() == {"one process", "multiprocess mode"}
+    for mode, each in told.items():
+        for kind in ("seen before", "seen first"):
+            assert [*each["took"][kind]] == ["no observer", "Prometheus", "OpenTelemetry", "both"]
+            assert f"{mode}, {kind}: both" in printed
+
+
 def test_threads_are_counted(tmp_path: Path) -> None:
     """Good tokens are let in and those of made-up keys are not, by both, in every round."""
     printed, saved = result(tmp_path, "threads")

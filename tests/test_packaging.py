@@ -97,7 +97,10 @@ def test_extras_bring_what_they_are_named_for(requirements: dict[str, list[Requi
     extras = {extra: {each.name for each in needed} for extra, needed in requirements.items()}
     assert extras.pop("all") == set().union(*extras.values()) - extras.pop("")
     assert extras == {
+        "cli": {"rich"},
         "fastapi": {"fastapi", "starlette"},
+        "opentelemetry": {"opentelemetry-api"},
+        "prometheus": {"prometheus-client"},
         "redis": {"redis"},
         "starlette": {"starlette"},
         "testing": {"hypothesis", "pytest"},
@@ -107,7 +110,8 @@ def test_extras_bring_what_they_are_named_for(requirements: dict[str, list[Requi
 def test_extras_without_code_of_ours_are_gone(metadata: Metadata) -> None:
     """That of Cloudflare Access, which 0.4.0 had, stays though the core is enough for it."""
     assert set(metadata.provides_extra or ()) == {
-        "all", "cloudflare", "fastapi", "redis", "starlette", "testing",
+        "all", "cli", "cloudflare", "fastapi", "opentelemetry", "prometheus", "redis",
+        "starlette", "testing",
     }  # fmt: skip
 
 
@@ -153,6 +157,7 @@ def test_sdist_can_be_tested(dist: Path) -> None:
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert {"src/auth_jwks/py.typed", "tests/conftest.py", "pyproject.toml"} <= names
     assert {"docs/tokens.md", "examples/demo.py", "Makefile", ".ci/floors.py"} <= names
+    assert {"deploy/prometheus/auth-jwks.rules.yml", "deploy/grafana/auth-jwks.json"} <= names
     assert {"README.md", "CHANGELOG.md", "LICENSE"} <= names
     assert not any("node_modules" in name or "__pycache__" in name for name in names)
 

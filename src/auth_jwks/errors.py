@@ -18,6 +18,8 @@ A verification raises the first three, the web integrations raise the others. Mi
 `ValueError` or `TypeError`, at construction.
 """
 
+from enum import StrEnum
+
 import jwt
 
 __all__ = [
@@ -28,8 +30,30 @@ __all__ = [
     "IssuerMismatchError",
     "KeysUnavailableError",
     "MissingTokenError",
+    "Reason",
     "UnknownKeyError",
 ]
+
+
+class Reason(StrEnum):
+    """Why a token was refused. The values are stable, fit for a metric's label."""
+
+    MALFORMED = "malformed"
+    OPAQUE = "opaque"
+    ENCRYPTED = "encrypted"
+    ALGORITHM = "algorithm"
+    TYPE = "type"
+    UNKNOWN_KEY = "unknown_key"
+    SIGNATURE = "signature"
+    EXPIRED = "expired"
+    NOT_YET_VALID = "not_yet_valid"
+    ISSUER = "issuer"
+    AUDIENCE = "audience"
+    CLAIM = "claim"
+    BOUND = "bound"
+    SCOPE = "scope"
+    UNAVAILABLE = "unavailable"
+    MISMATCH = "mismatch"
 
 
 class UnknownKeyError(jwt.InvalidTokenError):

@@ -3,21 +3,32 @@
 No event holds a token, a key or a URL's query. Every event also goes to the logger `auth_jwks`.
 """
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from auth_jwks.errors import Reason
+
 __all__ = [
+    "BreakerChanged",
+    "CountingObserver",
     "DocumentFault",
     "DocumentRejected",
     "Event",
     "KeysRefreshed",
+    "LeaseChanged",
     "Observer",
+    "Operation",
     "RefreshFailed",
     "RefreshFault",
     "StaleServed",
     "StoreFailed",
     "StoreFault",
+    "TimingObserver",
+    "TokenRefused",
     "UnknownKey",
+    "VerificationResult",
 ]
 
 RefreshFault = Literal[
@@ -26,6 +37,10 @@ RefreshFault = Literal[
 ]  # fmt: skip
 StoreFault = Literal["cancelled", "resting", "timeout", "unavailable", "unexpected"]
 DocumentFault = Literal["format", "keys", "seal", "source"]
+LeaseChange = Literal["granted", "lost", "superseded", "waited"]
+Operation = Literal["refresh", "fetch", "poll", "commit", "fail"]
+# "ok": verified now; "seen": verified before, and remembered; else why it was refused.
+VerificationResult = Literal["ok", "seen"] | Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +118,47 @@ class UnknownKey:
     asked: bool
 
 
-Event = KeysRefreshed | RefreshFailed | StaleServed | StoreFailed | DocumentRejected | UnknownKey
+@dataclass(frozen=True, slots=True)
+class TokenRefused:
+    """A token was refused. `detail` is for people, holds no token, and may be reworded."""
+
+    source: str
+    reason: Reason
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseChanged:
+    """What became of the fleet's refresh lease, as this worker sees it.
+
+    "granted": it is ours, and we fetch. "lost": it lapsed before its fetch ended. "superseded":
+    another holder stored a newer document. "waited": another worker fetches, and this one waits.
+    """
+
+    source: str
+    change: LeaseChange
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerChanged:
+    """A store's breaker opened, so its calls fail at once for a while, or it closed again."""
+
+    source: str
+    store: str
+    change: Literal["opened", "closed"]
+
+
+Event = (
+    KeysRefreshed
+    | RefreshFailed
+    | StaleServed
+    | StoreFailed
+    | DocumentRejected
+    | UnknownKey
+    | TokenRefused
+    | LeaseChanged
+    | BreakerChanged
+)
 
 
 class Observer(Protocol):
@@ -111,4 +166,23 @@ class Observer(Protocol):
 
     def __call__(self, event: Event, /) -> None:
         """Handle `event`. What this raises is logged, now and then, and goes no further."""
+        ...
+
+
+class CountingObserver(Observer, Protocol):
+    """An observer that counts verifications too."""
+
+    def counter(self, source: str, /) -> Callable[[VerificationResult], None]:
+        """Return what is to be called with each verification's result, in any thread."""
+        ...
+
+
+class TimingObserver(Observer, Protocol):
+    """An observer that is told when work begins and ends."""
+
+    def during(self, operation: Operation, source: str, /) -> AbstractContextManager[object]:
+        """Return a context that is entered while the operation runs.
+
+        A refresh contains the others. What a call of the store or a fetch raises passes through.
+        """
         ...

@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeVar
 
 from auth_jwks._cache.announce import announce
 from auth_jwks._cache.freshness import STORELESS_INTERVAL, Policy
+from auth_jwks._cache.observers import during
 from auth_jwks._clock import Clock, patience, runs
 from auth_jwks.events import Observer, StoreFailed, StoreFault
 from auth_jwks.stores.base import (
@@ -212,8 +213,9 @@ class GuardedStore:
         kind: StoreFault
         loop = asyncio.get_running_loop()
         try:
-            async with patience(self._policy.store_patience):
-                return await call()
+            with during(self._observer, operation):
+                async with patience(self._policy.store_patience):
+                    return await call()
         except StoreUnavailable as fault:
             kind, reason = "resting" if fault.resting else "unavailable", str(fault)
         except TimeoutError as fault:

@@ -7,7 +7,9 @@ from contextvars import Context
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar, get_args
 
+from auth_jwks._cache.observers import during
 from auth_jwks._clock import Clock, LoopWatch, settle
+from auth_jwks.events import Observer
 
 __all__ = ["Flight", "FlightCancelledError", "SingleFlight", "Slot"]
 
@@ -63,10 +65,14 @@ class _LoopState(Generic[T]):
 
 
 class SingleFlight(Generic[T]):
-    """The flights of this process and loop. Those of another process are dropped, not awaited."""
+    """The flights of this process and loop. Those of another process are dropped, not awaited.
 
-    def __init__(self, clock: Clock) -> None:
+    The observer is told when each begins and ends.
+    """
+
+    def __init__(self, clock: Clock, observer: Observer | None = None) -> None:
         self._clock = clock
+        self._observer = observer
         self._states: dict[asyncio.AbstractEventLoop, _LoopState[T]] = {}
         self._lost: list[Slot] = []
         self._closed = False
@@ -104,7 +110,7 @@ class SingleFlight(Generic[T]):
         """
         here = self._here()
         began = self._clock.monotonic()  # an eager task may have ended before it is returned
-        task = here.loop.create_task(_locked(here.lock, work), context=Context())
+        task = here.loop.create_task(self._locked(here.lock, work), context=Context())
         here.latest[slot] = flight = Flight(task, began, LoopWatch(here.loop))
         here.flights.add(flight)
         task.add_done_callback(lambda _: here.flights.discard(flight))
@@ -141,6 +147,11 @@ class SingleFlight(Generic[T]):
             if seconds <= 0:
                 break
         return result
+
+    async def _locked(self, lock: asyncio.Lock, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        async with lock:
+            with during(self._observer, "refresh"):
+                return await work()
 
     async def _landed(self, flight: Flight[T], seconds: float | None) -> bool:
         # A future for each caller: to stop waiting for the task itself takes the longer, the more
@@ -185,8 +196,3 @@ class SingleFlight(Generic[T]):
         for state in here:
             self._lost.extend(slot for slot in slots if state.is_lost(slot))
         return {loop: state for loop, state in self._states.items() if not loop.is_closed()}
-
-
-async def _locked(lock: asyncio.Lock, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    async with lock:
-        return await work()

@@ -3,6 +3,7 @@
 import random
 from codecs import BOM_UTF8
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from math import inf
 from typing import TypeGuard
@@ -44,7 +45,8 @@ class Source:
     """The source of one key set: a discovery URL, or a `jwks_uri` with or without an issuer.
 
     A `second_url` is asked for the discovery document where the first answers 404. `deadline` is
-    in seconds, `key` is the key in the store, `name` is the URL for logs.
+    in seconds, `key` is the key in the store, `name` is the URL for logs. Each document is asked
+    for within the context `during()`.
     """
 
     is_fixed = False
@@ -69,6 +71,7 @@ class Source:
         self.name = redacted(self.url)
         self.issuer = issuer
         self.discovers = jwks_uri is None
+        self.during: Callable[[], AbstractContextManager[object]] = nullcontext
         self.deadline = timeout * (2 if self.discovers else 1)
         self.key = store_key(
             mode="discovery" if self.discovers else "direct",
@@ -217,7 +220,8 @@ class Source:
     ) -> Reply:
         attempts = Attempts(self._clock, self._uniform, self._retries, self._timeout, ends_at)
         try:
-            return await attempts.first_reply(lambda: self._http.get(client, url, headers))
+            with self.during():
+                return await attempts.first_reply(lambda: self._http.get(client, url, headers))
         except FetchError as fault:
             failure = fault
         raise failure.at(self._document_at(url, failure.status)) if self.discovers else failure
