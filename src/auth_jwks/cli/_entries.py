@@ -14,6 +14,7 @@ from auth_jwks.stores.gate import MICRO
 __all__ = ["EntryFacts", "facts_of"]
 
 HOLDER = 8  # characters of a holder's name that are shown
+MADE = "made with the"
 ORDINALS = ("first", "second", "third")
 
 
@@ -68,6 +69,11 @@ class EntryFacts:
         ]
 
     @property
+    def is_opened(self) -> bool:
+        """Whether one of the keys at hand opens the seal."""
+        return self.seal.startswith(MADE)
+
+    @property
     def title(self) -> str:
         """What people call the source: its `jwks_uri`, or the store's own name for it."""
         return self.jwks_uri or self.name
@@ -119,5 +125,5 @@ def _seal(entry: Entry, keys: tuple[bytes, ...], now: float) -> str:
             fault = text if not fault or "one of our keys" in fault else fault
         else:
             ordinal = ORDINALS[number] if number < len(ORDINALS) else f"{number + 1}th"
-            return f"made with the {ordinal} of your keys"
+            return f"{MADE} {ordinal} of your keys"
     return f"broken: {fault}"

@@ -90,6 +90,8 @@ def _checks(
     found: Key | None = None
     if keys is None:
         yield Check("keys", "fail", "the provider's keys", "none", words_of(current))  # type: ignore[arg-type]
+    elif parsed is not None and parsed.alg not in rules.allowed:
+        yield Check("key", "skip", message="keys are for the allowed algorithms")
     elif parsed is not None:
         signature, found = _signature(parsed, keys)
         yield from (_key(parsed, keys), signature)

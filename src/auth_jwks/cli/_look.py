@@ -96,7 +96,31 @@ class _Recorder:
             yield response
 
 
-async def looked_at(target: str) -> Found:
+class _Asker:
+    """Asks as the library does, once for each document."""
+
+    def __init__(self, timeout: float) -> None:
+        self._http = HTTP(None, timeout=timeout, clock=SYSTEM_CLOCK)
+        self._timeout = timeout
+
+    async def asked(self, url: str) -> Answer:
+        """Return what a URL answers."""
+        answer = Answer(url)
+        try:
+            await within(SYSTEM_CLOCK, self._timeout, self._ask(url, answer))
+        except FetchError as fault:
+            answer.fault = fault
+        except TimeoutError:
+            answer.fault = FetchError("timeout", f"no answer within {self._timeout:g} s")
+        return answer
+
+    async def _ask(self, url: str, answer: Answer) -> None:
+        async with self._http.client() as client:
+            reply = await self._http.get(_Recorder(client, answer), url)
+            answer.body = reply.body
+
+
+async def looked_at(target: str, *, timeout: float = TIMEOUT) -> Found:  # noqa: ASYNC109 - of each
     """Return what an issuer, or the URL of discovery or of a key set, leads to.
 
     An issuer is tried at both places of discovery. What answers with keys is a key set. Raises
@@ -105,16 +129,16 @@ async def looked_at(target: str) -> Found:
     fault = fault_in(target)
     if fault is not None:
         raise UsageError(f"ISSUER|URL: expected an http or https URL: {fault}")
-    http = HTTP(None, timeout=TIMEOUT, clock=SYSTEM_CLOCK)
+    http = _Asker(timeout)
     is_place = fault_in_place(target) is None
     places = places_of(target) if is_place else (target,)
     answers = list[Answer]()
     for url in places:
-        answers.append(await _asked(http, url))
+        answers.append(await http.asked(url))
         if answers[-1].status != NOT_FOUND:
             break
     if is_place and answers[-1].status == NOT_FOUND:
-        itself = await _asked(http, target)
+        itself = await http.asked(target)
         if _has_keys(itself):
             return Found("jwks_uri", None, (), None, target, itself)
     last = answers[-1]
@@ -125,31 +149,14 @@ async def looked_at(target: str) -> Found:
 
 
 async def _with_keys(
-    http: HTTP, kind: str, issuer: str | None, answers: tuple[Answer, ...]
+    http: "_Asker", kind: str, issuer: str | None, answers: tuple[Answer, ...]
 ) -> Found:
     metadata = answers[-1].content
     uri = None if metadata is None else metadata.get("jwks_uri")
     if not isinstance(uri, str) or fault_in(uri) is not None:
         return Found(kind, issuer, answers, metadata, None, None)
     uri = repaired(uri, answers[-1].url)
-    return Found(kind, issuer, answers, metadata, uri, await _asked(http, uri))
-
-
-async def _asked(http: HTTP, url: str) -> Answer:
-    answer = Answer(url)
-
-    async def ask() -> None:
-        async with http.client() as client:
-            reply = await http.get(_Recorder(client, answer), url)
-            answer.body = reply.body
-
-    try:
-        await within(SYSTEM_CLOCK, TIMEOUT, ask())
-    except FetchError as fault:
-        answer.fault = fault
-    except TimeoutError:
-        answer.fault = FetchError("timeout", f"no answer within {TIMEOUT:g} s")
-    return answer
+    return Found(kind, issuer, answers, metadata, uri, await http.asked(uri))
 
 
 def _has_keys(answer: Answer) -> bool:

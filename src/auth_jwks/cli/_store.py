@@ -70,7 +70,8 @@ async def _refresh(
 ) -> int:
     """Fetch the keys and commit them, as a worker of the fleet whose keys were withdrawn."""
     async with opened:
-        _refuse_unsealed(await _facts(opened, keys), keys)
+        before = await _facts(opened, keys)
+        _refuse_to_break(before, keys)
         events = list[Event]()
         jwks = verifier(
             arguments, store=opened, observer=events.append,
@@ -90,6 +91,11 @@ async def _refresh(
         if broken:
             raise StoreUnavailable(f"fetched, but not shared: {broken[-1].reason}")
         facts = [each for each in await _facts(opened, keys) if each.version == status.version]
+    if not {each.name for each in facts} & {each.name for each in before}:
+        console.say(
+            "The store had nothing under that source. Are --issuer, --discovery-url, --jwks-uri and"
+            " --no-fix-local-url what the fleet has?"
+        )
     _tell_refresh(console, facts, len(status.kids))
     return GOOD
 
@@ -101,7 +107,7 @@ def _tell_refresh(console: Console, facts: list[EntryFacts], count: int) -> None
         console.put_json({"sources": sources, "keys": count, "adopted_within": within})
         return
     for each in facts:
-        console.put(f"{each.title}: version {each.version}, {count} keys")
+        console.put(f"{each.title}: version {each.version}, keys: {count}")
     console.say(
         f"Workers that verify tokens adopt it within {within:g} s, idle ones with their next token."
     )
@@ -131,12 +137,13 @@ async def _facts(opened: Inspected, keys: tuple[bytes, ...]) -> list[EntryFacts]
     return [facts_of(each, keys, time.time()) for each in await opened.entries()]
 
 
-def _refuse_unsealed(facts: list[EntryFacts], keys: tuple[bytes, ...]) -> None:
+def _refuse_to_break(facts: list[EntryFacts], keys: tuple[bytes, ...]) -> None:
     """Keep an operator from writing what every worker would reject."""
-    if not keys and any(each.sealed for each in facts):
+    sealed = [each for each in facts if each.sealed]
+    if sealed and not any(each.is_opened for each in sealed):
         raise UsageError(
-            "--integrity-key-file: expected, as the fleet seals what it stores, and would reject"
-            f" what is not; or {KEY_VARIABLE}"
+            f"--integrity-key-file: expected {'another key' if keys else 'a key'}, as the fleet seals"
+            f" what it stores, and would reject what is not sealed by its own; or {KEY_VARIABLE}"
         )
 
 
