@@ -21,7 +21,7 @@ ABSENT = "absent"
 
 ODD = st.sampled_from([None, True, 0, -1, 1.5, 10**25, "", "x", [], ["api"], [1], {}, {"a": 1}])
 TIMES = st.sampled_from([NOW + each for each in (-400, -31, -29, 0, 29, 31, 400)]) | ODD
-CLAIMS = st.fixed_dictionaries(
+CLAIMS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {
         "exp": st.just(NOW + 300) | TIMES | st.just(ABSENT),
         "iat": st.just(NOW - 1) | TIMES | st.just(ABSENT),
@@ -83,7 +83,9 @@ def verifier(profile: Profile | None, *, tenants: bool) -> ExplainingJWKS:
 @pytest.mark.parametrize("profile", PROFILES, ids=lambda profile: type(profile).__name__)
 @given(token=TOKENS)
 async def test_explanation_is_the_verdict(
-    token: str, profile: Profile | None, tenants: bool  # noqa: FBT001 - a parameter of the test
+    token: str,
+    profile: Profile | None,
+    tenants: bool,  # noqa: FBT001 - a parameter of the test
 ) -> None:
     """A check fails if and only if the token is refused, and one of them with its very words."""
     async with verifier(profile, tenants=tenants) as jwks:
@@ -99,7 +101,9 @@ async def test_explanation_is_the_verdict(
 @pytest.mark.parametrize("claims", [{}, {"jti": "1"}])
 async def test_good_token_passes_every_check(claims: dict[str, Any]) -> None:
     """None of them fails, and those of what is there are made."""
-    token = GOOD.sign({"iss": ISSUER, "sub": "a", "aud": "api", "iat": NOW, "exp": NOW + 9} | claims)
+    token = GOOD.sign(
+        {"iss": ISSUER, "sub": "a", "aud": "api", "iat": NOW, "exp": NOW + 9} | claims
+    )
     async with verifier(None, tenants=False) as jwks:
         verdict, checks = await jwks.explain(token)
     assert isinstance(verdict, dict)
@@ -116,4 +120,6 @@ async def test_refusal_that_no_check_explains_is_told() -> None:
     token = GOOD.sign({"iss": ISSUER, "sub": "a", "aud": "api", "iat": NOW, "exp": NOW + 9})
     async with verifier(profile, tenants=False) as jwks:
         _, checks = await jwks.explain(token)
-    assert [(c.name, c.message) for c in checks if c.verdict == "fail"] == [("verdict", "not today")]
+    assert [(c.name, c.message) for c in checks if c.verdict == "fail"] == [
+        ("verdict", "not today")
+    ]

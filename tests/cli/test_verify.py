@@ -16,7 +16,9 @@ CHECKS = [
 
 def checks(provider: FakeIssuer, command: Command, token: str, *more: str) -> dict[str, str]:
     """Return the verdict of each check of a token."""
-    run = command("verify", "--issuer", provider.issuer, "--aud", "api", "--json", *more, stdin=token)
+    run = command(
+        "verify", "--issuer", provider.issuer, "--aud", "api", "--json", *more, stdin=token
+    )
     return {check["check"]: check["verdict"] for check in run.json["checks"]}
 
 
@@ -136,7 +138,9 @@ def test_tenants(key: SigningKey, command: Command) -> None:
         for tenant, expected in (("a1", "ok"), ("b2", "fail")):
             token = provider.sign(iss=template.replace("{tenantid}", tenant), tid=tenant)
             run = command(*arguments, stdin=token)
-            assert [c["verdict"] for c in run.json["checks"] if c["check"] == "tenant"] == [expected]
+            assert [c["verdict"] for c in run.json["checks"] if c["check"] == "tenant"] == [
+                expected
+            ]
         forged = provider.forge(iss=template.replace("{tenantid}", "a1"), tid="a1")
         assert command(*arguments, stdin=forged).json["checks"][-1]["verdict"] == "ok"
 
@@ -245,7 +249,10 @@ def test_what_is_around_a_token(
         (["--issuer", "https://x.example", "--leeway", "soon"], "expected a number of seconds"),
         (["--issuer", "https://x.example", "--leeway", "-1"], "expected a number of seconds"),
         (["--issuer", "https://x.example", "--token-file", "/none"], "can't be read: No such file"),
-        (["--issuer", "https://x.example", "--token-file", "\0"], "can't be read: no name of a file"),
+        (
+            ["--issuer", "https://x.example", "--token-file", "\0"],
+            "can't be read: no name of a file",
+        ),
         (["--issuer", "https://x.example"], "expected one in standard input, found nothing"),
         (["--issuer", "https://x.example", "--json=eyJ"], "expected no value"),
         (["--issuer", "https://x.example", "eyJ.eyJ.sig"], "a token is read from standard input"),

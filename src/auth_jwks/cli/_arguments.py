@@ -2,6 +2,7 @@
 
 import math
 import re
+import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,6 +28,10 @@ class _Parser(ArgumentParser):
     def __init__(self, **options: Any) -> None:
         options.setdefault("formatter_class", RawDescriptionHelpFormatter)
         super().__init__(allow_abbrev=False, **options)
+
+    def _print_message(self, message: str, _: object = None) -> None:
+        # argparse itself would ignore a pipe that nobody reads.
+        sys.stdout.write(message)
 
     def error(self, message: str) -> NoReturn:
         text = re.sub(r"invalid choice: .* \(choose", "expected one of those (choose", message)

@@ -1,6 +1,5 @@
 """`auth-jwks demo`: the library at work, over real HTTP, with nothing else installed."""
 
-import asyncio
 import os
 import tempfile
 from argparse import Namespace
@@ -13,6 +12,7 @@ import jwt
 from auth_jwks._verifier import JWKS
 from auth_jwks.cli._console import Console
 from auth_jwks.cli._faults import GOOD, REFUSED, reason_of
+from auth_jwks.cli._loop import finished
 from auth_jwks.cli._verifier import in_options
 from auth_jwks.stores.file import FileKeyStore
 from auth_jwks.testing.issuer import FakeIssuer
@@ -84,7 +84,7 @@ def demo(_: Namespace, console: Console) -> int:
     """Walk through a first token, a shared fetch, refusals, a rotation and an outage."""
     provider = FakeIssuer(algorithm="ES256")
     with tempfile.TemporaryDirectory() as folder, provider, _without_proxy():
-        steps = asyncio.run(_Walk(provider, folder).run())
+        steps = finished(_Walk(provider, folder).run())
     if console.as_json:
         console.put_json({"steps": [asdict(step) for step in steps]})
     else:

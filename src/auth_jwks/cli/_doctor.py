@@ -1,6 +1,5 @@
 """`auth-jwks doctor` and `auth-jwks keys`: what a provider publishes, and what to change."""
 
-import asyncio
 import time
 from argparse import Namespace
 from typing import Any
@@ -14,6 +13,7 @@ from auth_jwks.cli._faults import GOOD, REFUSED, UNAVAILABLE, UnavailableError, 
 from auth_jwks.cli._findings import Finding, findings
 from auth_jwks.cli._key_facts import KeyFacts, facts_of
 from auth_jwks.cli._look import Found, looked_at
+from auth_jwks.cli._loop import finished
 from auth_jwks.cli._token import read_token
 from auth_jwks.cli._verifier import StillClock, in_options, verifier
 from auth_jwks.cli._verify import Result, as_json, explained, rows, status_of, verdict_line
@@ -29,7 +29,7 @@ def doctor(arguments: Namespace, console: Console) -> int:
     if arguments.aud and arguments.token_file is None:
         raise UsageError("--aud: expected only beside --token-file, as a token is held to it")
     token = None if arguments.token_file is None else read_token(console, arguments.token_file)
-    found = asyncio.run(looked_at(arguments.target))
+    found = finished(looked_at(arguments.target))
     facts = _facts(found, allowed)
     said = list(findings(found, facts, time.time()))
     verdict = None if token is None else _verdict(arguments, found, token)
@@ -44,7 +44,7 @@ def doctor(arguments: Namespace, console: Console) -> int:
 def keys(arguments: Namespace, console: Console) -> int:
     """Show the keys of a provider, one in a line."""
     allowed = _allowed(arguments)
-    found = asyncio.run(looked_at(arguments.target))
+    found = finished(looked_at(arguments.target))
     facts = _facts(found, allowed)
     failed = [each for each in findings(found, facts, time.time()) if each.unavailable]
     if not facts:
@@ -76,7 +76,7 @@ def _verdict(arguments: Namespace, found: Found, token: str) -> tuple[Result, li
         Namespace(**target), clock=StillClock(time.time()),
         aud=arguments.aud or None, allowed_algorithms=arguments.alg or None,
     )  # fmt: skip
-    return asyncio.run(explained(jwks, token))
+    return finished(explained(jwks, token))
 
 
 def _status(said: list[Finding], verdict: tuple[Result, list[Check]] | None) -> int:

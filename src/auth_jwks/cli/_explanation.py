@@ -17,6 +17,7 @@ from auth_jwks._jose.claims import Expected, read_claims
 from auth_jwks._jose.hints import algorithm_hint, missing
 from auth_jwks._jose.issuer import IssuerNames
 from auth_jwks._jose.keys import Key
+from auth_jwks._jose.tenants import Tenants
 from auth_jwks._jose.tokens import Token, compact, parse_token, signer, wrongly_signed
 from auth_jwks._jose.typ import read_type, refusal
 from auth_jwks._rules import Rules
@@ -103,7 +104,7 @@ def _checks(
     yield from _others(claims, rules, now)
     yield from _of_profile(parsed, claims, rules, now)
     if keys is not None and rules.tenants is not None:
-        yield _tenant(claims, rules, found)
+        yield _tenant(claims, rules.tenants, found)
 
 
 def _judged(name: str, judge: Callable[[], object], expected: str = "", found: str = "") -> Check:
@@ -238,14 +239,11 @@ def _of_profile(token: Token | None, claims: Claims, rules: Rules, now: float) -
         yield _judged("profile", judge, f"what {name} asks for")
 
 
-def _tenant(claims: Claims, rules: Rules, key: Key | None) -> Check:
-    tenants = rules.tenants
-
+def _tenant(claims: Claims, tenants: Tenants, key: Key | None) -> Check:
     def judge() -> None:
-        if tenants is not None:
-            tenants.check({**claims})
-            if key is not None:
-                tenants.confirm({**claims}, key.issuer)
+        tenants.check({**claims})
+        if key is not None:
+            tenants.confirm({**claims}, key.issuer)
 
     return _judged("tenant", judge, "one of --tenant, whose key this is", shown(claims.get("tid")))
 

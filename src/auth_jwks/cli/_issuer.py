@@ -54,11 +54,10 @@ def _tell(console: Console, provider: ControlledIssuer) -> None:
 def _stopped_by_sigterm() -> Iterator[threading.Event]:
     """Yield what SIGTERM sets. Only the main thread can hear signals."""
     stopped = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stopped
-        return
-    before = signal.signal(signal.SIGTERM, lambda *_: stopped.set())
+    hears = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, lambda *_: stopped.set()) if hears else None
     try:
         yield stopped
     finally:
-        signal.signal(signal.SIGTERM, before)
+        if hears:
+            signal.signal(signal.SIGTERM, before)

@@ -1,6 +1,5 @@
 """`auth-jwks store`: what a fleet shares, a fetch for all of it, and a clean slate."""
 
-import asyncio
 import os
 import time
 from argparse import Namespace
@@ -20,6 +19,7 @@ from auth_jwks.cli._faults import (
     UsageError,
     words_of,
 )
+from auth_jwks.cli._loop import finished
 from auth_jwks.cli._verifier import in_options, verifier
 from auth_jwks.errors import IssuerMismatchError
 from auth_jwks.events import Event, StoreFailed
@@ -43,7 +43,7 @@ def store(arguments: Namespace, console: Console) -> int:
     opened = _opened(name, arguments.prefix, keys)
     act = {"show": _show, "refresh": _refresh, "purge": _purge}[arguments.action]
     try:
-        return asyncio.run(act(arguments, console, opened, keys))
+        return finished(act(arguments, console, opened, keys))
     except StoreUnavailable as fault:
         reason = str(fault)
     raise UnavailableError(f"{redacted(name)}: {reason}")
@@ -141,8 +141,9 @@ def _refuse_to_break(facts: list[EntryFacts], keys: tuple[bytes, ...]) -> None:
     """Keep an operator from writing what every worker would reject."""
     sealed = [each for each in facts if each.sealed]
     if sealed and not any(each.is_opened for each in sealed):
+        key = "another key" if keys else "a key"
         raise UsageError(
-            f"--integrity-key-file: expected {'another key' if keys else 'a key'}, as the fleet seals"
+            f"--integrity-key-file: expected {key}, as the fleet seals"
             f" what it stores, and would reject what is not sealed by its own; or {KEY_VARIABLE}"
         )
 

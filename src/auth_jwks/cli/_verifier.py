@@ -8,7 +8,6 @@ import jwt
 
 from auth_jwks._cache.current import CurrentKeys
 from auth_jwks._clock import SYSTEM_CLOCK, Clock, SystemClock
-from auth_jwks._rules import Rules
 from auth_jwks._verifier import JWKS
 from auth_jwks.cli._explanation import Check, explanation
 from auth_jwks.cli._faults import UsageError, words_of
@@ -55,11 +54,6 @@ class ExplainingJWKS(JWKS):
             verdict = error
         current = await self._current()
         return verdict, explanation(token, self._rules, current, verdict, self._clock.time())
-
-    @property
-    def rules(self) -> Rules:
-        """What is asked of a token."""
-        return self._rules
 
     async def _current(self) -> CurrentKeys | jwt.InvalidTokenError:
         try:

@@ -1,6 +1,5 @@
 """`auth-jwks verify`: each check of a token, and the verdict of `JWKS.verify_token`."""
 
-import asyncio
 import time
 from argparse import Namespace
 from typing import Any
@@ -10,6 +9,7 @@ import jwt
 from auth_jwks.cli._console import Console
 from auth_jwks.cli._explanation import Check
 from auth_jwks.cli._faults import GOOD, REFUSED, UNAVAILABLE, reason_of, words_of
+from auth_jwks.cli._loop import finished
 from auth_jwks.cli._token import read_token
 from auth_jwks.cli._verifier import ExplainingJWKS, StillClock, asked_of_tokens, verifier
 from auth_jwks.errors import KeysUnavailableError
@@ -25,7 +25,7 @@ def verify(arguments: Namespace, console: Console) -> int:
     """Verify a token, and show every check of it."""
     jwks = verifier(arguments, clock=StillClock(time.time()), **asked_of_tokens(arguments))
     token = read_token(console, arguments.token_file)
-    result, checks = asyncio.run(explained(jwks, token))
+    result, checks = finished(explained(jwks, token))
     if console.as_json:
         console.put_json(as_json(result, checks))
         return status_of(result)
