@@ -82,9 +82,13 @@ class _Walk:
 
 def demo(_: Namespace, console: Console) -> int:
     """Walk through a first token, a shared fetch, refusals, a rotation and an outage."""
+    return finished(_demo(console))
+
+
+async def _demo(console: Console) -> int:
     provider = FakeIssuer(algorithm="ES256")
     with tempfile.TemporaryDirectory() as folder, provider, _without_proxy():
-        steps = finished(_Walk(provider, folder).run())
+        steps = await _Walk(provider, folder).run()
     if console.as_json:
         console.put_json({"steps": [asdict(step) for step in steps]})
     else:

@@ -29,10 +29,16 @@ def doctor(arguments: Namespace, console: Console) -> int:
     if arguments.aud and arguments.token_file is None:
         raise UsageError("--aud: expected only beside --token-file, as a token is held to it")
     token = None if arguments.token_file is None else read_token(console, arguments.token_file)
-    found = finished(looked_at(arguments.target))
+    return finished(_doctor(arguments, console, allowed, token))
+
+
+async def _doctor(
+    arguments: Namespace, console: Console, allowed: frozenset[str], token: str | None
+) -> int:
+    found = await looked_at(arguments.target)
     facts = _facts(found, allowed)
     said = list(findings(found, facts, time.time()))
-    verdict = None if token is None else _verdict(arguments, found, token)
+    verdict = None if token is None else await _verdict(arguments, found, token)
     status = _status(said, verdict)
     if console.as_json:
         console.put_json(_as_json(arguments.target, said, facts, verdict, status))
@@ -43,8 +49,11 @@ def doctor(arguments: Namespace, console: Console) -> int:
 
 def keys(arguments: Namespace, console: Console) -> int:
     """Show the keys of a provider, one in a line."""
-    allowed = _allowed(arguments)
-    found = finished(looked_at(arguments.target))
+    return finished(_keys(arguments, console, _allowed(arguments)))
+
+
+async def _keys(arguments: Namespace, console: Console, allowed: frozenset[str]) -> int:
+    found = await looked_at(arguments.target)
     facts = _facts(found, allowed)
     failed = [each for each in findings(found, facts, time.time()) if each.unavailable]
     if not facts:
@@ -67,7 +76,7 @@ def _facts(found: Found, allowed: frozenset[str]) -> list[KeyFacts]:
     return [facts_of(each, allowed) for each in members] if isinstance(members, list) else []
 
 
-def _verdict(arguments: Namespace, found: Found, token: str) -> tuple[Result, list[Check]]:
+async def _verdict(arguments: Namespace, found: Found, token: str) -> tuple[Result, list[Check]]:
     """Return what a verifier makes of the token that is configured by what was given."""
     target: dict[str, Any] = {"issuer": [], "discovery_url": None, "jwks_uri": None, "tenant": []}
     key = found.kind if found.kind in target else "discovery_url"
@@ -76,7 +85,7 @@ def _verdict(arguments: Namespace, found: Found, token: str) -> tuple[Result, li
         Namespace(**target), clock=StillClock(time.time()),
         aud=arguments.aud or None, allowed_algorithms=arguments.alg or None,
     )  # fmt: skip
-    return finished(explained(jwks, token))
+    return await explained(jwks, token)
 
 
 def _status(said: list[Finding], verdict: tuple[Result, list[Check]] | None) -> int:

@@ -25,7 +25,17 @@ def verify(arguments: Namespace, console: Console) -> int:
     """Verify a token, and show every check of it."""
     jwks = verifier(arguments, clock=StillClock(time.time()), **asked_of_tokens(arguments))
     token = read_token(console, arguments.token_file)
-    result, checks = finished(explained(jwks, token))
+    return finished(_verify(jwks, token, console))
+
+
+async def explained(jwks: ExplainingJWKS, token: str) -> tuple[Result, list[Check]]:
+    """Return what the verifier makes of a token, and close it."""
+    async with jwks:
+        return await jwks.explain(token)
+
+
+async def _verify(jwks: ExplainingJWKS, token: str, console: Console) -> int:
+    result, checks = await explained(jwks, token)
     if console.as_json:
         console.put_json(as_json(result, checks))
         return status_of(result)
@@ -35,12 +45,6 @@ def verify(arguments: Namespace, console: Console) -> int:
     if isinstance(result, dict):
         console.put_json(result)
     return status_of(result)
-
-
-async def explained(jwks: ExplainingJWKS, token: str) -> tuple[Result, list[Check]]:
-    """Return what the verifier makes of a token, and close it."""
-    async with jwks:
-        return await jwks.explain(token)
 
 
 def status_of(result: Result) -> int:
