@@ -109,7 +109,7 @@ def _tell_refresh(console: Console, facts: list[EntryFacts], count: int) -> None
     for each in facts:
         console.put(f"{each.title}: version {each.version}, keys: {count}")
     console.say(
-        f"Workers that verify tokens adopt it within {within:g} s, idle ones with their next token."
+        f"Workers that verify tokens adopt it within {within:g} s, idle ones as a token comes."
     )
 
 
