@@ -162,6 +162,16 @@ def test_issuer_of_discovery_counts(provider: FakeIssuer, command: Command) -> N
     assert run.status == 1
 
 
+def test_many_keys(provider: FakeIssuer, command: Command, key: SigningKey) -> None:
+    """Of a large set the first few are named, and how many more there are."""
+    for number in range(20):
+        provider.publish(key.jwk(kid=f"extra{number}"))
+    token = provider.sign(headers={"kid": "x" * 200})
+    run = command("verify", "--issuer", provider.issuer, stdin=token)
+    assert "'extra6' and 13 more, found kid 'xxxx" in run.words
+    assert "x" * 100 not in run.words
+
+
 def test_leeway(provider: FakeIssuer, command: Command) -> None:
     """`--leeway` is granted on times."""
     token = provider.sign(aud="api", exp=1)

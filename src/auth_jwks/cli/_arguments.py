@@ -29,7 +29,7 @@ class _Parser(ArgumentParser):
         options.setdefault("formatter_class", RawDescriptionHelpFormatter)
         super().__init__(allow_abbrev=False, **options)
 
-    def _print_message(self, message: str, _: object = None) -> None:
+    def _print_message(self, message: str, file: object = None) -> None:  # noqa: ARG002
         # argparse itself would ignore a pipe that nobody reads.
         sys.stdout.write(message)
 

@@ -1,11 +1,12 @@
 """Foreign values and times as text: quoted, on one line, and never long. Pure."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any
 
 __all__ = ["moment", "shown", "shown_all", "span"]
 
 MAX_SHOWN = 80  # characters, of a foreign value
+MAX_VALUES = 8
 MINUTE = 60
 HOUR = 3600
 DAY = 86_400
@@ -19,9 +20,11 @@ def shown(value: object) -> str:
     return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
 
 
-def shown_all(values: Any) -> str:
-    """Return several of them, or `none`."""
-    return ", ".join(map(shown, values)) or "none"
+def shown_all(values: Iterable[object]) -> str:
+    """Return the first few of them, and how many more there are, or `none`."""
+    all_shown = [shown(value) for value in values]
+    more = f" and {len(all_shown) - MAX_VALUES} more" if len(all_shown) > MAX_VALUES else ""
+    return ", ".join(all_shown[:MAX_VALUES]) + more or "none"
 
 
 def span(seconds: float) -> str:

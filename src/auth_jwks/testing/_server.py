@@ -46,12 +46,13 @@ class Server:
 class _Listener(ThreadingTCPServer):
     # Not `HTTPServer`: its bind asks the resolver for the host's name, which may take seconds.
     request_queue_size = 1024
-    allow_reuse_address = True  # of a port that is named; a free one is another each time
 
     def __init__(
         self, receive: Receive, ssl_context: ssl.SSLContext | None, address: tuple[str, int]
     ) -> None:
         self.closing = threading.Event()
+        # A port that is named may have been used a moment ago.
+        self.allow_reuse_address = address[1] != 0
         self._ssl_context = ssl_context
         self._connections: list[socket.socket] = []
         self._threads_alive: list[threading.Thread] = []
