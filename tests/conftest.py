@@ -27,7 +27,7 @@ TIERS = {
         "test_deploy.py", "test_oidc_provider.py", "test_packaging.py", "web/test_django.py",
         "web/test_flask.py", "web/test_gunicorn*.py", "web/test_playground_demo.py",
     ),
-    "posix": ("stores/test_directory.py", "stores/file"),
+    "posix": ("cli/test_store.py", "stores/test_directory.py", "stores/file"),
     "once": (
         "stores/test_gate_machine.py", "test_benchmark*", "test_demo.py", "test_deploy.py",
         "test_fleet_demo.py", "test_packaging.py", "web/test_playground_demo.py",

@@ -66,6 +66,7 @@ def test_the_public_modules_are_these() -> None:
         "auth_jwks",
         "auth_jwks.asgi",
         "auth_jwks.bearer",
+        "auth_jwks.cli",
         "auth_jwks.cloudflare",
         "auth_jwks.errors",
         "auth_jwks.events",

@@ -211,3 +211,19 @@ def installed_by(group: str) -> set[str]:
         for extra in line.extras if line.name == project["name"] else ():
             lines += project["optional-dependencies"][extra]
     return {canonicalize_name(Requirement(line).name) for line in lines}
+
+
+def test_command_works_without_extras(dist: Path, tmp_path: Path) -> None:
+    """The wheel declares the command, and it runs with what the core installs."""
+    with ZipFile(next(dist.glob("*.whl"))) as archive:
+        for name in archive.namelist():
+            archive.extract(name, tmp_path)
+    [entry] = tmp_path.glob("*.dist-info/entry_points.txt")
+    assert "auth-jwks = auth_jwks.cli:main" in entry.read_text("utf-8")
+    absent = ("rich", "redis", "pytest", "hypothesis", "starlette", "fastapi", "prometheus_client")
+    code = f"import sys; sys.modules.update(dict.fromkeys({absent!r}))\n"
+    code += "from auth_jwks import cli; sys.exit(cli.main(['demo']))"
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, check=False, text=True
+    )
+    assert (run.returncode, run.stdout.count("ok  "), "FAIL" in run.stdout) == (0, 7, False)

@@ -138,6 +138,11 @@ class Directory:
                 os.unlink(temporary, dir_fd=self._own.number)
             raise
 
+    def delete(self, name: str) -> None:
+        """Delete a file, if it is there; the caller holds the lock."""
+        with suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=self._own.number)
+
     def claim(self, name: str) -> Descriptor:
         """Lock a new file under that name: a stalled process may still have locked the old one."""
         file = Descriptor(self._created(name))

@@ -127,6 +127,23 @@ class Driver:
             local.calls -= 1
             self._close_when_unused(local)
 
+    async def command(self, *words: str | bytes | int) -> Any:
+        """Return the reply to one command, for those who look into a store.
+
+        Raises `CallFailedError`.
+        """
+        local = self._local()
+        local.calls += 1
+        options: dict[str, Any] = {NEVER_DECODE: True}
+        try:
+            async with local.free, patience(self._connect_timeout):
+                return await local.client.execute_command(*words, **options)
+        except Exception as fault:  # noqa: BLE001 - redis-py raises many kinds, undocumented
+            raise _as_call_failure(fault) from None
+        finally:
+            local.calls -= 1
+            self._close_when_unused(local)
+
     async def aclose(self) -> None:
         """Close the connections of this process and event loop."""
         local = self._locals.get(_process_and_loop())

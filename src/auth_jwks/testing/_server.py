@@ -18,13 +18,19 @@ _POLL_SECONDS = 0.01
 
 
 class Server:
-    """An HTTP/1.1 server with keep-alive on a free port of 127.0.0.1, until it is stopped."""
+    """An HTTP/1.1 server with keep-alive, until it is stopped. Port 0 is a free one."""
 
-    def __init__(self, receive: Receive, ssl_context: ssl.SSLContext | None) -> None:
-        self._listener = _Listener(receive, ssl_context)
+    def __init__(
+        self,
+        receive: Receive,
+        ssl_context: ssl.SSLContext | None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+    ) -> None:
+        self._listener = _Listener(receive, ssl_context, (host, port))
         self.closing = self._listener.closing
         scheme = "https" if ssl_context else "http"
-        self.url = f"{scheme}://127.0.0.1:{self._listener.server_address[1]}"
+        self.url = f"{scheme}://{_reached(host)}:{self._listener.server_address[1]}"
         self._thread = threading.Thread(
             target=self._listener.serve_forever, args=(_POLL_SECONDS,), daemon=True
         )
@@ -41,12 +47,16 @@ class _Listener(ThreadingTCPServer):
     # Not `HTTPServer`: its bind asks the resolver for the host's name, which may take seconds.
     request_queue_size = 1024
 
-    def __init__(self, receive: Receive, ssl_context: ssl.SSLContext | None) -> None:
+    def __init__(
+        self, receive: Receive, ssl_context: ssl.SSLContext | None, address: tuple[str, int]
+    ) -> None:
         self.closing = threading.Event()
+        # A port that is named may have been used a moment ago.
+        self.allow_reuse_address = address[1] != 0
         self._ssl_context = ssl_context
         self._connections: list[socket.socket] = []
         self._threads_alive: list[threading.Thread] = []
-        super().__init__(("127.0.0.1", 0), partial(_Handler, receive, self.closing))
+        super().__init__(address, partial(_Handler, receive, self.closing))
 
     def get_request(self) -> tuple[socket.socket, Any]:
         connection, address = super().get_request()
@@ -124,3 +134,8 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _proceeds(gate: Future[bool] | None) -> bool:
     return gate is None or gate.result()
+
+
+def _reached(host: str) -> str:
+    """Return by what name this machine reaches a server: where it listens, or by loopback."""
+    return "127.0.0.1" if host in {"", "0.0.0.0"} else host  # noqa: S104 - compared, not bound

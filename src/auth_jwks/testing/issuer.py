@@ -40,11 +40,14 @@ class FakeIssuer:
         ssl_context: ssl.SSLContext | None = None,
         jwks_path: str = "/jwks",
         headers: Mapping[str, str] | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
     ) -> None:
         """Publish `keys`, of which the first signs; by default one new key for `algorithm`.
 
         `issuer` is the `iss` of tokens and the `issuer` of discovery, by default the base URL.
-        `headers` are sent with every answer.
+        `headers` are sent with every answer. Inside `with` it listens at `host`, a name or an
+        address of IPv4, and `port`; 0 is a free one.
         """
         first = [SigningKey.generate(algorithm)] if keys is None else list(keys)
         self._signing_key = first[0] if first else SigningKey.generate(algorithm)
@@ -55,6 +58,7 @@ class FakeIssuer:
         self._paths: dict[str, Document] = {_DISCOVERY_PATH: "discovery", jwks_path: "jwks"}
         self._jwks_path = jwks_path
         self._headers = dict(headers or {})
+        self._address = host, port
         self._announced: dict[str, object] = {}
         self._faults = Faults()
         self._traffic = Traffic()
@@ -66,7 +70,7 @@ class FakeIssuer:
         return f"FakeIssuer({self.issuer!r}, keys={len(self.keys)}, requests={len(self.requests)})"
 
     def __enter__(self) -> Self:
-        self._server = Server(self._receive, self._ssl_context)
+        self._server = Server(self._receive, self._ssl_context, *self._address)
         self._url = self._server.url
         return self
 
@@ -93,7 +97,7 @@ class FakeIssuer:
 
     @property
     def url(self) -> str:
-        """The base URL; inside `with` it has a free port."""
+        """The base URL; inside `with` it has the port."""
         return self._url
 
     @property
