@@ -21,9 +21,11 @@ from auth_jwks import (
     UnknownKeyError,
 )
 from auth_jwks.events import (
+    BreakerChanged,
     DocumentRejected,
     Event,
     KeysRefreshed,
+    LeaseChanged,
     Observer,
     RefreshFailed,
     StaleServed,
@@ -178,6 +180,8 @@ def count(event: Event) -> str:
             return operation
         case StaleServed(first=first) | UnknownKey(asked=first):
             return str(first)
+        case LeaseChanged(change=change) | BreakerChanged(change=change):
+            return change
         case _:
             assert_never(event)
 
