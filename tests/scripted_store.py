@@ -6,7 +6,7 @@ from typing import NoReturn, TypeVar
 
 from auth_jwks.stores import Answer, Granted, Lease, LeaseRequest, Unchanged
 
-__all__ = ["ScriptedStore", "Silence", "granted"]
+__all__ = ["ScriptedStore", "Silence", "Step", "granted"]
 
 T = TypeVar("T")
 

@@ -21,11 +21,14 @@ from redis import Redis
 import auth_jwks
 from auth_jwks import JWKS, RedisKeyStore
 from auth_jwks._cache.announce import announce
+from auth_jwks._cache.store_watch import StoreWatch
 from auth_jwks.events import (
+    BreakerChanged,
     DocumentFault,
     DocumentRejected,
     Event,
     KeysRefreshed,
+    LeaseChanged,
     RefreshFailed,
     RefreshFault,
     StaleServed,
@@ -38,13 +41,14 @@ from auth_jwks.stores import (
     Busy,
     Granted,
     LeaseRequest,
+    MemoryKeyStore,
     Newer,
     StoreUnavailable,
     base,
     gate,
     record,
 )
-from auth_jwks.testing import ChaosStore, FakeIssuer, SigningKey, StoreRig
+from auth_jwks.testing import ChaosStore, FakeClock, FakeIssuer, SigningKey, StoreRig
 from tests.servers import ValkeyServer
 
 ROOT = Path(__file__).parents[1]
@@ -94,15 +98,17 @@ BAD: dict[str, Callable[[FakeIssuer], str]] = {
     "UnknownKeyError": lambda provider: provider.sign(key=SigningKey.generate("ES256")),
 }
 OCCURRENCES: tuple[Event, ...] = (
-    KeysRefreshed("source", "provider", 1, (), 0.0),
-    KeysRefreshed("source", "store", 1, (), 0.0),
+    KeysRefreshed("source", "provider", 1, (), 0.0, 1, 1.0),
+    KeysRefreshed("source", "store", 1, (), 0.0, 1, 1.0),
     RefreshFailed("source", "status", "reason", 1.0),
     RefreshFailed("source", "issuer_mismatch", "reason", 1.0),
     StaleServed("source", 1.0, first=True),
     StaleServed("source", 1.0, first=False),
     UnknownKey("source", asked=True),
-    StoreFailed("source", "poll", "timeout", "reason"),
+    StoreFailed("source", "store", "poll", "timeout", "reason"),
     DocumentRejected("source", "seal", "reason"),
+    LeaseChanged("source", "granted"),
+    BreakerChanged("source", "store", "opened"),
 )
 
 
@@ -323,6 +329,15 @@ def test_event_table_is_what_is_logged(caplog: pytest.LogCaptureFixture) -> None
             caplog.clear()
             announce(event, None)
             levels[type(event).__name__] |= {record.levelname for record in caplog.records}
+        caplog.clear()
+        watch = StoreWatch(MemoryKeyStore(), "source", FakeClock(), None)
+        watch.failed("poll", "unavailable", "reason", opened=True)
+        watch.answered()
+        for record in caplog.records:
+            # Of these events another line is logged beside the event itself.
+            if record.levelname != "DEBUG":
+                name = "StoreFailed" if "failed to" in record.getMessage() else "BreakerChanged"
+                levels[name] |= {record.levelname}
     assert levels.keys() == {event.__name__ for event in get_args(Event)}
     table = rows("docs/freshness.md", "event | when | level")
     assert levels == {names(event)[0]: set(re.findall("[A-Z]{4,}", it)) for event, _, it in table}

@@ -71,6 +71,7 @@ def test_the_public_modules_are_these() -> None:
         "auth_jwks.errors",
         "auth_jwks.events",
         "auth_jwks.fastapi",
+        "auth_jwks.health",
         "auth_jwks.opentelemetry",
         "auth_jwks.profiles",
         "auth_jwks.prometheus",

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Hashable, Iterable
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Self
 
@@ -215,7 +216,8 @@ class Verification:
 
     def status(self) -> Status:
         """Return the state of the keys, without I/O."""
-        return self._keys.status()
+        status = self._keys.status()
+        return replace(status, ready=False) if self._closed else status
 
     async def close(self) -> None:
         """Close everything this verifier opened; a second call does nothing.

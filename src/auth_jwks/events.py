@@ -49,6 +49,8 @@ class KeysRefreshed:
 
     `origin` is where it came from. `skipped` has one reason for each JWK that was ignored,
     with its `kid`. `age` is the number of seconds since its fetch at the provider began.
+    `version` is the store's, 0 if the set is not in the store. `usable_for` is the number of
+    seconds until not even stale keys of it are used.
     """
 
     source: str
@@ -56,6 +58,8 @@ class KeysRefreshed:
     keys: int
     skipped: tuple[str, ...]
     age: float
+    version: int
+    usable_for: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +93,12 @@ class StaleServed:
 class StoreFailed:
     """A call of the key store failed. The worker continues without it.
 
+    `store` is the store's name: its URL without credentials, a path, or the name of its class.
     `kind` is stable, fit for a metric's label. `reason` is for people and may be reworded.
     """
 
     source: str
+    store: str
     operation: Literal["poll", "commit", "fail"]
     kind: StoreFault
     reason: str
@@ -132,7 +138,8 @@ class LeaseChanged:
     """What became of the fleet's refresh lease, as this worker sees it.
 
     "granted": it is ours, and we fetch. "lost": it lapsed before its fetch ended. "superseded":
-    another holder stored a newer document. "waited": another worker fetches, and this one waits.
+    another holder stored a newer document. "waited": another worker fetches, and this one waits,
+    or uses the keys it has.
     """
 
     source: str

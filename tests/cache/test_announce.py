@@ -26,19 +26,22 @@ TOLD = "skipped its use is not sig (5: 'a', 'b', 'c'), not an object (1)"
 
 LOGGED: list[tuple[Event, int, str]] = [
     (
-        KeysRefreshed(SOURCE, "provider", 2, SKIPPED, 0.25),
+        KeysRefreshed(SOURCE, "provider", 2, SKIPPED, 0.25, 7, 87_300.0),
         logging.INFO,
         f"fetched 2 keys from {SOURCE}, {TOLD}",
     ),
     (
-        KeysRefreshed(SOURCE, "provider", 2, (), 0.25),
+        KeysRefreshed(SOURCE, "provider", 2, (), 0.25, 7, 87_300.0),
         logging.INFO,
         f"fetched 2 keys from {SOURCE}, skipped none",
     ),
     (
-        KeysRefreshed(SOURCE, "store", 2, (), 12.5),
+        KeysRefreshed(SOURCE, "store", 2, (), 12.5, 7, 60.0),
         logging.DEBUG,
-        f"KeysRefreshed(source='{SOURCE}', origin='store', keys=2, skipped=(), age=12.5)",
+        (
+            f"KeysRefreshed(source='{SOURCE}', origin='store', keys=2, skipped=(), age=12.5, "
+            "version=7, usable_for=60.0)"
+        ),
     ),
     (
         RefreshFailed(SOURCE, "status", "HTTP status 503", 5.4),
@@ -61,9 +64,12 @@ LOGGED: list[tuple[Event, int, str]] = [
         f"StaleServed(source='{SOURCE}', age=902.0, first=False)",
     ),
     (
-        StoreFailed(SOURCE, "poll", "unavailable", "timed out"),
-        logging.WARNING,
-        f"the key store failed to poll for {SOURCE}: timed out",
+        StoreFailed(SOURCE, "/keys", "poll", "unavailable", "timed out"),
+        logging.DEBUG,
+        (
+            f"StoreFailed(source='{SOURCE}', store='/keys', operation='poll', kind='unavailable', "
+            "reason='timed out')"
+        ),
     ),
     (
         DocumentRejected(SOURCE, "format", "not in our format"),

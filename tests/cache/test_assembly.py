@@ -112,7 +112,8 @@ async def test_the_parts_share_what_they_are_given(clock: FakeClock, issuer: Fak
         await cache.aclose()
     assert [key.kid for key in current.key_set.keys] == ["first"]
     assert (status.age, status.expires_in, status.usable_for) == (10, 90, 140)
-    assert events == [KeysRefreshed(issuer.discovery_url, "provider", 1, (), 0.0)]
+    told = KeysRefreshed(issuer.discovery_url, "provider", 1, (), 0.0, status.version, 150.0)
+    assert events == [told]
 
 
 @pytest.mark.parametrize(("shared", "fetches"), [(True, 1), (False, 2)])

@@ -2,7 +2,7 @@
 
 from auth_jwks._cache.freshness import Policy
 from auth_jwks._cache.guarded_store import GuardedStore, Held
-from auth_jwks.events import Event, StoreFailed
+from auth_jwks.events import BreakerChanged, Event, StoreFailed
 from auth_jwks.stores import Busy, Granted, Newer, StoreUnavailable, Unchanged
 from auth_jwks.testing import FakeClock
 from tests.scripted_store import ScriptedStore, granted
@@ -87,4 +87,7 @@ async def test_store_at_rest_is_no_news(clock: FakeClock) -> None:
         store, "key", name="n", deadline=10.0, policy=Policy(), clock=clock, observer=events.append
     )
     assert await shared.look() is None
-    assert events == [StoreFailed("n", "poll", "resting", "open")]
+    assert events == [
+        StoreFailed("n", "ScriptedStore", "poll", "resting", "open"),
+        BreakerChanged("n", "ScriptedStore", "opened"),
+    ]

@@ -115,7 +115,7 @@ WITHOUT_RIGHTS = partial(
     ("fault", "reason", "reads"),
     [
         pytest.param(frozen, "timed out", False, id="frozen"),
-        pytest.param(stopped, "ConnectionError", False, id="restarted-empty"),
+        pytest.param(stopped, "connection refused", False, id="restarted-empty"),
         pytest.param(loading, "BusyLoadingError", False, id="loading"),
         pytest.param(
             option("maxclients", bad="1", good="10000"), "ConnectionError", False, id="maxclients"
@@ -127,14 +127,18 @@ WITHOUT_RIGHTS = partial(
         pytest.param(WITHOUT_RIGHTS, "access denied (NoPermissionError)", False, id="rights"),
         pytest.param(
             option("maxmemory", bad="1", good="0"),
-            "refuses writes (OutOfMemoryError)", True, id="maxmemory",
+            "refuses writes: out of memory (OutOfMemoryError)", True, id="maxmemory",
         ),
-        pytest.param(unable_to_persist, "refuses writes (MISCONF)", True, id="misconf"),
+        pytest.param(
+            unable_to_persist, "refuses writes: it can't persist (MISCONF)", True, id="misconf"
+        ),
         pytest.param(
             option("min-replicas-to-write", bad="1", good="0"),
-            "refuses writes (NOREPLICAS)", True, id="replicas",
+            "refuses writes: too few replicas (NOREPLICAS)", True, id="replicas",
         ),
-        pytest.param(DEMOTED, "refuses writes (ReadOnlyError)", True, id="demoted"),
+        pytest.param(
+            DEMOTED, "refuses writes: a read-only replica (ReadOnlyError)", True, id="demoted"
+        ),
     ],
 )  # fmt: skip
 async def test_fault_of_the_store_costs_no_token(

@@ -161,7 +161,7 @@ async def test_a_client_handed_in_leaves_a_server_that_was_demoted(
     script = "return redis.error_reply('READONLY You can not write')"
     async with driving(client, script=script) as driver:
         failed = await reason(ran(driver))
-        assert failed == ("unwritable", "refuses writes (ReadOnlyError)")
+        assert failed == ("unwritable", "refuses writes: a read-only replica (ReadOnlyError)")
     assert connections(valkey) == 0
     assert await client.ping()
     await client.aclose()
@@ -210,9 +210,9 @@ async def test_a_broken_client_is_a_failed_call() -> None:
 @pytest.mark.parametrize(
     ("error", "kind", "told"),
     [
-        ("OOM x", "unwritable", "refuses writes (OutOfMemoryError)"),
-        ("MISCONF x", "unwritable", "refuses writes (MISCONF)"),
-        ("NOREPLICAS x", "unwritable", "refuses writes (NOREPLICAS)"),
+        ("OOM x", "unwritable", "refuses writes: out of memory (OutOfMemoryError)"),
+        ("MISCONF x", "unwritable", "refuses writes: it can't persist (MISCONF)"),
+        ("NOREPLICAS x", "unwritable", "refuses writes: too few replicas (NOREPLICAS)"),
         ("NOPERM x", "denied", "access denied (NoPermissionError)"),
         ("WRONGPASS x", "denied", "access denied (AuthenticationError)"),
         ("NOAUTH x", "denied", "access denied (AuthenticationError)"),
@@ -221,6 +221,7 @@ async def test_a_broken_client_is_a_failed_call() -> None:
         ("MASTERDOWN x", "broken", "MasterDownError"),
         ("TRYAGAIN x", "broken", "TryAgainError"),
         ("ERR max number of clients reached", "broken", "ConnectionError"),
+        ("ERR DB index is out of range", "broken", "wrong database: there is none of that number"),
         ("ERR x", "broken", "ResponseError"),
     ],
 )
@@ -320,7 +321,7 @@ def test_a_loop_that_was_closed_without_care_does_no_harm(valkey: ValkeyServer) 
 
 async def refused(driver: Driver) -> bool:
     """Run the script where nobody listens, so that a connection is left to be closed."""
-    return await reason(ran(driver)) == ("broken", "ConnectionError")
+    return await reason(ran(driver)) == ("broken", "connection refused")
 
 
 @pytest.mark.posix

@@ -185,6 +185,8 @@ def count(event: Event) -> str:
             return operation
         case StaleServed(first=first) | UnknownKey(asked=first):
             return str(first)
+        case LeaseChanged(change=change) | BreakerChanged(change=change):
+            return change
         case _:
             assert_never(event)
 

@@ -80,7 +80,8 @@ async def test_tokens_are_verified_with_its_keys(
         status = jwks.status()
     assert (status.source, status.kids, status.fresh) == (str(file.path), ("first",), True)
     assert (status.age, status.expires_in, status.usable_for) == (0, 900, 87_300)
-    assert file.events == [KeysRefreshed(str(file.path), "provider", 1, (), 0.0)]
+    told = KeysRefreshed(str(file.path), "provider", 1, (), 0.0, status.version, 87_300.0)
+    assert file.events == [told]
     assert caplog.messages == [f"fetched 1 keys from {file.path}, skipped none"]
     assert repr(jwks) == f"JWKS({str(file.path)!r}, issuer={ISSUER!r}, closed)"
 

@@ -39,8 +39,13 @@ async def test_an_observer_is_told(make: Make, issuer: FakeIssuer) -> None:
         events.append(event)
         raise ValueError
 
-    assert await make(observer=observe).verify_token(issuer.sign())
-    assert events == [KeysRefreshed(issuer.discovery_url, "provider", 1, (), 0.0)]
+    jwks = make(observer=observe)
+    assert await jwks.verify_token(issuer.sign())
+    version, left = jwks.status().version, jwks.status().usable_for
+    assert version
+    assert left
+    told = KeysRefreshed(issuer.discovery_url, "provider", 1, (), 0.0, version, left)
+    assert events == [told]
 
 
 async def test_an_observer_holds_up_no_fleet(make: Make, issuer: FakeIssuer) -> None:
@@ -51,7 +56,7 @@ async def test_an_observer_holds_up_no_fleet(make: Make, issuer: FakeIssuer) -> 
         stored.append(len(store.commits))
 
     await make(store=store, observer=observe).verify_token(issuer.sign())
-    assert stored == [1]
+    assert stored == [1, 1], "of the lease, and of the keys"
 
 
 async def test_it_tells_its_state(make: Make, issuer: FakeIssuer) -> None:

@@ -14,7 +14,6 @@ from auth_jwks.events import (
     Observer,
     RefreshFailed,
     StaleServed,
-    StoreFailed,
     UnknownKey,
 )
 
@@ -94,9 +93,6 @@ def _log(event: Event) -> None:
         case StaleServed(first=True):
             text = "serving stale keys from %s, fetched %.0f s ago, until max_stale has passed"
             logger.warning(text, event.source, event.age)
-        case StoreFailed() if event.kind != "resting":  # else strangers could cause one a second
-            text = "the key store failed to %s for %s: %s"
-            logger.warning(text, event.operation, event.source, event.reason)
         case DocumentRejected():
             logger.warning("rejected the stored document for %s: %s", event.source, event.reason)
         case _:

@@ -21,7 +21,8 @@ class Attempts:
 
     Refreshes by age wait for `not_before`, whichever worker failed. Searches wait for
     `search_not_before`, which only a failure of this worker moves: what another host sees says
-    little of what this one can reach. `failure` is the last one, until a refresh succeeds;
+    little of what this one can reach. `failure` is the last one, until a refresh succeeds, of the
+    time `failed_at`;
     `stale_told`: stale keys were announced since. `lost`: so many refreshes in a row died with
     their event loop.
     """
@@ -30,6 +31,7 @@ class Attempts:
     not_before: float = -inf
     search_not_before: float = -inf
     failure: Failed | None = None
+    failed_at: float = -inf
     stale_told: bool = False
     poll_at: float = inf
     lost: int = 0
@@ -49,7 +51,7 @@ class Attempts:
         """Return the attempts as they stand when so many seconds more have passed."""
         return replace(
             self, not_before=self.not_before - seconds, poll_at=self.poll_at - seconds,
-            search_not_before=self.search_not_before - seconds,
+            search_not_before=self.search_not_before - seconds, failed_at=self.failed_at - seconds,
         )  # fmt: skip
 
     def after(
@@ -72,17 +74,20 @@ class Attempts:
                 return replace(self, lost=0)
 
     def _after_failure(self, failure: Failed, now: float, spread: float) -> "Attempts":
-        last = failure
+        last, failed_at = failure, now
         if self.failure is not None and (
             self.failure.mismatch or (self.failure.here and not failure.here)
         ):
             # Only a good answer overrides the answer that the issuer is another one. And what this
             # worker has met itself says more than that the fleet waits.
-            last = self.failure
+            last, failed_at = self.failure, self.failed_at
         delay = FAILED_WORKER_DELAY if failure.here else spread * FAILED_WORKER_DELAY / 2
         until = now + failure.retry_after + delay
         search_until = until if failure.here else self.search_not_before
-        return replace(self, failure=last, not_before=until, search_not_before=search_until, lost=0)
+        return replace(
+            self, failure=last, failed_at=failed_at, not_before=until,
+            search_not_before=search_until, lost=0,
+        )  # fmt: skip
 
     def after_loss(self, count: int, now: float, expires: float) -> "Attempts":
         """Return the attempts after so many refreshes more were lost with their event loops.

@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from math import inf
 from typing import Any, Literal, TypeVar
 
-from auth_jwks._cache.announce import announce
 from auth_jwks._cache.freshness import STORELESS_INTERVAL, Policy
 from auth_jwks._cache.observers import during
+from auth_jwks._cache.store_watch import StoreWatch
 from auth_jwks._clock import Clock, patience, runs
-from auth_jwks.events import Observer, StoreFailed, StoreFault
+from auth_jwks.events import Observer, StoreFault
 from auth_jwks.stores.base import (
     Answer,
     Busy,
@@ -66,6 +66,7 @@ class GuardedStore:
         clock: Clock,
         observer: Observer | None = None,
     ) -> None:
+        self.watch = StoreWatch(store, name, clock, observer)
         self._known = 0
         self._store = store
         self._stand_in = MemoryKeyStore(timer=clock.monotonic)
@@ -74,7 +75,6 @@ class GuardedStore:
         self._deadline = deadline
         self._policy = policy
         self._clock = clock
-        self._observer = observer
         self._storeless_until = -inf
         self._holder: tuple[int, asyncio.AbstractEventLoop, str] | None = None
         self._leased = 0, -inf
@@ -125,9 +125,11 @@ class GuardedStore:
         """Keep the lease alive while a fetch runs. The fetch has a deadline of its own."""
         done = asyncio.Event()
         renewal = asyncio.ensure_future(self._renew(held, done))
+        self.watch.holds_lease = held.store is self._store
         try:
             yield
         finally:
+            self.watch.holds_lease = False
             # A store may swallow the cancellation: `asyncio.wait_for` before Python 3.12 does.
             done.set()
             renewal.cancel()
@@ -143,6 +145,9 @@ class GuardedStore:
         )
         if held.store is self._store:
             self._known = version or self._known
+            if version is None:
+                self.watch.lease("superseded")
+            self.watch.tell()
             return version
         # While the store is down each worker fetches for itself, but no more often than this,
         # however short-lived the keys; half their total life at most.
@@ -156,18 +161,21 @@ class GuardedStore:
             return held.store.fail(held.lease, retry_after=retry_after, mismatch=mismatch)
 
         await self._guarded("fail", call, None)
+        self.watch.tell()
 
     def _without_overdue(self, answer: Answer) -> Answer:
         """Return the answer, but `Busy` for a lease of ours that is older than a refresh may be.
 
         Each refresh of it died with its event loop. It is left to lapse, so that others come in.
         """
+        self.watch.polled(answer)
         if not isinstance(answer, Granted):
             return answer
         now, lease = self._clock.monotonic(), answer.lease
         fence, since = self._leased
         if lease.fence != fence:
             self._leased = lease.fence, now
+            self.watch.lease("granted")
         elif now - since > self._deadline:
             self._holder = None
             return Busy(lease.ttl)
@@ -193,6 +201,9 @@ class GuardedStore:
         while not done.is_set() and (answer is None or isinstance(answer, Granted)):
             await self._clock.sleep(request.ttl / 3)
             answer = await self._poll(held.store, request)
+            is_ours = isinstance(answer, Granted) and answer.lease.fence == held.lease.fence
+            if answer is not None and not is_ours:
+                self.watch.lease("lost")
             if isinstance(answer, Granted):
                 # With another fence, if the lease had lapsed. The old one counts no more.
                 held.renew(answer.lease)
@@ -201,7 +212,10 @@ class GuardedStore:
         def call() -> Coroutine[Any, Any, Answer]:
             return store.poll(self._key, known=self.known, lease=request)
 
-        return await self._guarded("poll", call, None)
+        answer: Answer | None = await self._guarded("poll", call, None)
+        if answer is not None and store is self._store:
+            self.watch.answered()
+        return answer
 
     async def _guarded(
         self,
@@ -211,6 +225,7 @@ class GuardedStore:
     ) -> T:
         """Return the store's answer, or `default` if it fails or breaks its contract."""
         kind: StoreFault
+        opened = None
         loop = asyncio.get_running_loop()
         try:
             with during(self._observer, operation):
@@ -218,6 +233,7 @@ class GuardedStore:
                     return await call()
         except StoreUnavailable as fault:
             kind, reason = "resting" if fault.resting else "unavailable", str(fault)
+            opened = fault.resting or fault.opened
         except TimeoutError as fault:
             kind, reason = "timeout", type(fault).__name__
         except asyncio.CancelledError:
@@ -230,7 +246,7 @@ class GuardedStore:
             kind, reason = "unexpected", type(fault).__name__
         if not runs(loop):
             raise GeneratorExit
-        announce(StoreFailed(self._name, operation, kind, reason), self._observer)
+        self.watch.failed(operation, kind, reason, opened=opened)
         return default
 
 

@@ -205,8 +205,9 @@ class KeyCache:
     def status(self) -> Status:
         """Return the state, without I/O."""
         return status_of(
-            self._source, self.current, self._attempts, self._clock.monotonic(),
+            self._source, self.current, self._attempts, self._clock,
             refreshing=self._flights.busy, version=self._refresher.known,
+            store=self._refresher.store_status(),
         )  # fmt: skip
 
     async def aclose(self) -> None:
@@ -231,7 +232,7 @@ class KeyCache:
             self._attempts = self._attempts.after_loss(lost, now, aged.life.expires)
 
     def _serve(self, decision: Serve, now: float) -> CurrentKeys:
-        current = self.current
+        current, life = self.current, self.current.life
         if decision.refresh:
             self._upkeep(Renew())
         elif decision.poll:
@@ -242,8 +243,7 @@ class KeyCache:
         if decision.stale:
             first = not self._attempts.stale_told
             self._attempts = replace(self._attempts, stale_told=True)
-            age = now - current.life.fetched
-            announce(StaleServed(self._source.name, age, first), self._observer)
+            announce(StaleServed(self._source.name, now - life.fetched, first), self._observer)
         return current
 
     def _upkeep(self, purpose: Renew | Look) -> Flight[Outcome]:

@@ -1,8 +1,13 @@
 """How a refresh ended. Pure."""
 
 from dataclasses import dataclass
+from typing import Literal
 
-__all__ = ["Deferred", "Done", "Failed", "Outcome"]
+from auth_jwks.events import RefreshFault
+
+__all__ = ["Deferred", "Done", "Failed", "FailureKind", "Outcome"]
+
+FailureKind = RefreshFault | Literal["elsewhere"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +24,16 @@ class Deferred:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The refresh failed; none is made for `retry_after` seconds. `here`: this worker tried."""
+    """The refresh failed; none is made for `retry_after` seconds. `here`: this worker tried.
+
+    `kind` says how, for operators; what did not fail here failed "elsewhere".
+    """
 
     reason: str
     retry_after: float
     mismatch: bool = False
     here: bool = False
+    kind: FailureKind = "elsewhere"
 
 
 Outcome = Done | Deferred | Failed

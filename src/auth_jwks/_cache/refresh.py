@@ -66,6 +66,8 @@ class Refresher:
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self.source = source
+        self.store_status = store.watch.status
+        store.watch.fetched = lambda: self.current.life.fetched
         self.current = CurrentKeys()
         self._has_version = False  # whether the current set is in the store, or came from it
         self._store = store
@@ -201,12 +203,15 @@ class Refresher:
                 return None
             self.current = CurrentKeys(keys, life, document, document.issuer, due_wall)
             self._has_version = origin == "store"
-            return KeysRefreshed(self.source.name, origin, len(keys.keys), keys.skipped, age)
+            return KeysRefreshed(
+                self.source.name, origin, len(keys.keys), keys.skipped, age, 0, life.dies - now
+            )
         return None
 
     def _tell(self, refreshed: KeysRefreshed | None) -> None:
         if refreshed is not None:
-            announce(refreshed, self._observer)
+            version = self.known if self._has_version else 0
+            announce(replace(refreshed, version=version), self._observer)
 
     async def _fetch(self, held: Held, cause: Cause | None) -> Outcome | None:
         """Fetch under a lease. None if the world stood still: nobody has failed, no age is known.
@@ -292,4 +297,4 @@ class Refresher:
 
     def _failed(self, kind: RefreshFault, reason: str, cooldown: float) -> Failed:
         announce(RefreshFailed(self.source.name, kind, reason, cooldown), self._observer)
-        return Failed(reason, cooldown, mismatch=kind == "issuer_mismatch", here=True)
+        return Failed(reason, cooldown, mismatch=kind == "issuer_mismatch", here=True, kind=kind)

@@ -1,12 +1,32 @@
 """`Status`: the state of a verifier, for operators."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from math import inf
+from typing import Any
 
 from auth_jwks._cache.attempts import Attempts
 from auth_jwks._cache.current import CurrentKeys
+from auth_jwks._cache.outcome import FailureKind
+from auth_jwks._clock import Clock
 from auth_jwks._provider.key_source import KeySource
 
-__all__ = ["Status", "status_of"]
+__all__ = ["Status", "StoreStatus", "status_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreStatus:
+    """A key store, as this verifier last saw it.
+
+    `name` has no credentials. `breaker_open`: calls fail at once for a while. `fault` is the last
+    one, `fault_age` says how many seconds ago it was; both are None if there was none.
+    `lease_held`: this verifier fetches for the fleet at this moment.
+    """
+
+    name: str
+    breaker_open: bool
+    fault: str | None
+    fault_age: float | None
+    lease_held: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +37,10 @@ class Status:
     keys are stale, `usable_for` until not even stale keys are used; infinite for given `jwks`.
     `version` is the store's, 0 before the first. `failure` says how the last refresh failed, None
     if it did not. `retry_after` is the time until the next attempt may be made.
+
+    `ready`: a token could be verified now, from memory. `failure_kind` is stable, fit for a
+    metric's label: that of `RefreshFailed`, or "elsewhere" if this worker did not try itself.
+    `failure_age` says how many seconds ago that was.
     """
 
     source: str
@@ -31,19 +55,29 @@ class Status:
     retry_after: float
     failure: str | None
     version: int
+    ready: bool
+    failure_kind: FailureKind | None
+    failure_age: float | None
+    store: StoreStatus
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the same for `json.dumps`; what is infinite is None."""
+        return {name: None if value == inf else value for name, value in asdict(self).items()}
 
 
 def status_of(
     source: KeySource,
     current: CurrentKeys,
     attempts: Attempts,
-    now: float,
+    clock: Clock,
     *,
     refreshing: bool,
     version: int,
+    store: StoreStatus,
 ) -> Status:
     """Return what there is to tell of a source, its keys and the attempts to refresh them."""
-    life, has_keys = current.life, current.document is not None
+    now, has_keys, failure = clock.monotonic(), current.document is not None, attempts.failure
+    life = current.aged(now, clock.time()).life
     return Status(
         source=source.name,
         issuer=current.issuer or next(iter(source.issuer.names), None),
@@ -55,6 +89,10 @@ def status_of(
         usable_for=life.dies - now if has_keys else None,
         refreshing=refreshing,
         retry_after=max(0.0, attempts.not_before - now),
-        failure=None if attempts.failure is None else attempts.failure.reason,
+        failure=None if failure is None else failure.reason,
         version=version,
+        ready=has_keys and now < (life.expires if attempts.mismatch else life.dies),
+        failure_kind=None if failure is None else failure.kind,
+        failure_age=None if failure is None else now - attempts.failed_at,
+        store=store,
     )

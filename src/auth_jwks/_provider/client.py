@@ -1,7 +1,5 @@
 """GETs within strict limits, with the user's client or one of our own. It alone imports httpx."""
 
-import socket
-import ssl
 import zlib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -11,6 +9,7 @@ from urllib.parse import urljoin
 
 import httpx
 
+from auth_jwks._causes import cause_of
 from auth_jwks._clock import Clock
 from auth_jwks._provider.headers import compressions, retry_after
 from auth_jwks._provider.tls import SharedTLS
@@ -31,7 +30,6 @@ __all__ = [
 
 ACCEPT = "application/json, application/jwk-set+json, */*;q=0.1"
 MAX_BODY = 512 * 1024
-MAX_CAUSES = 20  # httpx has five, one below the other
 MAX_SHOWN_CODINGS = 4
 MAX_SHOWN_URL = 200  # characters
 NOT_FOUND = httpx.codes.NOT_FOUND
@@ -220,28 +218,8 @@ _TLS = SharedTLS(httpx.create_ssl_context)
 
 def _description(fault: Exception) -> str:
     """Return the fault's class, and its cause in fixed words if it is a common one."""
-    name, cause = type(fault).__name__, _cause(fault)
+    name, cause = type(fault).__name__, cause_of(fault)
     return name if cause is None else f"{name} ({cause})"
-
-
-def _cause(fault: BaseException | None) -> str | None:
-    for _ in range(MAX_CAUSES):  # a user's client may raise a cycle of causes
-        match fault:
-            case ssl.SSLCertVerificationError(verify_message=str(reason)):
-                return f"the certificate is not trusted: {reason}"
-            case ssl.SSLError():
-                return "TLS failed"
-            case socket.gaierror():
-                return "the host name can't be resolved"
-            case ConnectionRefusedError():
-                return "connection refused"
-            case BaseExceptionGroup():  # one for each address of the host
-                fault = fault.exceptions[0]
-            case None:
-                break
-            case _:
-                fault = fault.__cause__ or fault.__context__
-    return None
 
 
 async def _body(response: HTTPResponse) -> bytes:

@@ -37,6 +37,11 @@ class Breaker:
     until: float = -inf
     probing: bool = False
 
+    @property
+    def is_open(self) -> bool:
+        """Whether calls fail at once, but for a probe after each rest."""
+        return self.rests > 0
+
     def admits(self, now: float) -> bool:
         """Whether a call may go out. A half-open breaker admits one at a time."""
         return not self._is_half_open() or (now >= self.until and not self.probing)

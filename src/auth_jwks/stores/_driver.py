@@ -20,6 +20,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.client import NEVER_DECODE
 
+from auth_jwks._causes import cause_of
 from auth_jwks._clock import patience
 from auth_jwks.stores._breaker import CallFailedError
 
@@ -35,9 +36,14 @@ ANONYMOUS: dict[str, Any] = (
 )
 # Names of exceptions, not classes: valkey-py has its own of the same names.
 DENIED = {"AuthenticationError", "AuthorizationError", "NoPermissionError"}
-UNWRITABLE = {"OutOfMemoryError", "ReadOnlyError"}
-# Codes of error replies for which there is no class; the second dict, before redis-py 6.
-UNWRITABLE_CODES = {"MISCONF", "NOREPLICAS"}
+# Of those that the clients have no class for, the code of the error reply.
+UNWRITABLE = {
+    "OutOfMemoryError": "out of memory",
+    "ReadOnlyError": "a read-only replica",
+    "MISCONF": "it can't persist",
+    "NOREPLICAS": "too few replicas",
+}
+# Codes of error replies for which there is no class before redis-py 6.
 CLUSTER_CODES = {
     "CLUSTERDOWN": "ClusterDownError",
     "MASTERDOWN": "MasterDownError",
@@ -271,8 +277,16 @@ def _as_call_failure(fault: Exception) -> CallFailedError:
         return CallFailedError(f"access denied ({name})", "denied")
     # The first word of an error reply is its code (RESP). The clients map only some codes.
     code = str(fault).partition(" ")[0] if name == "ResponseError" else ""
-    if kinds & UNWRITABLE or code in UNWRITABLE_CODES:
-        return CallFailedError(f"refuses writes ({code or name})", "unwritable")
+    for met in UNWRITABLE.keys() & {*kinds, code}:
+        return CallFailedError(f"refuses writes: {UNWRITABLE[met]} ({met})", "unwritable")
+    return CallFailedError(cause_of(fault) or _reason(fault, code), "broken")
+
+
+def _reason(fault: Exception, code: str) -> str:
+    name = type(fault).__name__
+    # The server has no code of its own for it, and says this to nothing else that we send.
+    if name == "ResponseError" and "DB index" in str(fault):
+        return "wrong database: there is none of that number"
     if type(fault) in LOST or isinstance(fault, (OSError, EOFError)):
-        return CallFailedError("connection lost", "broken")
-    return CallFailedError(CLUSTER_CODES.get(code, name), "broken")
+        return "connection lost"
+    return CLUSTER_CODES.get(code, name)

@@ -54,11 +54,15 @@ class StoreUnavailable(Exception):  # noqa: N818 - a state of the store, and the
     """The store can't answer now. The argument says why, in a few words without secrets.
 
     `resting`: it failed a moment ago, which was reported then, and so it was not asked.
+    `opened`: after this failure it is not asked for a while, as its breaker is open.
     """
 
-    def __init__(self, reason: str = "unavailable", *, resting: bool = False) -> None:
+    def __init__(
+        self, reason: str = "unavailable", *, resting: bool = False, opened: bool = False
+    ) -> None:
         super().__init__(reason)
         self.resting = resting
+        self.opened = opened
 
 
 @dataclass(frozen=True, slots=True)

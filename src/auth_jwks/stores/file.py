@@ -98,6 +98,11 @@ class FileKeyStore:
             self._save(directory, lease.key, record, after)
             self._release_lease(lease)
 
+    @property
+    def name(self) -> str:
+        """The path of the directory."""
+        return str(self._path)
+
     async def aclose(self) -> None:
         """Release the leases of this store, so that other workers need not wait for their end."""
         while self._leases:
@@ -123,7 +128,8 @@ class FileKeyStore:
                 yield directory
         except OSError as fault:
             reason = errno.errorcode.get(fault.errno or 0, type(fault).__name__)
-            raise StoreUnavailable(reason.lower()) from fault
+            words = os.strerror(fault.errno or 0).lower()
+            raise StoreUnavailable(f"{words} ({reason.lower()})") from fault
 
     @asynccontextmanager
     async def _locked(self, key: str) -> AsyncIterator[Directory]:

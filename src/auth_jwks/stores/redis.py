@@ -121,6 +121,11 @@ class RedisKeyStore:
             lease.key, "fail", lease.holder, str(lease.fence), _micro(retry_after), f"{mismatch:d}"
         )
 
+    @property
+    def name(self) -> str:
+        """The URL without credentials and options, or the class of the client."""
+        return self._name
+
     async def aclose(self) -> None:
         """Close the store's own connections of this event loop; a client handed in stays open."""
         await self._driver.aclose()
@@ -197,7 +202,7 @@ class RedisKeyStore:
         now = self._clock.monotonic()
         if self._breaker != before:
             # A concurrent call has updated the breaker already.
-            return StoreUnavailable(fault.reason)
+            return StoreUnavailable(fault.reason, opened=self._breaker.is_open)
         match fault.kind:
             case "unwritable":
                 self._breaker = self._breaker.after_answer()
@@ -209,7 +214,7 @@ class RedisKeyStore:
             case _:
                 slow = fault.kind == "slow"
                 self._breaker = self._breaker.after_fault(now, self._uniform, slow=slow)
-        return StoreUnavailable(fault.reason)
+        return StoreUnavailable(fault.reason, opened=self._breaker.is_open)
 
 
 @cache

@@ -7,6 +7,7 @@ from math import inf
 from typing import Any, Literal, TypeVar, get_args
 
 from auth_jwks._clock import SYSTEM_CLOCK, Clock
+from auth_jwks.stores._names import store_name
 from auth_jwks.stores.base import Answer, KeyStore, Lease, LeaseRequest, StoreUnavailable
 
 __all__ = ["ChaosStore"]
@@ -42,6 +43,11 @@ class ChaosStore:
 
     def __repr__(self) -> str:
         return f"ChaosStore({self._store!r}, faults={len(self._faults)})"
+
+    @property
+    def name(self) -> str:
+        """The name of the other store, or of its class."""
+        return store_name(self._store)
 
     def refuse(
         self,

@@ -32,7 +32,8 @@ async def test_newer_keys_are_taken_from_the_store(hire: Hire, issuer: FakeIssue
     assert await worker.run() == Done()
     assert worker.kids == ["second"]
     assert worker.refresher.known == 7
-    assert worker.events == [KeysRefreshed(issuer.jwks_uri, "store", 1, (), 100.0)]
+    left = worker.refresher.current.life.dies - worker.clock.monotonic()
+    assert worker.events == [KeysRefreshed(issuer.jwks_uri, "store", 1, (), 100.0, 7, left)]
     assert worker.refresher.current.life.fetched == worker.clock.monotonic() - 100
     assert issuer.requests == ()
 

@@ -7,7 +7,13 @@ import pytest
 
 from auth_jwks._cache.outcome import Deferred, Done, Failed
 from auth_jwks._provider.document import decode
-from auth_jwks.events import DocumentRejected, KeysRefreshed, RefreshFailed, StoreFailed
+from auth_jwks.events import (
+    DocumentRejected,
+    KeysRefreshed,
+    LeaseChanged,
+    RefreshFailed,
+    StoreFailed,
+)
 from auth_jwks.stores import Answer, Cause, Cooling, MemoryKeyStore, Newer, Unchanged
 from auth_jwks.testing import FakeClock, FakeIssuer, SigningKey
 from tests.cache.refresh.storing import DOWN, stored
@@ -53,7 +59,8 @@ async def test_a_failure_is_shared(hire: Hire, issuer: FakeIssuer) -> None:
     assert isinstance(outcome, Failed)
     assert (outcome.retry_after, outcome.here, outcome.mismatch) == (5.0, True, False)
     assert [retry_after for _, retry_after, _ in store.fails] == [5.0]
-    assert worker.events == [RefreshFailed(issuer.jwks_uri, "status", outcome.reason, 5.0)]
+    failed = RefreshFailed(issuer.jwks_uri, "status", outcome.reason, 5.0)
+    assert worker.events == [LeaseChanged(issuer.jwks_uri, "granted"), failed]
     assert store.commits == []
 
 
@@ -195,7 +202,7 @@ async def test_another_issuer_is_told_apart(hire: Hire, issuer: FakeIssuer) -> N
     outcome = await worker.run()
     assert isinstance(outcome, Failed)
     assert outcome.mismatch
-    [event] = worker.events
+    [event] = worker.told(RefreshFailed)
     assert isinstance(event, RefreshFailed)
     assert event.mismatch
     assert worker.kids == []
@@ -257,7 +264,7 @@ async def test_a_lost_reply_to_a_commit_costs_nothing(hire: Hire, issuer: FakeIs
     worker = hire(store)
     assert await worker.run() == Done()
     assert worker.told(StoreFailed) == [
-        StoreFailed(issuer.jwks_uri, "commit", "unavailable", "timed out")
+        StoreFailed(issuer.jwks_uri, "ScriptedStore", "commit", "unavailable", "timed out")
     ]
     assert worker.refresher.known == 0
     worker.clock.advance(2)
@@ -305,6 +312,6 @@ async def test_a_failure_that_cannot_be_shared_is_a_failure_all_the_same(
     worker = hire(ScriptedStore(granted(1), fails=(DOWN,)))
     assert isinstance(await worker.run(), Failed)
     assert worker.told(StoreFailed) == [
-        StoreFailed(issuer.jwks_uri, "fail", "unavailable", "timed out")
+        StoreFailed(issuer.jwks_uri, "ScriptedStore", "fail", "unavailable", "timed out")
     ]
     assert len(worker.told(RefreshFailed)) == 1

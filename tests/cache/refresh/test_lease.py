@@ -160,7 +160,7 @@ async def test_a_renewal_that_fails_is_tried_again(
     assert await task == Done()
     assert len(store.polls) == 4
     assert worker.told(StoreFailed) == [
-        StoreFailed(issuer.jwks_uri, "poll", "unavailable", "timed out")
+        StoreFailed(issuer.jwks_uri, "ScriptedStore", "poll", "unavailable", "timed out")
     ]
 
 

@@ -26,7 +26,7 @@ async def test_a_cold_worker_asks_a_failing_store_twice(hire: Hire, issuer: Fake
     assert issuer.jwks_requests == 1
     assert (
         worker.told(StoreFailed)
-        == [StoreFailed(issuer.jwks_uri, "poll", "unavailable", "timed out")] * 2
+        == [StoreFailed(issuer.jwks_uri, "ScriptedStore", "poll", "unavailable", "timed out")] * 2
     )
 
 
@@ -56,7 +56,7 @@ async def test_a_fault_of_the_store_is_named_by_its_class(hire: Hire, issuer: Fa
     assert await worker.run() == Done()
     assert (
         worker.told(StoreFailed)
-        == [StoreFailed(issuer.jwks_uri, "poll", "unexpected", "RuntimeError")] * 2
+        == [StoreFailed(issuer.jwks_uri, "ScriptedStore", "poll", "unexpected", "RuntimeError")] * 2
     )
 
 
@@ -68,7 +68,7 @@ async def test_a_store_that_gives_itself_up_is_down(hire: Hire, issuer: FakeIssu
 
     worker = hire(ScriptedStore(give_up))
     assert await worker.run() == Done()
-    fault = StoreFailed(issuer.jwks_uri, "poll", "cancelled", "CancelledError")
+    fault = StoreFailed(issuer.jwks_uri, "ScriptedStore", "poll", "cancelled", "CancelledError")
     assert worker.told(StoreFailed) == [fault] * 2
 
 

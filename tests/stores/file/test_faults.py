@@ -80,7 +80,7 @@ async def test_full_disk_is_told_and_reads_go_on(
     version = await stored(store)
     lease = await granted(store, wish(), known=version)
     with limited(resource.RLIMIT_FSIZE, 2000):
-        with pytest.raises(StoreUnavailable, match=r"^efbig$"):
+        with pytest.raises(StoreUnavailable, match=r"\(efbig\)$"):
             await store.commit(lease, b"x" * 10_000, ttl=1000, window=30)
         answer = await other.poll(KEY, known=0, lease=wish("two"))
     assert isinstance(answer, Newer)
@@ -96,11 +96,11 @@ async def test_want_of_descriptors_is_told(store: FileKeyStore) -> None:
     os.close(lowest)
     with limited(resource.RLIMIT_NOFILE, lowest):
         for call in calls(store, lease):
-            with pytest.raises(StoreUnavailable, match=r"^emfile$"):
+            with pytest.raises(StoreUnavailable, match=r"\(emfile\)$"):
                 await call()
     with limited(resource.RLIMIT_NOFILE, lowest + 1):
         for call in calls(store, lease):
-            with pytest.raises(StoreUnavailable, match=r"^emfile$"):
+            with pytest.raises(StoreUnavailable, match=r"\(emfile\)$"):
                 await call()
     assert await store.commit(lease, b"keys", ttl=1000, window=30) == lease.fence
 
@@ -110,7 +110,7 @@ async def test_removed_directory_is_told(store: FileKeyStore, directory: Path) -
     lease = await granted(store, wish())
     remove(directory)
     for call in calls(store, lease):
-        with pytest.raises(StoreUnavailable, match=r"^enoent$"):
+        with pytest.raises(StoreUnavailable, match=r"^no such file or directory \(enoent\)$"):
             await call()
     FileKeyStore(directory)
     await granted(store, wish())
@@ -133,7 +133,7 @@ async def test_what_cannot_be_replaced_is_told(store: FileKeyStore, directory: P
     path = record_of(directory)
     path.unlink()
     path.mkdir()
-    with pytest.raises(StoreUnavailable, match=r"^eisdir$"):
+    with pytest.raises(StoreUnavailable, match=r"\(eisdir\)$"):
         await granted(store, wish())
 
 

@@ -1,5 +1,7 @@
 """What Redis refuses, or answers wrongly, and which reason is told."""
 
+import re
+
 import pytest
 from redis import Redis
 
@@ -15,9 +17,9 @@ from tests.stores.redis.storing import KEY, SECRET, lease, put
 @pytest.mark.parametrize(
     ("refuse", "reason"),
     [
-        (("CONFIG", "SET", "maxmemory", "1"), "OutOfMemoryError"),
-        (("REPLICAOF", "127.0.0.1", "1"), "ReadOnlyError"),
-        (("CONFIG", "SET", "min-replicas-to-write", "1"), "NOREPLICAS"),
+        (("CONFIG", "SET", "maxmemory", "1"), "out of memory (OutOfMemoryError)"),
+        (("REPLICAOF", "127.0.0.1", "1"), "a read-only replica (ReadOnlyError)"),
+        (("CONFIG", "SET", "min-replicas-to-write", "1"), "too few replicas (NOREPLICAS)"),
     ],
 )
 async def test_a_server_that_refuses_writes_is_read(
@@ -29,7 +31,7 @@ async def test_a_server_that_refuses_writes_is_read(
         with Redis.from_url(valkey.connection_url) as admin:
             admin.execute_command(*refuse)
         for _ in range(4):
-            with pytest.raises(StoreUnavailable, match=rf"^refuses writes \({reason}\)$"):
+            with pytest.raises(StoreUnavailable, match=re.escape(f"refuses writes: {reason}")):
                 await lease(store, known=version)
             answer = await store.poll(KEY, known=0, lease=None)
             assert isinstance(answer, Newer)
