@@ -177,16 +177,14 @@ def count(event: Event) -> str:
             return origin
         case RefreshFailed(reason=reason) | DocumentRejected(reason=reason):
             return reason
-        case TokenRefused(reason=kind):
-            return kind.value
+        case TokenRefused(reason=reason):
+            return reason
         case LeaseChanged(change=change) | BreakerChanged(change=change):
             return change
         case StoreFailed(operation=operation):
             return operation
         case StaleServed(first=first) | UnknownKey(asked=first):
             return str(first)
-        case LeaseChanged(change=change) | BreakerChanged(change=change):
-            return change
         case _:
             assert_never(event)
 

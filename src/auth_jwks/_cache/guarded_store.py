@@ -66,6 +66,7 @@ class GuardedStore:
         clock: Clock,
         observer: Observer | None = None,
     ) -> None:
+        self._observer = observer
         self.watch = StoreWatch(store, name, clock, observer)
         self._known = 0
         self._store = store

@@ -1,6 +1,7 @@
 """`Status`: the state of a verifier, for operators."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from math import inf
 from typing import Any
 
@@ -40,7 +41,8 @@ class Status:
 
     `ready`: a token could be verified now, from memory. `failure_kind` is stable, fit for a
     metric's label: that of `RefreshFailed`, or "elsewhere" if this worker did not try itself.
-    `failure_age` says how many seconds ago that was.
+    `failure_age` says how many seconds ago that was. `verifications` counts the results: "ok",
+    "seen" (before), and why tokens were refused, by `Reason`.
     """
 
     source: str
@@ -59,6 +61,7 @@ class Status:
     failure_kind: FailureKind | None
     failure_age: float | None
     store: StoreStatus
+    verifications: Mapping[str, int] = field(default_factory=dict, hash=False)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the same for `json.dumps`; what is infinite is None."""

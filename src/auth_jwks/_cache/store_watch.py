@@ -4,7 +4,7 @@ import logging
 from math import inf
 from typing import Literal
 
-from auth_jwks._cache.announce import announce
+from auth_jwks._cache.announce import announce, fields
 from auth_jwks._cache.status import StoreStatus
 from auth_jwks._clock import Clock
 from auth_jwks.events import (
@@ -73,7 +73,7 @@ class StoreWatch:
         announce(event, self._observer)
         if kind != "resting":
             self._fault, self._failed_at = reason, self._clock.monotonic()
-            self._log(operation, reason)
+            self._log(event)
         if opened is not None:
             self._turn(is_open=opened)
 
@@ -104,14 +104,19 @@ class StoreWatch:
             return
         self._is_open = is_open
         change: Literal["opened", "closed"] = "opened" if is_open else "closed"
-        announce(BreakerChanged(self._source, self._store, change), self._observer)
+        event = BreakerChanged(self._source, self._store, change)
+        announce(event, self._observer)
         if is_open:
             text = "the key store %s is left alone for a while (%s); for %s %s"
-            logger.warning(text, self._store, self._fault, self._source, self._going_on())
+            fault, going_on = self._fault, self._going_on()
+            logger.warning(
+                text, self._store, fault, self._source, going_on, extra=fields(event)
+            )  # fmt: skip
         else:
-            logger.info("the key store %s answers again, for %s", self._store, self._source)
+            text = "the key store %s answers again, for %s"
+            logger.info(text, self._store, self._source, extra=fields(event))
 
-    def _log(self, operation: str, reason: str) -> None:
+    def _log(self, event: StoreFailed) -> None:
         now = self._clock.monotonic()
         if now < self._silent_until:
             self._untold += 1
@@ -120,7 +125,8 @@ class StoreWatch:
         self._silent_until, self._untold = now + FAILURE_INTERVAL, 0
         text = "the key store %s failed to %s for %s: %s; %s%s"
         logger.warning(
-            text, self._store, operation, self._source, reason, self._going_on(), since
+            text, self._store, event.operation, self._source, event.reason, self._going_on(), since,
+            extra=fields(event),
         )  # fmt: skip
 
     def _going_on(self) -> str:

@@ -4,6 +4,7 @@ from codecs import BOM_UTF8
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from reprlib import Repr
 from typing import Any, TypeVar
 
@@ -22,6 +23,7 @@ from auth_jwks._jose.jwk import (
 )
 from auth_jwks._jose.mldsa import PARAMETER_SETS, SUPPORTED
 from auth_jwks._jose.strict_json import strict_object
+from auth_jwks._jose.words import listed
 
 __all__ = [
     "ALGORITHMS",
@@ -99,6 +101,12 @@ class KeySet:
     def has(self, kid: str | None, alg: str) -> bool:
         """Return whether a key of that name fits the algorithm."""
         return (kid, alg) in self._named
+
+    @cached_property
+    def published(self) -> str:
+        """The names of the keys, a few of them, as a refusal tells them."""
+        kids = tuple(dict.fromkeys(key.kid for key in self.keys if key.kid is not None))
+        return listed(kids) if kids else "none"
 
     def reason_for(self, kid: str | None, alg: str) -> str | None:
         """Return why the key that a token names is skipped; None if it isn't, or isn't there."""

@@ -163,7 +163,8 @@ def _signature(token: Token, keys: CurrentKeys) -> tuple[Check, Key | None]:
         return Check("signature", "skip", message="there is no key to check it with"), None
     key = signer(token, candidates)
     if key is None:
-        return Check("signature", "fail", "the key's", "another", words_of(wrongly_signed())), None
+        words = words_of(wrongly_signed(token, keys.key_set))
+        return Check("signature", "fail", "the key's", "another", words), None
     return Check("signature", "ok", "the key's", f"that of kid {shown(key.kid)}"), key
 
 
