@@ -118,7 +118,7 @@ class Verification:
         except jwt.InvalidTokenError as error:
             tally.refused(error)
             # The frames within hold parts of the token, which error trackers would send away.
-            raise error.with_traceback(None)
+            raise error.with_traceback(None) from error.__cause__
         # Remembered without its scheme: else there would be an entry for each spelling.
         again = audience and wanted  # it may be an iterator, which is at its end now
         verify = Verification.verify_token

@@ -1,21 +1,18 @@
 """docs/command-line.md shows what the command prints, and lists what its JSON has."""
 
-import asyncio
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from auth_jwks import JWKS, FileKeyStore
 from auth_jwks.cli._control import FAULTS, OTHERS
-from auth_jwks.testing import FakeIssuer, SigningKey
+from auth_jwks.testing import FakeIssuer
 from tests.cli.conftest import Command
+from tests.cli.page import BLOCK, PATH, PLACE, fill, printed, provider_of_the_page
 
-PAGE = (Path(__file__).parents[2] / "docs" / "command-line.md").read_text("utf-8")
-BLOCK = re.compile(r"^```console\n\$ auth-jwks (.*)\n((?:.*\n)*?)```$", re.MULTILINE)
+PAGE = PATH.read_text("utf-8")
 SHOWN = dict(BLOCK.findall(PAGE))
-PLACE, FOLDER = "http://127.0.0.1:8080", "/run/auth-jwks"
 BLANKS = re.compile(r"\s+")
 VARYING = re.compile(r"(?<=ETag'\")[0-9a-f]+|\d+")
 
@@ -23,49 +20,28 @@ VARYING = re.compile(r"(?<=ETag'\")[0-9a-f]+|\d+")
 @pytest.fixture(scope="module")
 def shown_provider() -> Iterator[FakeIssuer]:
     """Return the provider of the page."""
-    keys = [SigningKey.generate("RS256", "2026-11"), SigningKey.generate("ES384", "2026-12")]
-    with FakeIssuer(keys=keys) as provider:
-        provider.publish(keys[0].jwk(kid="enc", use="enc", alg="RSA-OAEP"))
-        provider.cache("max-age=3600")
+    with provider_of_the_page() as provider:
         yield provider
 
 
 @pytest.fixture
 def folder(shown_provider: FakeIssuer, tmp_path: Path) -> Path:
     """Return the directory of the page, filled by a worker."""
-
-    async def work() -> None:
-        store = FileKeyStore(tmp_path / "store")
-        async with store, JWKS(issuer=shown_provider.issuer, aud="x", store=store) as jwks:
-            await jwks.refresh()
-
-    asyncio.run(work())
+    fill(tmp_path / "store", shown_provider)
     return tmp_path / "store"
 
 
-def printed(line: str, provider: FakeIssuer, folder: Path, command: Command) -> str:
-    """Return what the command of the page prints here, with the names of the page."""
-    words, _, token = line.partition(" < ")
-    argv = words.replace(PLACE, provider.url).replace(FOLDER, str(folder)).split()
-    run = command(*argv, stdin=provider.sign(aud="account") if token else "")
-    return (run.out + run.err).replace(provider.url, PLACE).replace(str(folder), FOLDER)
-
-
-def bare(text: str) -> str:
+def bare(text: str, url: str) -> str:
     """Return a text without what differs from run to run: blanks, ports, numbers, hashes."""
-    text = BLANKS.sub("", text.replace(PLACE.partition("//")[2], "HOST"))
-    return VARYING.sub("N", text)
+    return VARYING.sub("N", BLANKS.sub("", text.replace(url.partition("//")[2], "HOST")))
 
 
 @pytest.mark.posix
 @pytest.mark.parametrize("line", [line for line in SHOWN if not line.startswith("issuer")])
-def test_output_of_the_page(
-    line: str, shown_provider: FakeIssuer, folder: Path, command: Command
-) -> None:
+def test_output_of_the_page(line: str, shown_provider: FakeIssuer, folder: Path) -> None:
     """It is what the command prints, but for numbers and where lines are wrapped."""
-    real = printed(line, shown_provider, folder, command)
-    host = shown_provider.url.partition("//")[2]
-    assert bare(SHOWN[line]) == bare(real.replace(host, "HOST"))
+    real = printed(line, shown_provider, folder)
+    assert bare(SHOWN[line], PLACE) == bare(real, shown_provider.url)
     assert max(map(len, SHOWN[line].splitlines())) <= 80
 
 

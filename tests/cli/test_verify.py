@@ -39,10 +39,18 @@ def test_every_check_is_shown(provider: FakeIssuer, command: Command) -> None:
     token = provider.forge(aud="account", exp=1)
     run = command("verify", "--issuer", provider.issuer, "--aud", "api", stdin=token)
     assert (run.status, run.out) == (1, "")
-    assert "FAIL  aud              expected 'api', found 'account'" in run.err
+    assert "FAIL  aud" in run.err
+    assert "'account'" in run.err
     assert "FAIL  signature" in run.err
     assert "FAIL  exp" in run.err
-    assert "Refused (expired): the token has expired." in run.words
+    assert "Refused (expired): " in run.words
+
+
+def test_nothing_is_said_twice(provider: FakeIssuer, command: Command) -> None:
+    """Where the error says what was expected and found, that is enough."""
+    token = provider.sign(headers={"typ": "logout+jwt"})
+    run = command("verify", "--issuer", provider.issuer, stdin=token)
+    assert run.words.count("'logout+jwt'") == 2  # once at its check, once in the verdict
 
 
 def test_as_json(provider: FakeIssuer, command: Command) -> None:

@@ -22,7 +22,9 @@ def shown(value: object) -> str:
 
 
 def listed(values: Sequence[object], link: str = "and") -> str:
-    """Return the first few of some values, and how many more there are."""
+    """Return the first few of some values, and how many more there are; "none" for none."""
+    if not values:
+        return "none"
     texts = [shown(value) for value in values[:MAX_LISTED]]
     if len(values) > MAX_LISTED:
         texts.append(f"{len(values) - MAX_LISTED} more")

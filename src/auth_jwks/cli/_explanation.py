@@ -20,7 +20,7 @@ from auth_jwks._jose.hints import missing
 from auth_jwks._jose.issuer import IssuerNames
 from auth_jwks._jose.keys import Key
 from auth_jwks._jose.tenants import Tenants
-from auth_jwks._jose.tokens import Token, compact, parse_token, signer, wrongly_signed
+from auth_jwks._jose.tokens import Token, compact, parse_token, signer
 from auth_jwks._rules import Rules
 from auth_jwks.cli._faults import words_of
 from auth_jwks.cli._texts import moment, shown, shown_all
@@ -43,7 +43,7 @@ class _Anything(frozenset[Any]):
         return True
 
 
-ANYTHING = _Anything()
+ANYTHING = _Anything(("RS256",))
 _KINDS = {str: "a string", int: "a number", float: "a number", type(None): "null"}
 
 
@@ -163,8 +163,9 @@ def _signature(token: Token, keys: CurrentKeys) -> tuple[Check, Key | None]:
         return Check("signature", "skip", message="there is no key to check it with"), None
     key = signer(token, candidates)
     if key is None:
-        words = words_of(wrongly_signed(token, keys.key_set))
-        return Check("signature", "fail", "the key's", "another", words), None
+        return Check(
+            "signature", "fail", "the key's", "another", words_of(not_found(token, keys.key_set))
+        ), None
     return Check("signature", "ok", "the key's", f"that of kid {shown(key.kid)}"), key
 
 

@@ -79,6 +79,8 @@ def as_json(result: Result, checks: list[Check]) -> dict[str, Any]:
 
 
 def _text(check: Check) -> str:
+    if check.message.startswith(f"{check.name}: expected "):  # it says what was found, too
+        return check.message
     parts = []
     if check.expected:
         parts.append(f"expected {check.expected}")
