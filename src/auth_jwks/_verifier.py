@@ -51,7 +51,7 @@ class JWKS(Verification):
         numeric_sub: bool = False,
         profile: Profile | None = None,
         http_client: HTTPClient | ClientMaker | None = None,
-        observer: Observer | None = None,
+        observer: Observer | Sequence[Observer] | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         """Check the configuration. Nothing is fetched before it is needed.
@@ -78,7 +78,7 @@ class JWKS(Verification):
             tenants=tenants, max_token_length=max_token_length, numeric_sub=numeric_sub,
         )  # fmt: skip
         seen = TokenCache(token_cache_size)
-        keys = assembled(
+        keys, _ = assembled(
             discovery_url=discovery_url, jwks_uri=jwks_uri, jwks=jwks, jwks_file=jwks_file,
             issuer=rules.issuer, fix_local_url=fix_local_url, timeout=timeout, retries=retries,
             http_client=http_client, store=store, cache_ttl=cache_ttl, max_stale=max_stale,

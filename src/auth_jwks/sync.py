@@ -91,7 +91,7 @@ class SyncJWKS:
         numeric_sub: bool = False,
         profile: Profile | None = None,
         http_client: ClientMaker | None = None,
-        observer: Observer | None = None,
+        observer: Observer | Sequence[Observer] | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         """Check the configuration, which is that of `JWKS`.
@@ -113,7 +113,7 @@ class SyncJWKS:
             tenants=tenants, max_token_length=max_token_length, numeric_sub=numeric_sub,
         )  # fmt: skip
         seen = TokenCache(token_cache_size)
-        cache = assembled(
+        cache, _ = assembled(
             discovery_url=discovery_url, jwks_uri=jwks_uri, jwks=jwks, jwks_file=jwks_file,
             issuer=rules.issuer, fix_local_url=fix_local_url, timeout=timeout, retries=retries,
             http_client=http_client, store=store, cache_ttl=cache_ttl, max_stale=max_stale,

@@ -96,7 +96,7 @@ def cache_of(issuer: FakeIssuer, client: httpx.AsyncClient, **options: Any) -> K
         "allowed": frozenset(("ES256",)),
         "observer": None,
     }
-    return assembled(**(defaults | options))
+    return assembled(**(defaults | options))[0]
 
 
 async def test_the_parts_share_what_they_are_given(clock: FakeClock, issuer: FakeIssuer) -> None:

@@ -21,13 +21,16 @@ from auth_jwks import (
     UnknownKeyError,
 )
 from auth_jwks.events import (
+    BreakerChanged,
     DocumentRejected,
     Event,
     KeysRefreshed,
+    LeaseChanged,
     Observer,
     RefreshFailed,
     StaleServed,
     StoreFailed,
+    TokenRefused,
     UnknownKey,
 )
 from auth_jwks.profiles import AccessToken, IDToken, LogoutToken, Profile
@@ -174,6 +177,10 @@ def count(event: Event) -> str:
             return origin
         case RefreshFailed(reason=reason) | DocumentRejected(reason=reason):
             return reason
+        case TokenRefused(reason=kind):
+            return kind.value
+        case LeaseChanged(change=change) | BreakerChanged(change=change):
+            return change
         case StoreFailed(operation=operation):
             return operation
         case StaleServed(first=first) | UnknownKey(asked=first):

@@ -128,6 +128,8 @@ async def _awaited(_event: Event, /) -> None:
         ("http_client", object()),
         ("observer", "print"),
         ("observer", _awaited),
+        ("observer", [print, _awaited]),
+        ("observer", {print}),
         ("clock", 5),
     ],
 )

@@ -49,9 +49,10 @@ class GuardedObserver:
             self._observer(event)
         # A plain function can't be cancelled. If it raises that, it asked a cancelled future.
         except (Exception, asyncio.CancelledError) as fault:  # noqa: BLE001 - it may raise anything
-            self._failed(event, fault)
+            self.failed(type(event).__name__, fault)
 
-    def _failed(self, event: Event, fault: BaseException) -> None:
+    def failed(self, occasion: str, fault: BaseException) -> None:
+        """Log what the observer raised, unless it did so a short time ago."""
         now, untold, is_first = self._clock.monotonic(), self._untold, self._silent_until == -inf
         if now < self._silent_until:
             self._untold += 1
@@ -60,7 +61,7 @@ class GuardedObserver:
         since = f"; {untold} more since the last such line" if untold else ""
         more = _places(fault) if is_first else since
         text = "the observer failed on %s: %s%s"
-        logger.log(logging.ERROR, text, type(event).__name__, type(fault).__name__, more)
+        logger.log(logging.ERROR, text, occasion, type(fault).__name__, more)
 
 
 def announce(event: Event, observer: Observer | None) -> None:

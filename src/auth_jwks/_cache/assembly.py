@@ -1,19 +1,17 @@
 """Assembles the parts behind a verifier. Each part is given the parts that it uses."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
-from inspect import iscoroutinefunction
 from os import PathLike
 from typing import Any
 
-from auth_jwks._cache.announce import GuardedObserver
 from auth_jwks._cache.freshness import Policy
 from auth_jwks._cache.guarded_store import GuardedStore
 from auth_jwks._cache.key_cache import KeyCache
 from auth_jwks._cache.local_source import keys_for_ever, local_source
+from auth_jwks._cache.observers import Observers, checked_observers
 from auth_jwks._cache.refresh import Refresher
-from auth_jwks._cache.timing import during
 from auth_jwks._clock import Clock
 from auth_jwks._jose.issuer import IssuerNames
 from auth_jwks._provider.client import HTTPClient
@@ -55,12 +53,12 @@ def assembled(
     cache_ttl: float,
     max_stale: float,
     allowed: frozenset[str],
-    observer: Observer | None,
+    observer: Observer | Sequence[Observer] | None,
     clock: Clock,
-) -> KeyCache:
-    """Check the parameters of `JWKS` that are about keys, and return the cache of these keys."""
+) -> tuple[KeyCache, Observers]:
+    """Check the parameters of `JWKS` that are about keys. Return their cache, and its observers."""
     checked_parts("clock", clock, "a Clock", "monotonic", "time", "sleep")
-    guarded = None if observer is None else GuardedObserver(_checked_observer(observer), clock)
+    watching = checked_observers(observer)
     fix_local_url = checked_flag("fix_local_url", fix_local_url)
     timeout = checked_number("timeout", timeout, above=0)
     retries = checked_count("retries", retries)
@@ -79,24 +77,25 @@ def assembled(
         discovery_url=url, jwks_uri=checked_url("jwks_uri", jwks_uri), second_url=second_url,
         issuer=issuer, fix_local_url=fix_local_url, timeout=timeout, retries=retries,
         http_client=checked_client(http_client), clock=clock,
-        during=partial(during, guarded, "fetch"),
     )  # fmt: skip
+    observers = Observers(watching, source.name, clock)
     policy = Policy(ttl, stale, check_interval=source.check_interval)
     shared = GuardedStore(
         MemoryKeyStore(timer=clock.monotonic) if store is None else _checked_store(store),
         source.key, name=source.name, deadline=source.deadline, policy=policy,
-        clock=clock, observer=guarded,
+        clock=clock, observer=observers,
     )  # fmt: skip
     refresher = Refresher(
-        source, shared, policy=policy, allowed=allowed, clock=clock, observer=guarded
+        source, shared, policy=policy, allowed=allowed, clock=clock, observer=observers
     )
     if isinstance(source, FixedSource):
         refresher.current = keys_for_ever(source, clock.monotonic())
-    cache = KeyCache(refresher, policy=policy, clock=clock, observer=guarded)
+    cache = KeyCache(refresher, policy=policy, clock=clock, observer=observers)
     _warn_without_issuer(source)
     if isinstance(source, Source):
+        source.during = partial(observers.during, "fetch")
         _warn_of_plain_http(source, "issuer" if second_url else "discovery_url")
-    return cache
+    return cache, observers
 
 
 def _places(issuer: IssuerNames) -> tuple[str, str]:
@@ -114,12 +113,6 @@ def _places(issuer: IssuerNames) -> tuple[str, str]:
 
 def _checked_store(store: KeyStore) -> KeyStore:
     return checked_parts("store", store, "a KeyStore", "poll", "commit", "fail", "aclose")
-
-
-def _checked_observer(observer: Observer) -> Observer:
-    if iscoroutinefunction(observer):
-        raise TypeError("observer: expected a plain function, as a coroutine would not be awaited")
-    return checked_parts("observer", observer, "a callable that takes an event", "__call__")
 
 
 def _warn_without_issuer(source: KeySource) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeVar
 
 from auth_jwks._cache.announce import announce
 from auth_jwks._cache.freshness import STORELESS_INTERVAL, Policy
-from auth_jwks._cache.timing import during
+from auth_jwks._cache.observers import during
 from auth_jwks._clock import Clock, patience, runs
 from auth_jwks.events import Observer, StoreFailed, StoreFault
 from auth_jwks.stores.base import (
@@ -206,7 +206,7 @@ class GuardedStore:
         kind: StoreFault
         loop = asyncio.get_running_loop()
         try:
-            with during(self._observer, operation, self._name):
+            with during(self._observer, operation):
                 async with patience(self._policy.store_patience):
                     return await call()
         except StoreUnavailable as fault:

@@ -62,7 +62,7 @@ class KeyCache:
         self._clock = clock
         self._observer = observer
         self._uniform = uniform
-        self._flights: SingleFlight[Outcome] = SingleFlight(clock, observer, self._source.name)
+        self._flights: SingleFlight[Outcome] = SingleFlight(clock, observer)
         self.reopen = self._flights.reopen
         self._bucket = NO_SEARCHES if self._source.is_fixed else Bucket()
         self._attempts = Attempts()

@@ -7,7 +7,7 @@ from contextvars import Context
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar, get_args
 
-from auth_jwks._cache.timing import during
+from auth_jwks._cache.observers import during
 from auth_jwks._clock import Clock, LoopWatch, settle
 from auth_jwks.events import Observer
 
@@ -67,13 +67,12 @@ class _LoopState(Generic[T]):
 class SingleFlight(Generic[T]):
     """The flights of this process and loop. Those of another process are dropped, not awaited.
 
-    The observer is told when each begins and ends, as a refresh of `source`.
+    The observer is told when each begins and ends.
     """
 
-    def __init__(self, clock: Clock, observer: Observer | None = None, source: str = "") -> None:
+    def __init__(self, clock: Clock, observer: Observer | None = None) -> None:
         self._clock = clock
         self._observer = observer
-        self._source = source
         self._states: dict[asyncio.AbstractEventLoop, _LoopState[T]] = {}
         self._lost: list[Slot] = []
         self._closed = False
@@ -151,7 +150,7 @@ class SingleFlight(Generic[T]):
 
     async def _locked(self, lock: asyncio.Lock, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         async with lock:
-            with during(self._observer, "refresh", self._source):
+            with during(self._observer, "refresh"):
                 return await work()
 
     async def _landed(self, flight: Flight[T], seconds: float | None) -> bool:

@@ -46,7 +46,7 @@ class Source:
 
     A `second_url` is asked for the discovery document where the first answers 404. `deadline` is
     in seconds, `key` is the key in the store, `name` is the URL for logs. Each document is asked
-    for within `during(name)`.
+    for within the context `during()`.
     """
 
     is_fixed = False
@@ -66,12 +66,12 @@ class Source:
         clock: Clock,
         second_url: str | None = None,
         uniform: Callable[[float, float], float] = random.uniform,
-        during: Callable[[str], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         self.url = jwks_uri or discovery_url or ""
         self.name = redacted(self.url)
         self.issuer = issuer
         self.discovers = jwks_uri is None
+        self.during: Callable[[], AbstractContextManager[object]] = nullcontext
         self.deadline = timeout * (2 if self.discovers else 1)
         self.key = store_key(
             mode="discovery" if self.discovers else "direct",
@@ -85,7 +85,6 @@ class Source:
         self._retries = retries
         self._clock = clock
         self._uniform = uniform
-        self._during = during
 
     def __repr__(self) -> str:
         return f"Source({self.name!r})"
@@ -221,7 +220,7 @@ class Source:
     ) -> Reply:
         attempts = Attempts(self._clock, self._uniform, self._retries, self._timeout, ends_at)
         try:
-            with self._during(self.name):
+            with self.during():
                 return await attempts.first_reply(lambda: self._http.get(client, url, headers))
         except FetchError as fault:
             failure = fault

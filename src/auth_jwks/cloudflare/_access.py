@@ -1,7 +1,7 @@
 """Verifies tokens of Cloudflare Access, which speak for a person or for a service token."""
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -64,7 +64,7 @@ class CloudFlareTokenValidation:
         max_stale: float = 86_400,
         token_cache_size: int = 1024,
         http_client: HTTPClient | ClientMaker | None = None,
-        observer: Observer | None = None,
+        observer: Observer | Sequence[Observer] | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         """Check the configuration. Nothing is fetched before it is needed.
