@@ -4,7 +4,7 @@ import gc
 import sys
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from typing import Any, get_args
@@ -188,6 +188,19 @@ def test_durations(
         raise OSError("it failed")
     assert value(f"{name}_count", **labels) == 2
     assert 0 < (value(f"{name}_sum", **labels) or 0) < 60
+
+
+def test_work_that_dies_with_its_loop(observer: PrometheusObserver, value: Value) -> None:
+    """It has no end, and so no duration."""
+
+    def work() -> Generator[None]:
+        with observer.during("refresh", SOURCE):
+            yield
+
+    running = work()
+    next(running)
+    running.close()
+    assert not value("refresh_duration_seconds_count")
 
 
 def test_a_call_of_the_store_that_fails_is_told_by_an_event(

@@ -200,6 +200,8 @@ class _Timed:
         self._began = time.perf_counter()
 
     def __exit__(self, _kind: object, fault: BaseException | None, _at: object) -> None:
+        if isinstance(fault, GeneratorExit):  # it died with its event loop, some time ago
+            return
         seconds = time.perf_counter() - self._began
         self._metrics.ended(*self._what, seconds, well=fault is None)
 
