@@ -49,7 +49,7 @@ COUNTED: dict[str, tuple[Event, str, dict[str, str]]] = {
     ),
     "stale": (StaleServed(SOURCE, 1000.0, first=True), "stale_verifications", {}),
     "store": (
-        StoreFailed(SOURCE, "poll", "resting", "a reason"),
+        StoreFailed(SOURCE, "redis", "poll", "resting", "a reason"),
         "store.failures", {"auth_jwks.operation": "poll", "error.type": "resting"},
     ),
     "document": (

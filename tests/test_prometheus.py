@@ -43,7 +43,7 @@ COUNTED: dict[str, tuple[Event, str, dict[str, str]]] = {
     ),
     "stale": (StaleServed(SOURCE, 1000.0, first=True), "stale_verifications_total", {}),
     "store": (
-        StoreFailed(SOURCE, "poll", "resting", "a reason"),
+        StoreFailed(SOURCE, "redis", "poll", "resting", "a reason"),
         "store_operations_total", {"operation": "poll", "result": "resting"},
     ),
     "document": (
