@@ -15,7 +15,10 @@ from auth_jwks.errors import (
     IssuerMismatchError,
     KeysUnavailableError,
     MissingTokenError,
+    Reason,
     UnknownKeyError,
+    because,
+    reason_of,
 )
 
 EVERY_ERROR = [
@@ -30,6 +33,11 @@ EVERY_ERROR = [
     IdentityUnavailableError(),
     IdentityUnavailableError("Cloudflare is down", retry_after=1.5),
 ]
+NAMES = {
+    name
+    for name, value in vars(errors).items()
+    if isinstance(value, type) and issubclass(value, Exception)
+}
 
 
 def pickled(error: Exception, protocol: int) -> Exception:
@@ -39,15 +47,14 @@ def pickled(error: Exception, protocol: int) -> Exception:
 
 
 def test_the_module_exports_its_errors() -> None:
-    """`__all__` names every error, sorted."""
-    defined = {name for name, value in vars(errors).items() if isinstance(value, type)}
-    assert errors.__all__ == sorted(defined)
+    """`__all__` names every error, the reasons, and what tells them."""
+    assert set(errors.__all__) == {*NAMES, "Reason", "reason_of"}
 
 
 def test_no_error_is_forgotten() -> None:
     """Each is among those below, and in the tree that the module draws."""
-    assert {type(error).__name__ for error in EVERY_ERROR} == set(errors.__all__)
-    assert [name for name in errors.__all__ if f"    {name} " not in (errors.__doc__ or "")] == []
+    assert {type(error).__name__ for error in EVERY_ERROR} == NAMES
+    assert [name for name in NAMES if f"    {name} " not in (errors.__doc__ or "")] == []
 
 
 @pytest.mark.parametrize("error", EVERY_ERROR, ids=repr)
@@ -82,3 +89,53 @@ def test_what_is_unavailable_says_when_to_come_back(
     assert (str(default), default.retry_after) == (message, 5.0)
     chosen = kind(message="the provider is down", retry_after=1.5)
     assert (str(chosen), chosen.retry_after) == ("the provider is down", 1.5)
+
+
+class Derived(jwt.ExpiredSignatureError):
+    """An error of somebody else's."""
+
+
+REASONS = [
+    (MissingTokenError(), Reason.MALFORMED),
+    (InvalidRequestError(), Reason.MALFORMED),
+    (UnknownKeyError(), Reason.UNKNOWN_KEY),
+    (KeysUnavailableError(), Reason.UNAVAILABLE),
+    (IdentityUnavailableError(), Reason.UNAVAILABLE),
+    (IssuerMismatchError(), Reason.MISMATCH),
+    (InsufficientScopeError(), Reason.SCOPE),
+    (BoundTokenError(), Reason.BOUND),
+    (jwt.DecodeError(), Reason.MALFORMED),
+    (jwt.InvalidSignatureError(), Reason.SIGNATURE),
+    (jwt.InvalidAlgorithmError(), Reason.ALGORITHM),
+    (jwt.ExpiredSignatureError(), Reason.EXPIRED),
+    (jwt.ImmatureSignatureError(), Reason.NOT_YET_VALID),
+    (jwt.InvalidIssuedAtError(), Reason.CLAIM),
+    (jwt.InvalidIssuerError(), Reason.ISSUER),
+    (jwt.InvalidAudienceError(), Reason.AUDIENCE),
+    (jwt.MissingRequiredClaimError("sub"), Reason.CLAIM),
+    (jwt.exceptions.InvalidSubjectError(), Reason.CLAIM),
+    (jwt.exceptions.InvalidJTIError(), Reason.CLAIM),
+    (jwt.InvalidTokenError(), Reason.CLAIM),
+    (jwt.PyJWKClientConnectionError(), Reason.UNAVAILABLE),
+    (jwt.PyJWKClientError(), Reason.UNKNOWN_KEY),
+    (jwt.PyJWKSetError(), Reason.UNAVAILABLE),
+    (jwt.PyJWKError(), Reason.UNAVAILABLE),
+    (jwt.InvalidKeyError(), Reason.UNAVAILABLE),
+    (jwt.PyJWTError(), Reason.UNAVAILABLE),
+    (Derived(), Reason.EXPIRED),
+    *((because(reason, jwt.DecodeError()), reason) for reason in Reason),
+]
+
+
+@pytest.mark.parametrize(("error", "reason"), REASONS)
+def test_every_error_has_a_reason(error: jwt.PyJWTError, reason: Reason) -> None:
+    """Also after a journey between processes."""
+    for each in (error, copy.copy(error), pickled(error, pickle.HIGHEST_PROTOCOL)):
+        assert isinstance(each, jwt.PyJWTError)
+        assert reason_of(each) is reason
+
+
+def test_no_reason_is_made_up() -> None:
+    """Any other exception is a fault of the program."""
+    with pytest.raises(TypeError, match=r"^error: expected a jwt\.PyJWTError, got KeyError$"):
+        reason_of(KeyError())  # type: ignore[arg-type]

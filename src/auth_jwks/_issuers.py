@@ -2,21 +2,27 @@
 
 import asyncio
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, ExitStack
+from operator import attrgetter
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 import jwt
 
 from auth_jwks._background_loop import refuse_background_thread
 from auth_jwks._cache.status import Status
+from auth_jwks._cache.tally import Tally
 from auth_jwks._jose.routes import Claimant, Routes
 from auth_jwks._settings import checked_flag
 from auth_jwks._verifier import JWKS
 from auth_jwks.profiles._kinds import Profile
 
 __all__ = ["Issuers", "SyncIssuers"]
+
+
+# Of a `JWKS` or a `SyncJWKS`. It is no name of theirs for others.
+_tally_of: Callable[[object], Tally] = attrgetter("_tally")
 
 
 class Member(Claimant, Protocol):
@@ -65,6 +71,7 @@ class Several(Generic[MemberT]):
                 raise TypeError(f"verifiers: expected each to be a {kind.__name__}, got a {wrong}")
         self._verifiers = verifiers
         self._routes = Routes(verifiers)
+        self._tally = Tally.beside(map(_tally_of, verifiers), "several issuers")
         self._closed = False
 
     @property
@@ -77,12 +84,33 @@ class Several(Generic[MemberT]):
         """How many characters a token may have: the most that a verifier allows."""
         return self._routes.longest
 
+    @property
+    def refused(self) -> Mapping[str, int]:
+        """How many tokens were refused before any verifier was asked, by `Reason`.
+
+        Those of no verifier's issuer above all. `status` has what each verifier refused.
+        """
+        counts = self._tally.counts()
+        return {reason: count for reason, count in counts.items() if reason not in {"ok", "seen"}}
+
     def status(self) -> tuple[Status, ...]:
         """Return the state of the keys of each verifier, in their order, without I/O."""
         return tuple(verifier.status() for verifier in self._verifiers)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(map(repr, self._verifiers))})"
+
+    def _find(self, token: str) -> MemberT:
+        """Return the verifier for a token. Raises `jwt.InvalidTokenError`, and tells of it."""
+        try:
+            return self._routes.find(token)
+        except jwt.InvalidTokenError as error:
+            self._tally.refused(error)
+            raise
+
+    def _refused_later(self, error: jwt.InvalidTokenError) -> None:
+        """Tell of a verified token that is refused all the same. Whose it was is not known here."""
+        self._tally.refused(error)
 
     def _refuse_misuse(self, *, verify_iss: object = True) -> None:
         if self._closed:
@@ -131,7 +159,7 @@ class Issuers(Several[JWKS]):
             else:
                 if self._routes.of(claims["iss"]) is guess:
                     return claims
-        verifier = self._routes.find(token)
+        verifier = self._find(token)
         claims = await verifier.verify_token(token, audience, profile=profile)
         self._routes.remember(token, verifier)
         return claims
@@ -202,7 +230,7 @@ class SyncIssuers(Several[Threaded]):
             else:
                 if self._routes.of(claims["iss"]) is guess:
                     return claims
-        verifier = self._routes.find(token)
+        verifier = self._find(token)
         claims = verifier.verify_token(token, audience, profile=profile)
         self._routes.remember(token, verifier)
         return claims

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Hashable, Iterable
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Self
 
@@ -10,6 +11,7 @@ import jwt
 from auth_jwks._cache.current import CurrentKeys
 from auth_jwks._cache.key_access import KeyAccess
 from auth_jwks._cache.status import Status
+from auth_jwks._cache.tally import Tally
 from auth_jwks._cache.token_cache import SeenToken, TokenCache, cache_key
 from auth_jwks._clock import Clock
 from auth_jwks._jose.claims import Expected, read_claims
@@ -34,8 +36,11 @@ class Verification:
     If `keys` never awaits, as in threads, neither do these coroutines.
     """
 
-    def __init__(self, keys: KeyAccess, seen: TokenCache, rules: Rules, clock: Clock) -> None:
+    def __init__(
+        self, keys: KeyAccess, seen: TokenCache, rules: Rules, tally: Tally, clock: Clock
+    ) -> None:
         self._keys = keys
+        self._tally = tally
         self._seen = seen
         self._rules = rules
         self._by_profile: dict[int, Rules] = {}
@@ -76,43 +81,46 @@ class Verification:
         `IssuerMismatchError` if there are no keys to verify it with. What else a profile's
         `check` raises is passed on.
         """
-        if self._closed:
-            raise RuntimeError("the verifier is closed")
-        if verify_iss is not True:
+        if self._closed or verify_iss is not True:
+            self._refuse_if_closed()
             checked_flag("verify_iss", verify_iss)
         rules = self._rules if profile is None else self._under(profile)
         wanted = rules.audience if audience is None else audience_of_call(audience, rules)
         seen_as = cache_key(token, wanted, verify_iss, rules, longest=rules.longest)
         seen = self._seen.get(seen_as)
         now = self._clock.time()
-        if seen is not None and (current := self._keys.ready(now)) is not None:
-            claims = seen.claims(current, now, rules.leeway)
-            if claims is not None:
-                if rules.tenants is not None:
-                    rules.tenants.asked(claims)
-                return claims if rules.check is None else passed(rules.check, claims)
-        bare = compact(token, rules.longest)
-        if bare is not token:
-            # Remembered without its scheme: else there would be an entry for each spelling.
-            verify = Verification.verify_token
-            again = audience and wanted  # it may be an iterator, which is at its end now
-            return await verify(self, bare, again, verify_iss=verify_iss, profile=profile)
-        parsed = parse_token(token, rules.allowed, rules.types)
-        current = self._keys.ready(now)
-        if current is None:
-            # A token that its own claims rule out is worth no wait, and no search below.
-            self._judge(parsed, None, wanted, rules, verify_iss=verify_iss)
-            current = await self._keys.ensure()
-        candidates = current.key_set.select(parsed.kid, parsed.alg)
-        key = signer(parsed, candidates) if candidates else None
-        if key is None:
-            current, key = await self._found(parsed, current, wanted, rules, verify_iss=verify_iss)
-        claims = self._judge(parsed, current, wanted, rules, key, verify_iss=verify_iss)
-        token_seen = SeenToken(
-            parsed.kid, key.alg, key.thumbprint, current.issuer, current.generation, parsed.payload
-        )
-        self._conclude(rules, claims, seen_as, token_seen)
-        return claims
+        tally = self._tally
+        try:
+            if seen is not None and (current := self._keys.ready(now)) is not None:
+                claims = seen.claims(current, now, rules.leeway)
+                if claims is not None:
+                    if rules.tenants is not None or rules.check is not None:
+                        _ask(rules, claims)
+                    tally.seen += 1
+                    if tally.count is not None:
+                        tally.count("seen")
+                    return claims
+            bare = compact(token, rules.longest)
+            if bare is token:
+                parsed = parse_token(token, rules.allowed, rules.types)
+                current = self._keys.ready(now)
+                if current is None:
+                    current = await self._waited(parsed, wanted, rules, verify_iss=verify_iss)
+                key = signer(parsed, current.key_set.select(parsed.kid, parsed.alg))
+                if key is None:
+                    found = self._found(parsed, current, wanted, rules, verify_iss=verify_iss)
+                    current, key = await found
+                claims = self._judge(parsed, current, wanted, rules, key, verify_iss=verify_iss)
+                self._conclude(rules, claims, seen_as, parsed, current, key)
+                tally.verified()
+                return claims
+        except jwt.InvalidTokenError as error:
+            tally.refused(error)
+            raise
+        # Remembered without its scheme: else there would be an entry for each spelling.
+        again = audience and wanted  # it may be an iterator, which is at its end now
+        verify = Verification.verify_token
+        return await verify(self, bare, again, verify_iss=verify_iss, profile=profile)
 
     def _under(self, profile: Profile) -> Rules:
         """Return the rules under the profile of a call, which is mostly one that came before."""
@@ -127,13 +135,29 @@ class Verification:
         return rules
 
     def _conclude(
-        self, rules: Rules, claims: dict[str, Any], seen_as: Hashable, token: SeenToken
-    ) -> None:
+        self, rules: Rules, claims: dict[str, Any], seen_as: Hashable, token: Token,
+        current: CurrentKeys, key: Key,
+    ) -> None:  # fmt: skip
         """Run the user's check on a verified token; remember the token, if its verdict lasts."""
         if rules.check is not None:
             passed(rules.check, claims)
         if rules.is_lasting:
-            self._seen.put(seen_as, token)
+            seen = SeenToken(
+                token.kid,
+                key.alg,
+                key.thumbprint,
+                current.issuer,
+                current.generation,
+                token.payload,
+            )
+            self._seen.put(seen_as, seen)
+
+    async def _waited(
+        self, parsed: Token, audience: frozenset[str] | None, rules: Rules, *, verify_iss: bool
+    ) -> CurrentKeys:
+        """Wait for keys. A token that its own claims rule out is worth no wait, and no search."""
+        self._judge(parsed, None, audience, rules, verify_iss=verify_iss)
+        return await self._keys.ensure()
 
     def _found(
         self,
@@ -154,14 +178,14 @@ class Verification:
                 self._judge(parsed, tried, audience, rules, verify_iss=verify_iss)
             except jwt.InvalidTokenError:
                 if tried.key_set.select(parsed.kid, parsed.alg):
-                    raise wrongly_signed() from None
+                    raise wrongly_signed(parsed, tried.key_set) from None
                 raise
 
         if not tried.key_set.has(parsed.kid, parsed.alg):
             return self._keys.find(parsed, tried, check)
         # Another key may have got that name. No forged token waits for an answer to this.
         self._keys.search(parsed, tried, check)
-        raise wrongly_signed()
+        raise wrongly_signed(parsed, tried.key_set)
 
     def _judge(
         self,
@@ -203,8 +227,8 @@ class Verification:
         await self._keys.refresh(force=checked_flag("force", force))
 
     def status(self) -> Status:
-        """Return the state of the keys, without I/O."""
-        return self._keys.status()
+        """Return the state of the keys, and what became of tokens, without I/O."""
+        return replace(self._keys.status(), verifications=self._tally.counts())
 
     async def close(self) -> None:
         """Close everything this verifier opened; a second call does nothing.
@@ -231,9 +255,21 @@ class Verification:
         state = "closed" if self._closed else f"keys={len(status.kids)}"
         return f"JWKS({status.source!r}, issuer={status.issuer!r}, {state})"
 
+    def _refused_later(self, error: jwt.InvalidTokenError) -> None:
+        """Count, and tell of, what a web integration refuses a verified token for."""
+        self._tally.refused(error)
+
     def _refuse_if_closed(self) -> None:
         if self._closed:
             raise RuntimeError("the verifier is closed")
+
+
+def _ask(rules: Rules, claims: dict[str, Any]) -> None:
+    """Ask the user's functions again about a token that was seen before."""
+    if rules.tenants is not None:
+        rules.tenants.asked(claims)
+    if rules.check is not None:
+        passed(rules.check, claims)
 
 
 @lru_cache(maxsize=256)

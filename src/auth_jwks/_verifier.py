@@ -78,10 +78,10 @@ class JWKS(Verification):
             tenants=tenants, max_token_length=max_token_length, numeric_sub=numeric_sub,
         )  # fmt: skip
         seen = TokenCache(token_cache_size)
-        keys, _ = assembled(
+        keys, tally = assembled(
             discovery_url=discovery_url, jwks_uri=jwks_uri, jwks=jwks, jwks_file=jwks_file,
             issuer=rules.issuer, fix_local_url=fix_local_url, timeout=timeout, retries=retries,
             http_client=http_client, store=store, cache_ttl=cache_ttl, max_stale=max_stale,
             allowed=rules.allowed, observer=observer, clock=clock,
         )  # fmt: skip
-        super().__init__(keys, seen, rules, clock)
+        super().__init__(keys, seen, rules, tally, clock)

@@ -15,10 +15,11 @@ them all. The class tells whether the token, the request or the service is at fa
         IdentityUnavailableError     Cloudflare returned no profile of a user         503
 
 A verification raises the first three, the web integrations raise the others. Misuse raises
-`ValueError` or `TypeError`, at construction.
+`ValueError` or `TypeError`, at construction. `reason_of` says of each, and of PyJWT's, why.
 """
 
 from enum import StrEnum
+from typing import TypeVar
 
 import jwt
 
@@ -32,7 +33,10 @@ __all__ = [
     "MissingTokenError",
     "Reason",
     "UnknownKeyError",
+    "reason_of",
 ]
+
+E = TypeVar("E", bound=jwt.PyJWTError)
 
 
 class Reason(StrEnum):
@@ -110,3 +114,53 @@ class IdentityUnavailableError(jwt.InvalidTokenError):
     ) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+# What a class tells. The first that an error is an instance of counts, by its own order of bases.
+_BY_CLASS: dict[type, Reason] = {
+    MissingTokenError: Reason.MALFORMED,
+    InvalidRequestError: Reason.MALFORMED,
+    UnknownKeyError: Reason.UNKNOWN_KEY,
+    KeysUnavailableError: Reason.UNAVAILABLE,
+    IdentityUnavailableError: Reason.UNAVAILABLE,
+    IssuerMismatchError: Reason.MISMATCH,
+    InsufficientScopeError: Reason.SCOPE,
+    BoundTokenError: Reason.BOUND,
+    jwt.InvalidSignatureError: Reason.SIGNATURE,
+    jwt.DecodeError: Reason.MALFORMED,
+    jwt.InvalidAlgorithmError: Reason.ALGORITHM,
+    jwt.ExpiredSignatureError: Reason.EXPIRED,
+    jwt.ImmatureSignatureError: Reason.NOT_YET_VALID,
+    jwt.InvalidIssuerError: Reason.ISSUER,
+    jwt.InvalidAudienceError: Reason.AUDIENCE,
+    jwt.InvalidTokenError: Reason.CLAIM,
+    # Of `PyJWKClient`: it has no key for the token, or it has no keys.
+    jwt.PyJWKClientConnectionError: Reason.UNAVAILABLE,
+    jwt.PyJWKClientError: Reason.UNKNOWN_KEY,
+    jwt.PyJWTError: Reason.UNAVAILABLE,
+}
+
+
+def reason_of(error: jwt.PyJWTError) -> Reason:
+    """Return why a token was refused: by an error of this library's, or of PyJWT's own.
+
+    A request without a token, or with a malformed one, is `MALFORMED`. What the class does not
+    tell is an attribute of the error, which survives `pickle`; an `InvalidTokenError` without it,
+    as a user's check raises, is `CLAIM`. Raises `TypeError` for any other exception.
+    """
+    kind = type(error)
+    found: Reason | None = getattr(error, _ATTRIBUTE, None) or _BY_CLASS.get(kind)
+    if found is None:
+        found = next(filter(None, map(_BY_CLASS.get, kind.__mro__)), None)
+    if found is None:
+        raise TypeError(f"error: expected a jwt.PyJWTError, got {kind.__name__}")
+    return found
+
+
+_ATTRIBUTE = "_auth_jwks_reason"
+
+
+def because(reason: Reason, error: E) -> E:
+    """Return the error, with the reason that its class does not tell."""
+    setattr(error, _ATTRIBUTE, reason)
+    return error

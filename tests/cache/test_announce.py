@@ -1,6 +1,7 @@
 """What is logged of each event, and what an observer is told."""
 
 import asyncio
+import dataclasses
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -31,9 +32,9 @@ LOGGED: list[tuple[Event, int, str]] = [
         f"fetched 2 keys from {SOURCE}, {TOLD}",
     ),
     (
-        KeysRefreshed(SOURCE, "provider", 2, (), 0.25),
+        KeysRefreshed(SOURCE, "provider", 1, (), 0.25),
         logging.INFO,
-        f"fetched 2 keys from {SOURCE}, skipped none",
+        f"fetched 1 key from {SOURCE}, skipped none",
     ),
     (
         KeysRefreshed(SOURCE, "store", 2, (), 12.5),
@@ -73,7 +74,12 @@ LOGGED: list[tuple[Event, int, str]] = [
     (
         UnknownKey(SOURCE, asked=True),
         logging.DEBUG,
-        f"UnknownKey(source='{SOURCE}', asked=True)",
+        f"no published key fits a token, after a refresh; keys from {SOURCE}",
+    ),
+    (
+        UnknownKey(SOURCE, asked=False),
+        logging.DEBUG,
+        f"no published key fits a token, without a refresh; keys from {SOURCE}",
     ),
 ]
 
@@ -92,6 +98,22 @@ def test_every_event_is_logged(
     """One record each: what an operator must act on from WARNING up, what repeats at DEBUG."""
     announce(event, None)
     assert logged() == [("auth_jwks", level, text)]
+
+
+@pytest.mark.parametrize("event", [event for event, _, _ in LOGGED])
+def test_every_record_has_the_event_s_fields(
+    event: Event, caplog: pytest.LogCaptureFixture
+) -> None:
+    """For logs in JSON, by names of our own. At INFO a record of DEBUG is not even made."""
+    with caplog.at_level(logging.DEBUG, "auth_jwks"):
+        announce(event, None)
+    [record] = caplog.records
+    told = {name: value for name, value in vars(record).items() if name.startswith("auth_jwks_")}
+    fields = {f"auth_jwks_{name}": value for name, value in dataclasses.asdict(event).items()}
+    assert told == {"auth_jwks_event": type(event).__name__} | fields
+    with caplog.at_level(logging.INFO, "auth_jwks"):
+        announce(event, None)
+    assert len(caplog.records) == 1 + (record.levelno > logging.DEBUG)
 
 
 @pytest.mark.parametrize("event", [event for event, _, _ in LOGGED])

@@ -400,15 +400,15 @@ async def text_of(mistake: str, site: Site, make: Make) -> str:
 
 @pytest.mark.parametrize("mistake", MISTAKES)
 async def test_a_first_try_is_told_what_to_change(mistake: str, site: Site, make: Make) -> None:
-    """In the message or its note, and without anything that the token has."""
+    """In the message or its note, and without what the token has but for issuer and audience."""
     name, options, token, _, told = MISTAKES[mistake]
     text = await text_of(mistake, site, make)
     assert told in text
     configured = json.dumps(options, default=repr)
     known = json.dumps(SHAPES[name].documents) + configured
-    for value in token.claims.values():
+    for claim, value in token.claims.items():
         if isinstance(value, str) and len(value) > 8 and value not in known:
-            assert value not in text
+            assert claim in {"iss", "aud"} or value not in text
 
 
 async def test_the_page_s_table_has_these_words(site: Site, make: Make) -> None:
@@ -422,7 +422,7 @@ async def test_the_page_s_table_has_these_words(site: Site, make: Make) -> None:
 async def test_an_encrypted_token_is_none(site: Site, make: Make) -> None:
     """As Auth0 gives them out without an audience: five segments, which nobody here can read."""
     published(site, "Auth0")
-    with pytest.raises(jwt.DecodeError, match="not a compact JWS of three"):
+    with pytest.raises(jwt.DecodeError, match="encrypted"):
         await make(issuer=shapes.AUTH0).verify_token("eyJhbGciOiJkaXIifQ..aXY.Y2lwaGVy.dGFn")
 
 

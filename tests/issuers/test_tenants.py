@@ -48,7 +48,9 @@ async def test_tokens_of_the_tenants_are_verified(
     for tenant in (HOME, OTHER):
         for _ in range(2):
             assert (await jwks.verify_token(of_tenant(tenant)))["tid"] == tenant
-    with pytest.raises(jwt.InvalidIssuerError, match=r"^the tenant is not among tenants$"):
+    with pytest.raises(
+        jwt.InvalidIssuerError, match=r"^tid: expected one of tenants=, the token has '"
+    ):
         await jwks.verify_token(of_tenant(CONSUMERS))
     assert site.asked[0] == asked
     assert len(site.asked) == 2
@@ -87,7 +89,9 @@ async def test_tid_must_be_the_tenant_in_iss(site: Site, make: Make, tid: object
     publish_entra(site)
     for tenants in ({HOME, OTHER}, lambda _: True):
         jwks = make(issuer=V2, tenants=tenants)
-        with pytest.raises(jwt.InvalidIssuerError, match=r"^tid is not the tenant in iss$"):
+        with pytest.raises(
+            jwt.InvalidIssuerError, match=r"^tid: expected the tenant in iss, the token has "
+        ):
             await jwks.verify_token(of_tenant(HOME, tid=tid))
 
 
@@ -114,7 +118,7 @@ async def test_a_template_is_no_pattern(site: Site, make: Make, iss: str) -> Non
     """Nothing but a tenant's id stands in its place."""
     publish_entra(site)
     jwks = make(issuer=V2, tenants=lambda _: True)
-    with pytest.raises(jwt.InvalidIssuerError, match=r"^the issuer does not match"):
+    with pytest.raises(jwt.InvalidIssuerError, match=r"^iss: expected '"):
         await jwks.verify_token(token(iss, tid=HOME))
 
 
@@ -132,7 +136,9 @@ async def test_a_function_decides_each_time(site: Site, make: Make) -> None:
     assert await jwks.verify_token(seen)
     assert asked == [HOME, HOME]
     customers.clear()
-    with pytest.raises(jwt.InvalidIssuerError, match=r"^the tenant is not among tenants$"):
+    with pytest.raises(
+        jwt.InvalidIssuerError, match=r"^tid: expected one of tenants=, the token has '"
+    ):
         await jwks.verify_token(seen)
     await jwks.refresh(force=True)
     with pytest.raises(jwt.InvalidIssuerError):
@@ -234,7 +240,9 @@ async def test_an_exact_name_has_no_tenant(site: Site, make: Make) -> None:
         for _ in range(2):
             assert await jwks.verify_token(token(exact))
             assert await jwks.verify_token(of_tenant(HOME))
-        with pytest.raises(jwt.InvalidIssuerError, match=r"^the tenant is not among tenants$"):
+        with pytest.raises(
+            jwt.InvalidIssuerError, match=r"^tid: expected one of tenants=, the token has '"
+        ):
             await jwks.verify_token(of_tenant(OTHER))
         with pytest.raises(jwt.InvalidIssuerError, match=r"^the key belongs to another issuer"):
             await jwks.verify_token(token(exact, SECOND))

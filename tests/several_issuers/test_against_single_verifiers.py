@@ -132,7 +132,11 @@ class World:
     async def one_by_one(self, token: str, stated: str) -> dict[str, Any]:
         """Verify a token as somebody does who knows what it states."""
         if stated == STRANGER:
-            raise jwt.InvalidIssuerError("no verifier has this issuer")
+            expected = (
+                "iss: expected 'https://a.example', 'https://b.example' or 'https://c.example'"
+            )
+            found = f"the token has {stated!r}: no verifier has this issuer"
+            raise jwt.InvalidIssuerError(f"{expected}, {found}")
         return await self.verifiers[NAMES.index(stated)].verify_token(token)
 
     async def refreshed(self, *, force: bool) -> None:

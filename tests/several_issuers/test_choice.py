@@ -6,6 +6,7 @@ import jwt
 import pytest
 
 from auth_jwks import Issuers, UnknownKeyError
+from auth_jwks.errors import reason_of
 from auth_jwks.testing import FakeClock, FakeIssuer, SigningKey
 from tests.several_issuers.pair import A, B, Make, alike, fetches
 
@@ -206,7 +207,7 @@ HEADERS: list[Any] = [
 async def test_a_malformed_token_is_refused_as_ever(
     issuers: Issuers, make: Make, pair: Pair, stated: str | None
 ) -> None:
-    """With the class and the words of a `JWKS`, whoever it claims to be from, and no request."""
+    """As by a `JWKS`, by class, reason and words, whoever it claims to be from; and no request."""
     a, _ = pair
     single = make(a)
     tokens = [*MALFORMED, *(a.sign(iss=stated, headers=headers) for headers in HEADERS)]
@@ -216,7 +217,9 @@ async def test_a_malformed_token_is_refused_as_ever(
             await issuers.verify_token(token)
         with pytest.raises(refused.type) as told:
             await single.verify_token(token)
-        assert (type(told.value), str(told.value)) == (refused.type, str(refused.value))
+        assert (type(told.value), reason_of(told.value)) == (refused.type, reason_of(refused.value))
+        if refused.type is not jwt.InvalidAlgorithmError:  # which of them depends on the verifier
+            assert str(told.value) == str(refused.value)
     assert fetches(pair) == (0, 0)
 
 

@@ -13,7 +13,7 @@ import pytest
 import trustme
 
 from auth_jwks import JWKS, KeysUnavailableError
-from auth_jwks.events import Event, RefreshFailed
+from auth_jwks.events import Event, RefreshFailed, TokenRefused
 from auth_jwks.sync import SyncJWKS
 from auth_jwks.testing import FakeIssuer
 from tests.sync.threads import KEY
@@ -115,9 +115,10 @@ def test_a_function_that_makes_none(
         with pytest.raises(KeysUnavailableError, match=f"unavailable: http_client: {reason}"):
             jwks.verify_token(provider.sign(aud="api"))
         assert (jwks.status().failure or "").startswith(f"http_client: {reason}")
-    [event] = events
+    event, refused = events
     assert isinstance(event, RefreshFailed)
     assert event.kind == "http_client"
+    assert isinstance(refused, TokenRefused)
     assert provider.requests == ()
     assert "hunter2" not in f"{caplog.text}{events}"
 

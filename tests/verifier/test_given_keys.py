@@ -9,7 +9,7 @@ import jwt
 import pytest
 
 from auth_jwks import JWKS, MemoryKeyStore, UnknownKeyError
-from auth_jwks.events import Event, UnknownKey
+from auth_jwks.events import Event, TokenRefused, UnknownKey
 from auth_jwks.testing import FakeClock, FakeIssuer, SigningKey
 from tests.verifier.maker import KEY, RSA
 
@@ -53,7 +53,8 @@ async def test_an_unknown_key_is_refused_at_once(clock: FakeClock, issuer: FakeI
     for _ in range(5):
         with pytest.raises(UnknownKeyError, match="no published key fits"):
             await jwks.verify_token(issuer.sign(key=OTHER))
-    assert events == [UnknownKey("jwks", asked=False)] * 5
+    assert events[::2] == [UnknownKey("jwks", asked=False)] * 5
+    assert {type(event) for event in events[1::2]} == {TokenRefused}
     assert not jwks.status().refreshing
 
 

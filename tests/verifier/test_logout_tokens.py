@@ -70,7 +70,7 @@ async def test_claims_are_required(make: Make, issuer: FakeIssuer, name: str) ->
         ({"events": {EVENT: None}}, "^events: "),
         ({"events": {EVENT: []}}, "^events: "),
         ({"events": {"http://schemas.openid.net/event/frontchannel-logout": {}}}, "^events: "),
-        ({"aud": "app"}, "audience"),
+        ({"aud": "app"}, "^aud: "),
     ],
 )
 async def test_what_is_no_logout_is_refused(

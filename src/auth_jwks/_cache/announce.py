@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from dataclasses import fields as fields_of
 from math import inf
 from traceback import StackSummary, walk_tb
 
@@ -18,7 +19,7 @@ from auth_jwks.events import (
     UnknownKey,
 )
 
-__all__ = ["GuardedObserver", "announce"]
+__all__ = ["GuardedObserver", "announce", "fields"]
 
 MAX_LOGGED_KIDS = 3  # of the keys that are skipped for one reason
 OBSERVER_INTERVAL = 60.0  # seconds between two log lines about one broken observer
@@ -71,6 +72,12 @@ def announce(event: Event, observer: Observer | None) -> None:
         observer(event)
 
 
+def fields(event: Event) -> dict[str, object]:
+    """Return what a log record gets as `extra`: the fields of an event, for logs in JSON."""
+    found = {f"auth_jwks_{each.name}": getattr(event, each.name) for each in fields_of(event)}
+    return {"auth_jwks_event": type(event).__name__} | found
+
+
 def _places(fault: BaseException) -> str:
     """Return the traceback by place alone: messages, values and source may hold secrets."""
     ours = fault.__traceback__
@@ -82,22 +89,32 @@ def _places(fault: BaseException) -> str:
 def _log(event: Event) -> None:
     match event:
         case UnknownKey():  # first, as anyone can cause as many of these as they like
-            logger.debug("%s", event)
+            if logger.isEnabledFor(logging.DEBUG):
+                asked = "after a refresh" if event.asked else "without a refresh"
+                text = "no published key fits a token, %s; keys from %s"
+                logger.debug(text, asked, event.source, extra=fields(event))
         case KeysRefreshed(origin="provider"):
             skipped = summary(event.skipped, kids=MAX_LOGGED_KIDS) or "none"
-            logger.info("fetched %d keys from %s, skipped %s", event.keys, event.source, skipped)
+            keys = "1 key" if event.keys == 1 else f"{event.keys} keys"
+            text = "fetched %s from %s, skipped %s"
+            logger.info(text, keys, event.source, skipped, extra=fields(event))
         case RefreshFailed(kind="issuer_mismatch"):
-            logger.error("refused the keys from %s: %s", event.source, event.reason)
+            text = "refused the keys from %s: %s"
+            logger.error(text, event.source, event.reason, extra=fields(event))
         case RefreshFailed():
             text = "could not refresh the keys from %s: %s; next attempt in %.0f s"
-            logger.warning(text, event.source, event.reason, event.retry_after)
+            retry_after = event.retry_after
+            logger.warning(text, event.source, event.reason, retry_after, extra=fields(event))
         case StaleServed(first=True):
             text = "serving stale keys from %s, fetched %.0f s ago, until max_stale has passed"
-            logger.warning(text, event.source, event.age)
+            logger.warning(text, event.source, event.age, extra=fields(event))
         case StoreFailed() if event.kind != "resting":  # else strangers could cause one a second
             text = "the key store failed to %s for %s: %s"
-            logger.warning(text, event.operation, event.source, event.reason)
+            operation, reason = event.operation, event.reason
+            logger.warning(text, operation, event.source, reason, extra=fields(event))
         case DocumentRejected():
-            logger.warning("rejected the stored document for %s: %s", event.source, event.reason)
+            text = "rejected the stored document for %s: %s"
+            logger.warning(text, event.source, event.reason, extra=fields(event))
         case _:
-            logger.debug("%s", event)
+            if logger.isEnabledFor(logging.DEBUG):
+                logger.debug("%s", event, extra=fields(event))

@@ -12,6 +12,7 @@ from auth_jwks._cache.key_cache import KeyCache
 from auth_jwks._cache.local_source import keys_for_ever, local_source
 from auth_jwks._cache.observers import Observers, checked_observers
 from auth_jwks._cache.refresh import Refresher
+from auth_jwks._cache.tally import Tally
 from auth_jwks._clock import Clock
 from auth_jwks._jose.issuer import IssuerNames
 from auth_jwks._provider.client import HTTPClient
@@ -55,8 +56,8 @@ def assembled(
     allowed: frozenset[str],
     observer: Observer | Sequence[Observer] | None,
     clock: Clock,
-) -> tuple[KeyCache, Observers]:
-    """Check the parameters of `JWKS` that are about keys. Return their cache, and its observers."""
+) -> tuple[KeyCache, Tally]:
+    """Check the parameters of `JWKS` that are about keys. Return their cache, and the tally."""
     checked_parts("clock", clock, "a Clock", "monotonic", "time", "sleep")
     watching = checked_observers(observer)
     fix_local_url = checked_flag("fix_local_url", fix_local_url)
@@ -95,7 +96,7 @@ def assembled(
     if isinstance(source, Source):
         source.during = partial(observers.during, "fetch")
         _warn_of_plain_http(source, "issuer" if second_url else "discovery_url")
-    return cache, observers
+    return cache, Tally(observers, source.name, clock)
 
 
 def _places(issuer: IssuerNames) -> tuple[str, str]:

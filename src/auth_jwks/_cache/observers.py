@@ -23,26 +23,30 @@ _NOTHING = nullcontext()
 class Observers:
     """Passes everything on to each observer, in their order. A fault of one harms nobody.
 
-    `is_counting` says whether one of them counts verifications. Without it `count` does nothing,
-    so a call that must be quick can leave it out.
+    `are_any` and `is_counting` say whether there are any, and any that counts verifications.
+    Without them a call does nothing, so where it must be quick it can be left out.
     """
 
     def __init__(
         self, observers: Sequence[Observer] = (), source: str = "", clock: Clock = SYSTEM_CLOCK
     ) -> None:
-        self._each = tuple(_Guarded(one, source, GuardedObserver(one, clock)) for one in observers)
-        self._counting = tuple(one for one in self._each if one.has("counter"))
-        self._timing = tuple(one for one in self._each if one.has("during"))
+        self._guarded = tuple(
+            _Guarded(one, source, GuardedObserver(one, clock)) for one in observers
+        )
+        self._counting = tuple(one for one in self._guarded if one.has("counter"))
+        self._timing = tuple(one for one in self._guarded if one.has("during"))
+        self.each = tuple(observers)
+        self.are_any = bool(self._guarded)
         self.is_counting = bool(self._counting)
         for one in self._counting:
             one.bind()
 
     def __repr__(self) -> str:
-        return f"Observers({len(self._each)})"
+        return f"Observers({len(self._guarded)})"
 
     def __call__(self, event: Event, /) -> None:
         """Tell each of an event."""
-        for one in self._each:
+        for one in self._guarded:
             one.told(event)
 
     def count(self, result: VerificationResult) -> None:

@@ -7,6 +7,7 @@ from auth_jwks._cache.freshness import MIN_RETRY_AFTER
 from auth_jwks._cache.outcome import Deferred, Failed, Outcome
 from auth_jwks._jose.keys import KeySet
 from auth_jwks._jose.tokens import Token, wrongly_signed
+from auth_jwks._jose.words import shown
 from auth_jwks.errors import IssuerMismatchError, KeysUnavailableError, UnknownKeyError
 
 __all__ = ["not_found", "unavailable", "unfinished"]
@@ -17,10 +18,11 @@ UNKNOWN = "no published key fits the token"
 def not_found(token: Token, key_set: KeySet) -> UnknownKeyError | jwt.InvalidSignatureError:
     """Return the error for a token that no key of the set signed."""
     if key_set.select(token.kid, token.alg):
-        return wrongly_signed()
+        return wrongly_signed(token, key_set)
     skipped = key_set.skipped and key_set.reason_for(token.kid, token.alg)
-    why = f": the one that it names is skipped, as {skipped}" if skipped else ""
-    return UnknownKeyError(UNKNOWN + why)
+    named = "none" if token.kid is None else shown(token.kid)
+    why = f"which is skipped, as {skipped}" if skipped else f"published are {key_set.published}"
+    return UnknownKeyError(f"{UNKNOWN}: it names {named} ({token.alg}), {why}")
 
 
 def unavailable(attempts: Attempts, now: float) -> IssuerMismatchError | KeysUnavailableError:

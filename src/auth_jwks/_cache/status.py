@@ -1,6 +1,7 @@
 """`Status`: the state of a verifier, for operators."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from auth_jwks._cache.attempts import Attempts
 from auth_jwks._cache.current import CurrentKeys
@@ -16,7 +17,8 @@ class Status:
     `source` is the URL, the path of a `jwks_file`, or "jwks". `expires_in` is the time until the
     keys are stale, `usable_for` until not even stale keys are used; infinite for given `jwks`.
     `version` is the store's, 0 before the first. `failure` says how the last refresh failed, None
-    if it did not. `retry_after` is the time until the next attempt may be made.
+    if it did not. `retry_after` is the time until the next attempt may be made. `verifications`
+    counts the results: "ok", "seen" (before), and why tokens were refused, by `Reason`.
     """
 
     source: str
@@ -31,6 +33,7 @@ class Status:
     retry_after: float
     failure: str | None
     version: int
+    verifications: Mapping[str, int] = field(default_factory=dict, hash=False)
 
 
 def status_of(

@@ -9,6 +9,8 @@ from jwt.exceptions import InvalidJTIError, InvalidSubjectError
 from auth_jwks._jose.hints import audience_hint, issuer_hint, missing
 from auth_jwks._jose.issuer import IssuerNames
 from auth_jwks._jose.strict_json import strict_object
+from auth_jwks._jose.words import either, listed, shown, span
+from auth_jwks.errors import Reason, because
 
 __all__ = ["Claims", "Expected", "read_claims", "validity"]
 
@@ -67,11 +69,17 @@ def _check_claims(claims: Claims, expected: Expected, now: float) -> None:
 def _check_times(claims: Claims, leeway: float, now: float) -> None:
     """Check the times in whole seconds, as PyJWT does."""
     if "iat" in claims and _seconds(claims, "iat", jwt.InvalidIssuedAtError) > now + leeway:
-        raise jwt.ImmatureSignatureError("the token is not yet valid (iat)")
+        ahead = f"the token was issued {_ahead(claims['iat'], now)} of this host's clock (iat)"
+        raise jwt.ImmatureSignatureError(f"{ahead}; leeway is {leeway:g} s")
     if "nbf" in claims and _seconds(claims, "nbf", jwt.DecodeError) > now + leeway:
-        raise jwt.ImmatureSignatureError("the token is not yet valid (nbf)")
-    if _seconds(claims, "exp", jwt.DecodeError) <= now - leeway:
-        raise jwt.ExpiredSignatureError("the token has expired")
+        ahead = f"the token begins {_ahead(claims['nbf'], now)} of this host's clock (nbf)"
+        raise jwt.ImmatureSignatureError(f"{ahead}; leeway is {leeway:g} s")
+    if (ends := _seconds(claims, "exp", jwt.DecodeError)) <= now - leeway:
+        raise jwt.ExpiredSignatureError(f"the token expired {span(int(now) - ends)} ago (exp)")
+
+
+def _ahead(value: float, now: float) -> str:
+    return f"{span(int(value) - int(now))} ahead"
 
 
 def _seconds(claims: Claims, name: str, fault: type[jwt.InvalidTokenError]) -> int:
@@ -80,7 +88,7 @@ def _seconds(claims: Claims, name: str, fault: type[jwt.InvalidTokenError]) -> i
     if type(value) is int:
         return value
     if type(value) is not float:
-        raise fault(f"{name} must be a number")
+        raise because(Reason.CLAIM, fault(f"{name} must be a number"))
     return int(value)
 
 
@@ -89,8 +97,9 @@ def _check_issuer(claims: Claims, issuer: IssuerNames) -> None:
         raise missing("iss")
     # As `accepts`, without a call where no template is.
     if claims["iss"] not in issuer.exact and issuer.tenant(claims["iss"]) is None:
+        expected, found = either(issuer.names), shown(claims["iss"])
         hint = issuer_hint(issuer, claims["iss"])
-        raise jwt.InvalidIssuerError(f"the issuer does not match{hint}")
+        raise jwt.InvalidIssuerError(f"iss: expected {expected}, the token has {found}{hint}")
 
 
 def _check_audience(claims: Claims, audience: frozenset[str]) -> None:
@@ -104,5 +113,6 @@ def _check_audience(claims: Claims, audience: frozenset[str]) -> None:
     else:
         raise jwt.InvalidAudienceError("aud must be a string or a list of strings")
     if not matches:
-        hint = audience_hint(claims, audience)
-        raise jwt.InvalidAudienceError(f"the audience does not match{hint}")
+        found = shown(stated) if isinstance(stated, str) else listed(stated)
+        text = f"aud: expected {either(audience)}, the token has {found}"
+        raise jwt.InvalidAudienceError(text + audience_hint(claims, audience))

@@ -4,6 +4,7 @@ from codecs import BOM_UTF8
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from reprlib import Repr
 from typing import Any, TypeVar
 
@@ -22,6 +23,7 @@ from auth_jwks._jose.jwk import (
 )
 from auth_jwks._jose.mldsa import PARAMETER_SETS, SUPPORTED
 from auth_jwks._jose.strict_json import strict_object
+from auth_jwks._jose.words import few, shown
 
 __all__ = [
     "ALGORITHMS",
@@ -99,6 +101,15 @@ class KeySet:
     def has(self, kid: str | None, alg: str) -> bool:
         """Return whether a key of that name fits the algorithm."""
         return (kid, alg) in self._named
+
+    @cached_property
+    def published(self) -> str:
+        """The keys by name and algorithms, a few of them, as a refusal tells them."""
+        named: dict[str | None, list[str]] = defaultdict(list)
+        for key in self.keys:
+            named[key.kid].append(key.alg)
+        texts = [f"{shown(kid)} ({', '.join(algs)})" for kid, algs in named.items() if kid]
+        return few(texts) or "none with a name"
 
     def reason_for(self, kid: str | None, alg: str) -> str | None:
         """Return why the key that a token names is skipped; None if it isn't, or isn't there."""

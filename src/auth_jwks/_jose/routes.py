@@ -9,6 +9,7 @@ from auth_jwks._jose.hints import missing
 from auth_jwks._jose.issuer import IssuerNames, issuer_names
 from auth_jwks._jose.keys import ALGORITHMS
 from auth_jwks._jose.tokens import compact, parse_token, unverified_claims
+from auth_jwks._jose.words import listed, shown
 
 __all__ = ["Claimant", "Routes"]
 
@@ -74,7 +75,9 @@ class Routes(Generic[ClaimantT]):
             raise jwt.DecodeError("the payload is not a JSON object")
         if "iss" not in claims:
             raise missing("iss", "it says which of the verifiers a token is for")
-        raise jwt.InvalidIssuerError("no verifier has this issuer")
+        expected = listed([*self._exact, *self._templates], "or")
+        text = f"iss: expected {expected}, the token has {shown(claims['iss'])}"
+        raise jwt.InvalidIssuerError(f"{text}: no verifier has this issuer")
 
     def recall(self, token: object) -> ClaimantT | None:
         """Return who verified this token before, or None: a guess, without a look inside.

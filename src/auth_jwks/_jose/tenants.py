@@ -8,6 +8,8 @@ import jwt
 
 from auth_jwks._jose.hints import missing
 from auth_jwks._jose.issuer import IssuerNames, is_tenant
+from auth_jwks._jose.words import shown
+from auth_jwks.errors import Reason, because
 
 __all__ = ["Tenants"]
 
@@ -26,7 +28,7 @@ class Tenants:
         """
         tenant = self._tenant(claims)
         if tenant is not None and isinstance(self.admitted, frozenset):
-            self._require(is_admitted=tenant in self.admitted)
+            self._require(tenant, is_admitted=tenant in self.admitted)
 
     def confirm(self, claims: dict[str, Any], key_issuer: str | None) -> None:
         """Check a token that is validly signed: by a key of its tenant, which the function admits.
@@ -49,7 +51,7 @@ class Tenants:
         if not isinstance(answer, bool):
             kind = type(answer).__name__
             raise TypeError(f"tenants: expected a function that returns True or False, got {kind}")
-        self._require(is_admitted=answer)
+        self._require(tenant, is_admitted=answer)
         return claims
 
     def _tenant(self, claims: dict[str, Any]) -> str | None:
@@ -64,9 +66,11 @@ class Tenants:
         if tid is None:
             raise missing("tid", "tenants= requires it")
         if not isinstance(tid, str) or not is_tenant(tid) or named not in {None, tid}:
-            raise jwt.InvalidIssuerError("tid is not the tenant in iss")
+            text = f"tid: expected the tenant in iss, the token has {shown(tid)}"
+            raise because(Reason.CLAIM, jwt.InvalidIssuerError(text))
         return tid
 
-    def _require(self, *, is_admitted: bool) -> None:
+    def _require(self, tenant: str, *, is_admitted: bool) -> None:
         if not is_admitted:
-            raise jwt.InvalidIssuerError("the tenant is not among tenants")
+            text = f"tid: expected one of tenants=, the token has {shown(tenant)}"
+            raise because(Reason.CLAIM, jwt.InvalidIssuerError(text))

@@ -17,6 +17,8 @@ from auth_jwks._jose.hints import algorithm_hint
 from auth_jwks._jose.keys import MAX_KID, Key, KeySet
 from auth_jwks._jose.strict_json import strict_object
 from auth_jwks._jose.typ import read_type, refusal
+from auth_jwks._jose.words import either, shown
+from auth_jwks.errors import Reason, because
 
 __all__ = [
     "MAX_TOKEN",
@@ -34,6 +36,7 @@ MAX_TOKEN = 16 * 1024
 TOKEN_LENGTHS = range(1024, 60 * 1024 + 1)  # that may be set in place of it
 MAX_HEADER = 8 * 1024  # characters, as encoded
 MAX_CACHED_HEADER = 1024  # likewise
+DOTS_OF_JWE = 4  # RFC 7516 §7.1
 
 # base64url to base64 (RFC 4648 §5). Characters of base64 alone become invalid ones.
 _TO_BASE64 = bytes.maketrans(b"-_+/=", b"+/!!!")
@@ -92,7 +95,7 @@ def compact(token: object, longest: int = MAX_TOKEN) -> str:
     if len(token) > longest:
         raise jwt.DecodeError(f"the token is longer than {longest} characters")
     if not token.isascii() or token.count(".") != 2:
-        raise jwt.DecodeError("the token is not a compact JWS of three ASCII segments")
+        raise _no_jws(token)
     return token
 
 
@@ -114,9 +117,11 @@ def parse_token(
     if not header.is_plain:
         _raise_unsupported(header.members)
     if header.alg is None or header.alg not in allowed:
-        raise jwt.InvalidAlgorithmError(f"the algorithm is not allowed{algorithm_hint(header.alg)}")
+        text = f"alg: expected {either(allowed)}, the token has {_found(header.members, 'alg')}"
+        raise jwt.InvalidAlgorithmError(text + algorithm_hint(header.alg))
     if header.is_odd if types is None else header.typ not in types:
-        raise jwt.InvalidTokenError(refusal(header.typ, types))
+        error = jwt.InvalidTokenError(refusal(header.typ, types))
+        raise because(Reason.TYPE, error)
     return Token(header.alg, header.kid, signing_input, payload, signature, header.typ)
 
 
@@ -141,9 +146,27 @@ def signer_in(token: Token, key_set: KeySet) -> Key | None:
     return signer(token, key_set.select(token.kid, token.alg))
 
 
-def wrongly_signed() -> jwt.InvalidSignatureError:
+def wrongly_signed(token: Token, key_set: KeySet) -> jwt.InvalidSignatureError:
     """Return what is raised if none of the keys that fit a token signed it."""
-    return jwt.InvalidSignatureError("the signature does not match")
+    is_named = key_set.has(token.kid, token.alg)
+    keys = f"the key {shown(token.kid)}" if is_named else "any key that fits"
+    return jwt.InvalidSignatureError(f"the signature does not match {keys}")
+
+
+def _no_jws(token: str) -> jwt.DecodeError:
+    """Return the error for a token that is no compact JWS, which says what it is instead."""
+    dots = token.count(".") if token.isascii() else 1
+    if dots == DOTS_OF_JWE:
+        text = "the token is encrypted (JWE), as it has five segments; only its recipient reads it"
+        return because(Reason.ENCRYPTED, jwt.DecodeError(text))
+    if token and not dots:
+        text = "the token is opaque, as it has no dots; only its issuer can tell what it means"
+        return because(Reason.OPAQUE, jwt.DecodeError(text))
+    return jwt.DecodeError("the token is not a compact JWS of three ASCII segments")
+
+
+def _found(members: Mapping[str, Any], name: str) -> str:
+    return shown(members[name]) if name in members else "none"
 
 
 def _without_scheme(token: str, longest: int) -> str:
@@ -208,9 +231,10 @@ def _raise_unsupported(header: Mapping[str, Any]) -> NoReturn:
     """
     if not _is_good_kid(header):
         message = f"the kid must be a string of at most {MAX_KID} characters"
-        raise jwt.InvalidTokenError(message)
+        raise because(Reason.MALFORMED, jwt.InvalidTokenError(message))
     crit = header.get("crit")
     is_declared = isinstance(crit, list) and crit and all(name == "b64" for name in crit)
     if header.get("b64", True) is False and is_declared:
         raise jwt.DecodeError("an unencoded payload (RFC 7797) is not supported")
-    raise jwt.InvalidTokenError("critical header extensions are not supported")
+    error = jwt.InvalidTokenError("critical header extensions are not supported")
+    raise because(Reason.MALFORMED, error)

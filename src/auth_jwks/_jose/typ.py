@@ -1,8 +1,9 @@
 """The `typ` of a token (RFC 7515 §4.1.9): a media type that says what the token is for. Pure."""
 
-import reprlib
 from collections.abc import Collection, Mapping
 from typing import Any
+
+from auth_jwks._jose.words import shown
 
 __all__ = ["plain_type", "read_type", "refusal"]
 
@@ -67,4 +68,4 @@ def refusal(found: str | None, expected: Collection[str | None] | None) -> str:
 
 
 def _shown(typ: str | None) -> str:
-    return "none" if typ is None else reprlib.repr(typ)  # at most thirty characters
+    return "none" if typ is None else shown(typ)

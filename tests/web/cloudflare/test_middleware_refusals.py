@@ -148,18 +148,19 @@ async def test_refusals_do_not_fill_the_log(
     client: httpx.AsyncClient,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A refusal is one line at DEBUG, of the error's class and words."""
+    """A refused request is a line at DEBUG, of the error's class and words."""
     await cfa.refresh()
     app = guard(verify_token=cfa.verify_user)
     async with serving(app) as address:
         with caplog.at_level(logging.DEBUG, "auth_jwks"):
             for headers in ({HEADER: team.sign(PERSON, exp=1)}, {}):
                 await client.get(f"http://{address}/", headers=headers)
-    lines = [each for each in caplog.records if each.name == "auth_jwks"]
+    lines = [each for each in caplog.records if "refused a request" in each.message]
+    assert len(caplog.records) == len(lines) + 2, "of the token: one at DEBUG, one at WARNING"
     assert [(each.levelname, each.message, each.exc_info) for each in lines] == [
         ("DEBUG", f"refused a request: {name}", None)
         for name in (
-            "ExpiredSignatureError: the token has expired",
+            "ExpiredSignatureError: the token expired more than 1000000000 s ago (exp)",
             "MissingTokenError: no token",
         )
     ]

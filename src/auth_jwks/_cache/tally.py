@@ -1,0 +1,129 @@
+"""`Tally`: the verifications of one verifier, counted; and its refusals, told to log and observers.
+
+A stranger can cause a refusal for each token. So the log has one WARNING a minute at most, for all
+of them together, written by the first refusal after that minute: there is no timer.
+"""
+
+import logging
+from collections.abc import Iterable, Mapping
+from math import inf
+
+import jwt
+
+from auth_jwks._cache.announce import fields
+from auth_jwks._cache.observers import Observers
+from auth_jwks._clock import Clock
+from auth_jwks.errors import Reason, reason_of
+from auth_jwks.events import TokenRefused
+
+__all__ = ["Tally"]
+
+SUMMARY_INTERVAL = 60.0  # seconds between two lines about refusals
+
+# The service's own faults. They have lines of their own, at the refresh that failed.
+OWN_FAULTS = frozenset((Reason.UNAVAILABLE, Reason.MISMATCH))
+# What such a message begins with says no more than the reason before it.
+LABELS = {Reason.AUDIENCE: "aud: ", Reason.ISSUER: "iss: ", Reason.ALGORITHM: "alg: "}
+
+logger = logging.getLogger("auth_jwks")
+
+
+class Tally:
+    """The results of all verifications: `ok` for the first time, `seen` before, refused by reason.
+
+    It is called in several threads and takes no lock. If two refusals come at the same moment, one
+    line too many may be logged.
+    """
+
+    def __init__(self, observers: Observers, source: str, clock: Clock) -> None:
+        self.ok = self.seen = 0
+        self.count = observers.count if observers.is_counting else None
+        self.observers = observers
+        self._source = source
+        self.clock = clock
+        # Every reason has its place from the start, so that no thread sees a dict grow.
+        self._refused = dict.fromkeys(Reason, 0)
+        self._told = dict(self._refused)
+        self._details = dict.fromkeys(Reason, "")
+        self._told_at = -inf
+
+    @classmethod
+    def beside(cls, others: Iterable["Tally"], source: str) -> "Tally":
+        """Return a tally of what is refused before it gets to any of the others.
+
+        It tells the observers of all of them, each once, and has the clock of the first.
+        """
+        all_of_them = list(others)
+        watching = [each for one in all_of_them for each in one.observers.each]
+        once = tuple({id(each): each for each in watching}.values())
+        clock = all_of_them[0].clock
+        return cls(Observers(once, source, clock), source, clock)
+
+    def __repr__(self) -> str:
+        return f"Tally({self._source!r}, {self.counts()})"
+
+    def counts(self) -> Mapping[str, int]:
+        """Return how many verifications had which result. Without the reasons of none."""
+        refused = {reason.value: count for reason, count in self._refused.items() if count}
+        return {"ok": self.ok, "seen": self.seen} | refused
+
+    def verified(self) -> None:
+        """Count a token that was verified now."""
+        self.ok += 1
+        if self.count is not None:
+            self.count("ok")
+
+    def refused(self, error: jwt.InvalidTokenError) -> None:
+        """Count a refused token, and tell of it."""
+        reason = reason_of(error)
+        self._refused[reason] += 1
+        if self.count is not None:
+            self.count(reason)
+        self._details[reason] = detail = _detail(error)
+        if self.observers.are_any:
+            self.observers(TokenRefused(self._source, reason, detail))
+        if logger.isEnabledFor(logging.DEBUG):
+            self._log(logging.DEBUG, "refused a token", reason)
+        if reason not in OWN_FAULTS:
+            now = self.clock.monotonic()
+            if now >= self._told_at + SUMMARY_INTERVAL:
+                self._tell(now, reason)
+
+    def _tell(self, now: float, reason: Reason) -> None:
+        """Log what has been refused since the last such line, `reason` included."""
+        since, self._told_at = now - self._told_at, now
+        before, self._told = self._told, dict(self._refused)
+        counts = {each: count - before[each] for each, count in self._told.items()}
+        parts = sorted(
+            (each for each, count in counts.items() if count and each not in OWN_FAULTS),
+            key=lambda each: -counts[each],
+        )
+        total = sum(counts[each] for each in parts)
+        if total <= 1:
+            self._log(logging.WARNING, "refused a token", reason)
+            return
+        shown = [f"{each} {counts[each]:,}" for each in parts]
+        shown[0] += f" (last: {self._text(parts[0])})"
+        text = f"refused {total:,} tokens in {since:,.0f} s: {', '.join(shown)}"
+        extra = {
+            "auth_jwks_counts": {each.value: counts[each] for each in parts},
+            "auth_jwks_seconds": since,
+        }
+        self._log(logging.WARNING, text, parts[0], extra)
+
+    def _log(
+        self, level: int, text: str, reason: Reason, extra: dict[str, object] | None = None
+    ) -> None:
+        event = TokenRefused(self._source, reason, self._details[reason])
+        if extra is None:
+            text = f"{text}: {reason}: {self._text(reason)}"
+        more = fields(event) | (extra or {})
+        logger.log(level, "%s; source: %s", text, self._source, extra=more)
+
+    def _text(self, reason: Reason) -> str:
+        return self._details[reason].removeprefix(LABELS.get(reason, ""))
+
+
+def _detail(error: jwt.InvalidTokenError) -> str:
+    notes = getattr(error, "__notes__", ())
+    return f"{error} ({'; '.join(notes)})" if notes else str(error)
