@@ -163,6 +163,12 @@ def test_alerts_are_documented() -> None:
         assert annotations["runbook_url"] == f"{RUNBOOKS}#{rule['alert'].lower()}"
 
 
+def test_alerts_lead_to_a_runbook() -> None:
+    """Whoever is woken finds the section."""
+    runbooks = (ROOT / "docs" / "runbooks.md").read_text("utf-8")
+    assert [it["alert"] for it in rules() if f'id="{it["alert"].lower()}"' not in runbooks] == []
+
+
 def test_panels_are_complete() -> None:
     """Each has a number of its own, a place of its own, a unit and a word on what it shows."""
     shown = panels()

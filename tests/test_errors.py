@@ -15,7 +15,10 @@ from auth_jwks.errors import (
     IssuerMismatchError,
     KeysUnavailableError,
     MissingTokenError,
+    Reason,
     UnknownKeyError,
+    because,
+    reason_of,
 )
 
 EVERY_ERROR = [
@@ -86,3 +89,53 @@ def test_what_is_unavailable_says_when_to_come_back(
     assert (str(default), default.retry_after) == (message, 5.0)
     chosen = kind(message="the provider is down", retry_after=1.5)
     assert (str(chosen), chosen.retry_after) == ("the provider is down", 1.5)
+
+
+class Derived(jwt.ExpiredSignatureError):
+    """An error of somebody else's."""
+
+
+REASONS = [
+    (MissingTokenError(), Reason.MALFORMED),
+    (InvalidRequestError(), Reason.MALFORMED),
+    (UnknownKeyError(), Reason.UNKNOWN_KEY),
+    (KeysUnavailableError(), Reason.UNAVAILABLE),
+    (IdentityUnavailableError(), Reason.UNAVAILABLE),
+    (IssuerMismatchError(), Reason.MISMATCH),
+    (InsufficientScopeError(), Reason.SCOPE),
+    (BoundTokenError(), Reason.BOUND),
+    (jwt.DecodeError(), Reason.MALFORMED),
+    (jwt.InvalidSignatureError(), Reason.SIGNATURE),
+    (jwt.InvalidAlgorithmError(), Reason.ALGORITHM),
+    (jwt.ExpiredSignatureError(), Reason.EXPIRED),
+    (jwt.ImmatureSignatureError(), Reason.NOT_YET_VALID),
+    (jwt.InvalidIssuedAtError(), Reason.CLAIM),
+    (jwt.InvalidIssuerError(), Reason.ISSUER),
+    (jwt.InvalidAudienceError(), Reason.AUDIENCE),
+    (jwt.MissingRequiredClaimError("sub"), Reason.CLAIM),
+    (jwt.exceptions.InvalidSubjectError(), Reason.CLAIM),
+    (jwt.exceptions.InvalidJTIError(), Reason.CLAIM),
+    (jwt.InvalidTokenError(), Reason.CLAIM),
+    (jwt.PyJWKClientConnectionError(), Reason.UNAVAILABLE),
+    (jwt.PyJWKClientError(), Reason.UNKNOWN_KEY),
+    (jwt.PyJWKSetError(), Reason.UNAVAILABLE),
+    (jwt.PyJWKError(), Reason.UNAVAILABLE),
+    (jwt.InvalidKeyError(), Reason.UNAVAILABLE),
+    (jwt.PyJWTError(), Reason.UNAVAILABLE),
+    (Derived(), Reason.EXPIRED),
+    *((because(reason, jwt.DecodeError()), reason) for reason in Reason),
+]
+
+
+@pytest.mark.parametrize(("error", "reason"), REASONS)
+def test_every_error_has_a_reason(error: jwt.PyJWTError, reason: Reason) -> None:
+    """Also after a journey between processes."""
+    for each in (error, copy.copy(error), pickled(error, pickle.HIGHEST_PROTOCOL)):
+        assert isinstance(each, jwt.PyJWTError)
+        assert reason_of(each) is reason
+
+
+def test_no_reason_is_made_up() -> None:
+    """Any other exception is a fault of the program."""
+    with pytest.raises(TypeError, match=r"^error: expected a jwt\.PyJWTError, got KeyError$"):
+        reason_of(KeyError())  # type: ignore[arg-type]

@@ -108,6 +108,10 @@ class Several(Generic[MemberT]):
             self._tally.refused(error)
             raise
 
+    def _refused_later(self, error: jwt.InvalidTokenError) -> None:
+        """Tell of a verified token that is refused all the same. Whose it was is not known here."""
+        self._tally.refused(error)
+
     def _refuse_misuse(self, *, verify_iss: object = True) -> None:
         if self._closed:
             raise RuntimeError("the verifier is closed")

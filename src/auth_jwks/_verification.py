@@ -268,6 +268,10 @@ class Verification:
         state = "closed" if self._closed else f"keys={len(status.kids)}"
         return f"JWKS({status.source!r}, issuer={status.issuer!r}, {state})"
 
+    def _refused_later(self, error: jwt.InvalidTokenError) -> None:
+        """Count, and tell of, what a web integration refuses a verified token for."""
+        self._tally.refused(error)
+
     def _refuse_if_closed(self) -> None:
         if self._closed:
             raise RuntimeError("the verifier is closed")

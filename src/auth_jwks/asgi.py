@@ -8,6 +8,7 @@ from typing import Any
 
 import jwt
 
+from auth_jwks._asgi.late import lacking, let_in
 from auth_jwks._asgi.places import CookieToken, HeaderToken, finder
 from auth_jwks._asgi.public_paths import PublicPaths
 from auth_jwks._asgi.scope import (
@@ -24,9 +25,7 @@ from auth_jwks.bearer import (
     Verifier,
     granted,
     scopes_of,
-    verified,
 )
-from auth_jwks.errors import InsufficientScopeError
 
 __all__ = [
     "ASGIApp",
@@ -186,9 +185,9 @@ class JWTAuthMiddleware:
         values += [f"Bearer {token}" for token in tokens]
         if not values and (self._optional or (self._preflight and _is_preflight(scope))):
             return None
-        claims = await verified(self._verifier, values, allow_bound=self._allow_bound)
-        if self._scopes and not self._scopes <= granted(claims, self._scopes_from):
-            raise InsufficientScopeError("the token lacks a scope")
+        claims = await let_in(self._verifier, values, allow_bound=self._allow_bound)
+        if self._scopes and not self._scopes <= (found := granted(claims, self._scopes_from)):
+            raise lacking(self._verifier, self._scopes, found)
         return claims
 
 

@@ -21,6 +21,7 @@ from auth_jwks.errors import (
     IssuerMismatchError,
     KeysUnavailableError,
     MissingTokenError,
+    reason_of,
 )
 
 __all__ = [
@@ -183,8 +184,10 @@ class Challenge:
         kind = type(error).__name__
         for fault, status, detail, code in ANSWERS:
             if isinstance(error, fault):
-                notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
-                logger.debug("refused a request: %s: %s%s", kind, error, notes)
+                if logger.isEnabledFor(logging.DEBUG):
+                    notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
+                    extra = {"auth_jwks_reason": reason_of(error)}
+                    logger.debug("refused a request: %s: %s%s", kind, error, notes, extra=extra)
                 return self._answer(error, status, detail, code)
         raise TypeError(f"error: expected a jwt.InvalidTokenError, got {kind}")
 

@@ -6,6 +6,7 @@ from typing import Any, Generic, Literal, TypedDict, TypeVar, Unpack, overload
 
 import jwt
 
+from auth_jwks._asgi.late import lacking, let_in, told
 from auth_jwks._asgi.places import CookieToken, HeaderToken, finder
 from auth_jwks._settings import checked_flag, checked_parts, checked_text, checked_verifier
 from auth_jwks.asgi import DENIAL_EXTENSION, POLICY_VIOLATION
@@ -16,9 +17,7 @@ from auth_jwks.bearer import (
     Verifier,
     granted,
     scopes_of,
-    verified,
 )
-from auth_jwks.errors import InsufficientScopeError
 
 try:
     from fastapi import HTTPException, WebSocketException
@@ -143,12 +142,14 @@ class JWTBearer(SecurityBase, Generic[ClaimsT]):
         # An anonymous caller has no scopes, so a route that requires some stays closed.
         if not (values or wanted or self._auto_error):
             return None
-        claims = await verified(self._verifier, values, allow_bound=self._allow_bound)
+        claims = await let_in(self._verifier, values, allow_bound=self._allow_bound)
         # Read before the model is built: a validator may change the claims that it is given.
-        is_enough = not wanted or granted(claims, self._scopes_from).issuperset(wanted)
-        result = claims if self._claims_model is None else _fitted(self._claims_model, claims)
-        if not is_enough:
-            raise InsufficientScopeError("the token lacks a scope")
+        found = granted(claims, self._scopes_from) if wanted else frozenset[str]()
+        result = claims
+        if self._claims_model is not None:
+            result = _fitted(self._claims_model, claims, self._verifier)
+        if not found.issuperset(wanted):
+            raise lacking(self._verifier, wanted, found)
         return result
 
 
@@ -175,13 +176,14 @@ def _checked_model(model: object) -> type[BaseModel] | None:
     raise TypeError("model: expected a subclass of pydantic.BaseModel, or None")
 
 
-def _fitted(model: type[BaseModel], claims: dict[str, Any]) -> BaseModel:
+def _fitted(model: type[BaseModel], claims: dict[str, Any], verifier: Verifier) -> Any:
     try:
         return model.model_validate(claims)
     except ValidationError as error:
         # The claim's name and the kind of fault, but nothing of its value.
         faults = [(*each["loc"][:1], each["type"]) for each in error.errors(include_input=False)]
-    raise jwt.InvalidTokenError(f"the claims don't fit the model: {faults[:8]}")
+    text = f"the claims don't fit the model: {faults[:8]!a}"
+    raise told(verifier, jwt.InvalidTokenError(text))
 
 
 def _exception(refusal: Refusal, connection: HTTPConnection) -> Exception:

@@ -6,6 +6,7 @@ from typing import Any
 
 import jwt
 
+from auth_jwks._asgi.late import let_in
 from auth_jwks._asgi.places import CookieToken, HeaderToken, finder
 from auth_jwks._settings import checked_flag, checked_parts, checked_verifier
 from auth_jwks.bearer import (
@@ -15,7 +16,6 @@ from auth_jwks.bearer import (
     Verifier,
     granted,
     scopes_of,
-    verified,
 )
 
 try:
@@ -119,7 +119,7 @@ class JWTAuthBackend(AuthenticationBackend):
             values = self._credentials(conn.scope)
             if not values:
                 return None
-            claims = await verified(self._verifier, values, allow_bound=self._allow_bound)
+            claims = await let_in(self._verifier, values, allow_bound=self._allow_bound)
         except jwt.InvalidTokenError as error:
             refusal = self._challenge.refusal(error)
         else:

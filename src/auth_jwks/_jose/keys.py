@@ -23,7 +23,7 @@ from auth_jwks._jose.jwk import (
 )
 from auth_jwks._jose.mldsa import PARAMETER_SETS, SUPPORTED
 from auth_jwks._jose.strict_json import strict_object
-from auth_jwks._jose.words import listed
+from auth_jwks._jose.words import few, shown
 
 __all__ = [
     "ALGORITHMS",
@@ -104,9 +104,12 @@ class KeySet:
 
     @cached_property
     def published(self) -> str:
-        """The names of the keys, a few of them, as a refusal tells them."""
-        kids = tuple(dict.fromkeys(key.kid for key in self.keys if key.kid is not None))
-        return listed(kids) if kids else "none"
+        """The keys by name and algorithms, a few of them, as a refusal tells them."""
+        named: dict[str | None, list[str]] = defaultdict(list)
+        for key in self.keys:
+            named[key.kid].append(key.alg)
+        texts = [f"{shown(kid)} ({', '.join(algs)})" for kid, algs in named.items() if kid]
+        return few(texts) or "none with a name"
 
     def reason_for(self, kid: str | None, alg: str) -> str | None:
         """Return why the key that a token names is skipped; None if it isn't, or isn't there."""

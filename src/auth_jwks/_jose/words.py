@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from functools import lru_cache
 
-__all__ = ["either", "listed", "shown", "span"]
+__all__ = ["either", "few", "listed", "shown", "span"]
 
 MAX_SHOWN = 80  # characters of a value
 MAX_LISTED = 3  # values of several
@@ -22,13 +22,15 @@ def shown(value: object) -> str:
 
 
 def listed(values: Sequence[object], link: str = "and") -> str:
-    """Return the first few of some values, and how many more there are; "none" for none."""
-    if not values:
-        return "none"
-    texts = [shown(value) for value in values[:MAX_LISTED]]
-    if len(values) > MAX_LISTED:
-        texts.append(f"{len(values) - MAX_LISTED} more")
-    return f" {link} ".join(filter(None, (", ".join(texts[:-1]), texts[-1])))
+    """Return the first few of some values, as `shown`, and how many more there are."""
+    return few([shown(value) for value in values[:MAX_LISTED]], link, len(values))
+
+
+def few(texts: Sequence[str], link: str = "and", count: int | None = None) -> str:
+    """Return the first few of some texts, and how many more there are, of `count` in all."""
+    left = (len(texts) if count is None else count) - MAX_LISTED
+    parts = [*texts[:MAX_LISTED], *([f"{left} more"] if left > 0 else ())]
+    return f" {link} ".join(filter(None, (", ".join(parts[:-1]), *parts[-1:])))
 
 
 @lru_cache(maxsize=256)
