@@ -21,7 +21,10 @@ from redis import Redis
 import auth_jwks
 from auth_jwks import JWKS, RedisKeyStore
 from auth_jwks._cache.announce import announce
+from auth_jwks._cache.observers import Observers
 from auth_jwks._cache.store_watch import StoreWatch
+from auth_jwks._cache.tally import Tally
+from auth_jwks.errors import Reason
 from auth_jwks.events import (
     BreakerChanged,
     DocumentFault,
@@ -321,6 +324,12 @@ def test_error_classes_are_complete() -> None:
     assert listed == [*BAD, "KeysUnavailableError", "IssuerMismatchError"]
 
 
+def test_reason_table_has_every_reason() -> None:
+    """The table lists each, in the order of the enumeration."""
+    table = rows("docs/errors.md", "reason | the token, or the service")
+    assert [names(cell)[0] for cell, _ in table] == [*Reason]
+
+
 def test_event_table_is_what_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     """The table of events lists each one, with the levels it is logged at."""
     levels: defaultdict[str, set[str]] = defaultdict(set)
@@ -338,6 +347,9 @@ def test_event_table_is_what_is_logged(caplog: pytest.LogCaptureFixture) -> None
             if record.levelname != "DEBUG":
                 name = "StoreFailed" if "failed to" in record.getMessage() else "BreakerChanged"
                 levels[name] |= {record.levelname}
+        caplog.clear()
+        Tally(Observers(), "source", FakeClock()).refused(jwt.InvalidTokenError())
+        levels["TokenRefused"] = {record.levelname for record in caplog.records}
     assert levels.keys() == {event.__name__ for event in get_args(Event)}
     table = rows("docs/freshness.md", "event | when | level")
     assert levels == {names(event)[0]: set(re.findall("[A-Z]{4,}", it)) for event, _, it in table}

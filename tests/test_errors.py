@@ -7,6 +7,7 @@ import jwt
 import pytest
 
 from auth_jwks import errors
+from auth_jwks._jose.reasons import because
 from auth_jwks.errors import (
     BoundTokenError,
     IdentityUnavailableError,
@@ -17,7 +18,6 @@ from auth_jwks.errors import (
     MissingTokenError,
     Reason,
     UnknownKeyError,
-    because,
     reason_of,
 )
 

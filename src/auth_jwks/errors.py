@@ -19,7 +19,6 @@ A verification raises the first three, the web integrations raise the others. Mi
 """
 
 from enum import StrEnum
-from typing import TypeVar
 
 import jwt
 
@@ -35,8 +34,6 @@ __all__ = [
     "UnknownKeyError",
     "reason_of",
 ]
-
-E = TypeVar("E", bound=jwt.PyJWTError)
 
 
 class Reason(StrEnum):
@@ -149,18 +146,9 @@ def reason_of(error: jwt.PyJWTError) -> Reason:
     as a user's check raises, is `CLAIM`. Raises `TypeError` for any other exception.
     """
     kind = type(error)
-    found: Reason | None = getattr(error, _ATTRIBUTE, None) or _BY_CLASS.get(kind)
+    found: Reason | None = getattr(error, "_auth_jwks_reason", None) or _BY_CLASS.get(kind)
     if found is None:
         found = next(filter(None, map(_BY_CLASS.get, kind.__mro__)), None)
     if found is None:
         raise TypeError(f"error: expected a jwt.PyJWTError, got {kind.__name__}")
     return found
-
-
-_ATTRIBUTE = "_auth_jwks_reason"
-
-
-def because(reason: Reason, error: E) -> E:
-    """Return the error, with the reason that its class does not tell."""
-    setattr(error, _ATTRIBUTE, reason)
-    return error

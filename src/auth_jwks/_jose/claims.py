@@ -8,9 +8,10 @@ from jwt.exceptions import InvalidJTIError, InvalidSubjectError
 
 from auth_jwks._jose.hints import audience_hint, issuer_hint, missing
 from auth_jwks._jose.issuer import IssuerNames
+from auth_jwks._jose.reasons import because
 from auth_jwks._jose.strict_json import strict_object
 from auth_jwks._jose.words import either, listed, shown, span
-from auth_jwks.errors import Reason, because
+from auth_jwks.errors import Reason
 
 __all__ = ["Claims", "Expected", "read_claims", "validity"]
 

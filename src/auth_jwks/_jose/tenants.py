@@ -8,8 +8,9 @@ import jwt
 
 from auth_jwks._jose.hints import missing
 from auth_jwks._jose.issuer import IssuerNames, is_tenant
+from auth_jwks._jose.reasons import because
 from auth_jwks._jose.words import shown
-from auth_jwks.errors import Reason, because
+from auth_jwks.errors import Reason
 
 __all__ = ["Tenants"]
 

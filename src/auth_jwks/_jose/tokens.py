@@ -15,10 +15,11 @@ import jwt
 from auth_jwks._jose.claims import Claims
 from auth_jwks._jose.hints import algorithm_hint
 from auth_jwks._jose.keys import MAX_KID, Key, KeySet
+from auth_jwks._jose.reasons import because
 from auth_jwks._jose.strict_json import strict_object
 from auth_jwks._jose.typ import read_type, refusal
 from auth_jwks._jose.words import either, shown
-from auth_jwks.errors import Reason, because
+from auth_jwks.errors import Reason
 
 __all__ = [
     "MAX_TOKEN",
