@@ -168,8 +168,10 @@ async def test_fault_of_the_store_costs_no_token(
         issuer.rotate()
         await verified(crew, issuer.sign(), within=COLD)
         assert asked(issuer) == (alone + 3, alone + 3)
+        # A connection that was open is closed first, which is another reason.
+        at_least = 1 if reads or fault is stopped else 2
         for worker in crew:
-            assert (await worker.do("events"))[f"StoreFailed {reason}"] >= (1 if reads else 2)
+            assert (await worker.do("events"))[f"StoreFailed {reason}"] >= at_least
     await commanded(crew, "skip", REST)
     issuer.rotate()
     await verified(crew, issuer.sign(), within=SHARED)
