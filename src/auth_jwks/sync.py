@@ -98,8 +98,8 @@ class SyncJWKS:
 
         `http_client` must be a function that makes a client, as a client fails in another event
         loop than its own. It is called in the background thread, and so is the `observer`; in the
-        caller's thread that gets each `UnknownKey` that no refresh was spent on. A function of
-        `tenants` is called there, too.
+        caller's thread that gets each `TokenRefused`, each `UnknownKey` that no refresh was spent
+        on, and what it counts. A function of `tenants` is called there, too.
 
         Raises `ValueError` or `TypeError`, which name the parameter and what was expected.
         """

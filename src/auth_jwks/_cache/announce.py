@@ -73,8 +73,10 @@ def announce(event: Event, observer: Observer | None) -> None:
 
 def fields(event: Event) -> dict[str, object]:
     """Return what a log record gets as `extra`: the fields of an event, for logs in JSON."""
-    found = {f"auth_jwks_{each.name}": getattr(event, each.name) for each in fields_of(event)}
-    return {"auth_jwks_event": type(event).__name__} | found
+    found: dict[str, object] = {"auth_jwks_event": type(event).__name__}
+    for each in fields_of(event):
+        found[f"auth_jwks_{each.name}"] = getattr(event, each.name)
+    return found
 
 
 def _places(fault: BaseException) -> str:

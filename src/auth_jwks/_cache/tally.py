@@ -25,6 +25,8 @@ OWN_FAULTS = frozenset((Reason.UNAVAILABLE, Reason.MISMATCH))
 # What such a message begins with says no more than the reason before it.
 LABELS = {Reason.AUDIENCE: "aud: ", Reason.ISSUER: "iss: ", Reason.ALGORITHM: "alg: "}
 
+NOTES = "__notes__"
+
 logger = logging.getLogger("auth_jwks")
 
 
@@ -79,15 +81,14 @@ class Tally:
         self._refused[reason] += 1
         if self.count is not None:
             self.count(reason)
-        self._details[reason] = detail = _detail(error)
+        detail = self._details[reason] = _detail(error) if hasattr(error, NOTES) else str(error)
         if self.observers.are_any:
             self.observers(TokenRefused(self._source, reason, detail))
         if logger.isEnabledFor(logging.DEBUG):
             self._log(logging.DEBUG, "refused a token", reason)
-        if reason not in OWN_FAULTS:
-            now = self.clock.monotonic()
-            if now >= self._told_at + SUMMARY_INTERVAL:
-                self._tell(now, reason)
+        now = self.clock.monotonic()
+        if now >= self._told_at + SUMMARY_INTERVAL and reason not in OWN_FAULTS:
+            self._tell(now, reason)
 
     def _tell(self, now: float, reason: Reason) -> None:
         """Log what has been refused since the last such line, `reason` included."""
@@ -125,5 +126,4 @@ class Tally:
 
 
 def _detail(error: jwt.InvalidTokenError) -> str:
-    notes = getattr(error, "__notes__", ())
-    return f"{error} ({'; '.join(notes)})" if notes else str(error)
+    return f"{error} ({'; '.join(getattr(error, NOTES))})"
