@@ -1,7 +1,7 @@
 """How often a fleet may ask the provider, and its workers the store."""
 
 from collections.abc import Sequence
-from math import ceil
+from math import ceil, inf
 
 from tests.simulation.network import Exchange
 from tests.simulation.oracle import Oracle
@@ -60,7 +60,7 @@ def busiest(times: Sequence[float], span: float) -> tuple[int, float]:
 def _allowed(plan: Plan, promises: Promises, at: float, span: float) -> int:
     """Return how many requests a span may see that begins at a time."""
     near = [one for one in plan.happenings
-            if one.at <= at + span and one.at + one.seconds + AFTERMATH >= at]  # fmt: skip
+            if one.at <= at + span and _ends(one) + AFTERMATH >= at]  # fmt: skip
     kinds = {one.kind for one in near}
     life = max(_life(plan, promises), promises.shortest_life)
     fetches = 1 + ceil(span / (promises.soonest_refresh * life))
@@ -79,6 +79,12 @@ def _allowed(plan: Plan, promises: Promises, at: float, span: float) -> int:
     if "slow" in kinds:  # then each document is asked for again beside what has not answered
         requests *= promises.tries
     return requests * _loners(plan, near)
+
+
+def _ends(one: Happening) -> float:
+    """Return when it is over. Some happen when the worker asks the provider next, whenever."""
+    is_armed = one.kind in {"freeze", "asleep", "kill"} and one.value > 0.0
+    return inf if is_armed else one.at + one.seconds
 
 
 def _may_lack_keys(plan: Plan, near: Sequence[Happening]) -> bool:

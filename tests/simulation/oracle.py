@@ -247,7 +247,11 @@ class Oracle:
         stepped = record.process.machine.last_step >= call.fetched
         # Until a good answer can have come, what it was told itself is the truth.
         misled = record.is_misled(call.fetched, until=call.began - self._promises.recovery)
-        excused = isinstance(fault, IssuerMismatchError) and misled and age >= self._life
+        excused = (
+            isinstance(fault, IssuerMismatchError)
+            and misled
+            and age >= self._life - self._promises.slack
+        )
         if usable and not excused and not stepped:
             what = f"refused {key}, which it holds for {age:.0f} s: {_named(fault)}"
             self.broken("I2 held key refused", call.ended, record, what)
