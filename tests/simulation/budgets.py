@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from math import ceil, inf
 
 from tests.simulation.network import Exchange
-from tests.simulation.oracle import Oracle
+from tests.simulation.oracle import Oracle, Record
 from tests.simulation.plan import Happening, Plan
 from tests.simulation.promises import Promises
 from tests.simulation.worker import Worker
@@ -36,6 +36,7 @@ def judge_budgets(
             what = f"{most} requests at the provider within {span:.0f} s, {allowed} are allowed"
             oracle.broken(f"I5 provider in {span:.0f} s", at, record, what)
     for worker in workers:
+        _judge_rests(plan, oracle, worker.record, exchanges)
         most, at = busiest(worker.store_way.calls, 60.0)
         if most > promises.store_calls_a_minute:
             what = f"{most} calls to the store within a minute"
@@ -44,6 +45,17 @@ def judge_budgets(
         if most > promises.quiet_store_calls and not plan.happenings and plan.cache_ttl >= 900.0:
             what = f"{most} calls to the store within an hour in which nothing happened"
             oracle.broken("I5 store in an hour", at, worker.record, what)
+
+
+def _judge_rests(plan: Plan, oracle: Oracle, record: Record, exchanges: Sequence[Exchange]) -> None:
+    """Hold a worker to the `Retry-After` that it was told, unless its clock was set meanwhile."""
+    steps = [one.at for one in plan.happenings if one.kind == "clock_step"]
+    for since, until in record.rests:
+        early = [one.at for one in exchanges
+                 if one.who == record.staff.name and since < one.at < until]  # fmt: skip
+        if early and not any(since <= step + AFTERMATH and step <= until for step in steps):
+            what = f"asks {until - early[0]:.0f} s before the provider wants to be asked"
+            oracle.broken("I5 Retry-After", early[0], record, what)
 
 
 def busiest(times: Sequence[float], span: float) -> tuple[int, float]:

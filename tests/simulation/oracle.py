@@ -19,6 +19,7 @@ __all__ = ["PER_CALL", "Call", "Oracle", "Record", "Violation"]
 
 RARELY = 0.5
 MANY = 8
+LONGEST_REST = 60.0  # of what a provider wants, so much is granted
 PER_CALL = ", loop per call"
 
 
@@ -43,7 +44,8 @@ class Record:
     Times at which something does not work are infinite in `way_since` and `store_since`.
     `misled_until` is until when it could meet another issuer, `met_other` when it told of one,
     and `has_verdict` whether that still counts. `cools_until`: until when it tries nothing after
-    its own failure; `left_at`: when a caller stopped to wait for a refresh last.
+    its own failure; `left_at`: when a caller stopped to wait for a refresh last. `rests`: from when
+    until when it was told to ask the provider nothing.
     """
 
     staff: Staff
@@ -62,9 +64,15 @@ class Record:
     asked: deque[float] = field(default_factory=lambda: deque(maxlen=400))
     denied: deque[float] = field(default_factory=lambda: deque(maxlen=400))
     refused: dict[Credential, deque[float]] = field(default_factory=dict)
+    rests: list[tuple[float, float]] = field(default_factory=list)
+
+    def end_rest(self, now: float) -> None:
+        """Take note that it may ask the provider again."""
+        self.rests[-1:] = [(since, min(until, now)) for since, until in self.rests[-1:]]
 
     def restart(self, process: Process) -> None:
         """Forget what a process knew that is gone."""
+        self.end_rest(self.process.scheduler.now)
         self.process = process
         self.held, self.fetched, self.met_other = None, -inf, -inf
         self.has_verdict, self.cools_until, self.left_at = False, -inf, -inf
@@ -157,6 +165,9 @@ class Oracle:
                 if event.kind == "issuer_mismatch":
                     record.met_other, record.has_verdict = now, True
                 record.cools_until = now + event.retry_after
+                if event.kind == "status" and self._provider.retry_after:
+                    seconds = min(self._provider.retry_after, LONGEST_REST)
+                    record.rests.append((now + self._promises.slack, now + seconds))
                 self._judge_blame(record, "provider", record.way_since, self._refresh, now, event)
             case StoreFailed():
                 self._judge_blame(record, "store", record.store_since, 60.0, now, event)
@@ -172,6 +183,7 @@ class Oracle:
         """Take note of the set that a worker has now, and judge whether it should."""
         before, record.held, record.fetched = record.held, edition, fetched
         record.has_verdict, record.cools_until = False, -inf
+        record.end_rest(now)
         if edition is None:
             self.broken("I7 foreign set", now, record, f"adopted a set of the {event.origin}")
         elif before is not None and edition.since < before.since and not self._plan.http_cache:
