@@ -106,7 +106,8 @@ class Several(Generic[MemberT]):
             return self._routes.find(token)
         except jwt.InvalidTokenError as error:
             self._tally.refused(error)
-            raise
+            # Without the frames within, which hold parts of the token.
+            raise error.with_traceback(None) from error.__cause__
 
     def _refused_later(self, error: jwt.InvalidTokenError) -> None:
         """Tell of a verified token that is refused all the same. Whose it was is not known here."""
