@@ -7,7 +7,7 @@ from auth_jwks._asgi.resource import ProtectedResource
 from auth_jwks.bearer import ScopesFrom, Verifier, scopes_of
 
 try:
-    from fastmcp.server.auth import AccessToken, TokenVerifier
+    from fastmcp.server.auth import AccessToken, TokenVerificationError, TokenVerifier
     from pydantic import Field
     from starlette.middleware import Middleware
 except ImportError as fault:
@@ -55,10 +55,13 @@ class JWKSVerifier(TokenVerifier):
     async def verify_token(self, token: str) -> AccessToken | None:
         """Return what the guard has found in the token of this request; None on a public path.
 
-        Raises `RuntimeError` if no guard has verified this token, as in `RemoteAuthProvider`,
-        which leaves the middleware of its verifier out.
+        Raises FastMCP's `TokenVerificationError` if no guard has verified this token, as in
+        `RemoteAuthProvider` and `MultiAuth`, which leave the middleware of their verifiers out.
         """
-        found = await self._verifier.verify_token(token)
+        try:
+            found = await self._verifier.verify_token(token)
+        except RuntimeError as fault:  # another one MultiAuth would take for a bad token
+            raise TokenVerificationError(str(fault)) from None
         return None if found is None else _Token(**found.model_dump())
 
     def get_middleware(self) -> list[Middleware]:

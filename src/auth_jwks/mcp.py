@@ -29,6 +29,10 @@ __all__ = ["JWKSVerifier"]
 
 # Who asked for the token: RFC 9068 §2.2, OpenID Connect Core §2, Entra ID's v1, Okta.
 CLIENT_CLAIMS = ("client_id", "azp", "appid", "cid")
+NOT_GUARDED = (
+    "JWKSVerifier: the application is not guarded. With the MCP SDK serve verifier.guard(app); "
+    "with FastMCP give the server the verifier itself as its auth"
+)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
