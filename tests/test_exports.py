@@ -70,6 +70,8 @@ def test_the_public_modules_are_these() -> None:
         "auth_jwks.errors",
         "auth_jwks.events",
         "auth_jwks.fastapi",
+        "auth_jwks.fastmcp",
+        "auth_jwks.mcp",
         "auth_jwks.profiles",
         "auth_jwks.starlette",
         "auth_jwks.stores",

@@ -96,6 +96,7 @@ def test_extras_bring_what_they_are_named_for(requirements: dict[str, list[Requi
     assert extras.pop("all") == set().union(*extras.values()) - extras.pop("")
     assert extras == {
         "fastapi": {"fastapi", "starlette"},
+        "mcp": {"mcp"},
         "redis": {"redis"},
         "starlette": {"starlette"},
         "testing": {"hypothesis", "pytest"},
@@ -105,7 +106,7 @@ def test_extras_bring_what_they_are_named_for(requirements: dict[str, list[Requi
 def test_extras_without_code_of_ours_are_gone(metadata: Metadata) -> None:
     """That of Cloudflare Access, which 0.4.0 had, stays though the core is enough for it."""
     assert set(metadata.provides_extra or ()) == {
-        "all", "cloudflare", "fastapi", "redis", "starlette", "testing",
+        "all", "cloudflare", "fastapi", "mcp", "redis", "starlette", "testing",
     }  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from mcp.server.transport_security import TransportSecuritySettings
 from pydantic import AnyHttpUrl
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from auth_jwks import JWKS
 from auth_jwks.asgi import ProtectedResource
@@ -39,18 +40,17 @@ def whoami() -> dict[str, Any]:
     return {} if token is None else {"subject": token.subject, "client": token.client_id}
 
 
-@server.custom_route("/health", methods=["GET"])
 async def health(_request: Request) -> Response:
     """Tell that the server runs. No token is needed."""
     return JSONResponse({"status": "ok"})
 
 
 host = urlsplit(RESOURCE)
-app = verifier.guard(
-    server.streamable_http_app(
-        streamable_http_path=host.path,
-        transport_security=TransportSecuritySettings(
-            allowed_hosts=[host.netloc], allowed_origins=[f"{host.scheme}://{host.netloc}"]
-        ),
-    )
+starlette = server.streamable_http_app(
+    streamable_http_path=host.path,
+    transport_security=TransportSecuritySettings(
+        allowed_hosts=[host.netloc], allowed_origins=[f"{host.scheme}://{host.netloc}"]
+    ),
 )
+starlette.routes.append(Route("/health", health))
+app = verifier.guard(starlette)

@@ -224,13 +224,13 @@ async def send_refusal(refusal: Refusal, scope: Scope, receive: Receive, send: S
     await send({"type": f"{kind}.body", "body": body})
 
 
-def _checked_resource(
-    resource: ProtectedResource | None, resource_metadata: str | None
-) -> ProtectedResource | None:
-    if resource is not None and not isinstance(resource, ProtectedResource):
+def _checked_resource(resource: object, resource_metadata: str | None) -> ProtectedResource | None:
+    if resource is None:
+        return None
+    if not isinstance(resource, ProtectedResource):
         kind = type(resource).__name__
         raise TypeError(f"resource: expected a ProtectedResource or None, got {kind}")
-    if resource is not None and resource_metadata is not None:
+    if resource_metadata is not None:
         raise ValueError("resource, resource_metadata: expected at most one of them")
     return resource
 

@@ -7,7 +7,8 @@ from auth_jwks._asgi.resource import ProtectedResource
 from auth_jwks.bearer import ScopesFrom, Verifier, scopes_of
 
 try:
-    from fastmcp.server.auth import AccessToken, TokenVerificationError, TokenVerifier
+    from fastmcp.server import auth
+    from fastmcp.server.auth import AccessToken, TokenVerifier
     from pydantic import Field
     from starlette.middleware import Middleware
 except ImportError as fault:
@@ -15,6 +16,9 @@ except ImportError as fault:
     raise ImportError(text, name=fault.name) from fault
 
 __all__ = ["JWKSVerifier"]
+
+# `MultiAuth` takes any other error for a bad token. FastMCP has it since 4.2.
+_UNVERIFIED: type[RuntimeError] = getattr(auth, "TokenVerificationError", RuntimeError)
 
 
 class _Token(AccessToken):
@@ -55,13 +59,13 @@ class JWKSVerifier(TokenVerifier):
     async def verify_token(self, token: str) -> AccessToken | None:
         """Return what the guard has found in the token of this request; None on a public path.
 
-        Raises FastMCP's `TokenVerificationError` if no guard has verified this token, as in
-        `RemoteAuthProvider` and `MultiAuth`, which leave the middleware of their verifiers out.
+        Raises a `RuntimeError`, which is FastMCP's `TokenVerificationError`, if no guard has
+        verified this token: `RemoteAuthProvider` and `MultiAuth` leave it out.
         """
         try:
             found = await self._verifier.verify_token(token)
-        except RuntimeError as fault:  # another one MultiAuth would take for a bad token
-            raise TokenVerificationError(str(fault)) from None
+        except RuntimeError as fault:
+            raise _UNVERIFIED(str(fault)) from None
         return None if found is None else _Token(**found.model_dump())
 
     def get_middleware(self) -> list[Middleware]:

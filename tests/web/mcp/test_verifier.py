@@ -3,17 +3,14 @@
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import httpx
 import pytest
 from fastmcp import FastMCP
-from fastmcp.server.auth import (
-    AuthProvider,
-    MultiAuth,
-    RemoteAuthProvider,
-    TokenVerificationError,
-)
+from fastmcp.server import auth
+from fastmcp.server.auth import AuthProvider, MultiAuth, RemoteAuthProvider
 from mcp.server.auth.provider import AccessToken
 from pydantic import AnyHttpUrl
 
@@ -61,7 +58,8 @@ async def sent(app: Any, scope: dict[str, Any]) -> list[Any]:
 
 def claiming(**claims: Any) -> SeenBy:
     """Return a verifier that knows one token, with these claims beside a few."""
-    return SeenBy(**({"aud": URL, "exp": 99_999_999_999.5, "iss": "https://a.example"} | claims))
+    few: dict[str, Any] = {"aud": URL, "exp": 99_999_999_999.5, "iss": "https://a.example"}
+    return SeenBy(GOOD, **(few | claims))
 
 
 async def found(verifier: Verifier, **options: Any) -> AccessToken:
@@ -208,6 +206,13 @@ def test_what_makes_no_sense_is_refused(kind: Any, options: dict[str, Any], mess
         kind(**({"verifier": claiming(), "resource": RESOURCE} | options))
 
 
+def told_of_guard(provider: AuthProvider | None) -> AbstractContextManager[Any]:
+    """Return a context that expects an error, unless FastMCP is known to swallow it."""
+    if isinstance(provider, MultiAuth) and not hasattr(auth, "TokenVerificationError"):
+        return nullcontext()
+    return pytest.raises(RuntimeError, match="not guarded")
+
+
 @pytest.mark.parametrize(
     "wrapped",
     [
@@ -221,12 +226,13 @@ def test_what_makes_no_sense_is_refused(kind: Any, options: dict[str, Any], mess
 async def test_other_providers_of_fastmcp_leave_the_guard_out(
     wrapped: Callable[[fastmcp.JWKSVerifier], AuthProvider],
 ) -> None:
-    """That is told, and is no bad token."""
+    """That is told, and is no bad token, but for the `MultiAuth` of releases before 4.2."""
     server: FastMCP[Any] = FastMCP("x", auth=wrapped(fastmcp.JWKSVerifier(claiming(), RESOURCE)))
     transport = httpx.ASGITransport(server.http_app())
     async with httpx.AsyncClient(transport=transport, base_url="https://api.example.com") as client:
-        with pytest.raises(TokenVerificationError, match="not guarded"):
-            await client.post("/mcp", headers={"Authorization": "Bearer a.b.c"})
+        with told_of_guard(server.auth):
+            answer = await client.post("/mcp", headers={"Authorization": "Bearer a.b.c"})
+            assert answer.status_code == 401
 
 
 @pytest.mark.parametrize(
