@@ -80,6 +80,7 @@ class JWKSVerifier:
         chosen = (resource.resource,) if audience is None else audience
         names = checked_strings("audience", (chosen,) if isinstance(chosen, str) else chosen)
         checked_audience("audience", names)
+        checked_strings("required_scopes", required_scopes)
         self._audience = names
         self._verifier = checked_verifier(verifier)
         self._scopes_from = scopes_from

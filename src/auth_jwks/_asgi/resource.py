@@ -110,6 +110,7 @@ def _checked_path(name: str, value: Any) -> str:
         raise TypeError(f"{name}: expected a URL, got None")
     if is_exposed(value):
         raise ValueError(f"{name}: expected an https URL, or http to a local host")
-    if set("?#") & set(value) or not PLAIN_PATH.fullmatch(parts.path or "/"):
-        raise ValueError(f"{name}: expected a URL with a plain path, without query and fragment")
+    is_plain = value.isascii() and PLAIN_PATH.fullmatch(parts.path or "/")
+    if not is_plain or set('?#"') & set(value):
+        raise ValueError(f"{name}: expected a plain ASCII URL without query, fragment and escapes")
     return parts.path

@@ -195,7 +195,7 @@ async def test_lifespans_pass() -> None:
         ({"audience": ()}, "audience: expected at least one"),
         ({"audience": 7}, "audience: expected a collection"),
         ({"audience": ""}, "audience: expected non-empty"),
-        ({"required_scopes": "read"}, "scopes: expected a collection"),
+        ({"required_scopes": "read"}, "required_scopes: expected a collection"),
         ({"scopes_from": "scope"}, "scopes_from: expected a function"),
         ({"public_paths": ["health"]}, "public_paths: expected plain paths"),
     ],
