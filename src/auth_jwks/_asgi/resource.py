@@ -36,7 +36,8 @@ class ProtectedResource:
     compare with the URL that they call. Plain http is for local hosts. `issuers` are the URLs of
     the authorization servers whose tokens it takes, `scopes` those that clients may ask for.
 
-    It is an ASGI application too, which answers any HTTP request with the document.
+    The document belongs at `metadata_url` (§3.1), whose path is `metadata_path`. The value is an
+    ASGI application too, which answers any HTTP request with the document.
 
     Raises `ValueError` or `TypeError`, which name the parameter and what was expected.
     """
