@@ -99,6 +99,7 @@ def test_extras_bring_what_they_are_named_for(requirements: dict[str, list[Requi
     assert extras == {
         "cli": {"rich"},
         "fastapi": {"fastapi", "starlette"},
+        "mcp": {"mcp"},
         "opentelemetry": {"opentelemetry-api"},
         "prometheus": {"prometheus-client"},
         "redis": {"redis"},
@@ -110,7 +111,7 @@ def test_extras_bring_what_they_are_named_for(requirements: dict[str, list[Requi
 def test_extras_without_code_of_ours_are_gone(metadata: Metadata) -> None:
     """That of Cloudflare Access, which 0.4.0 had, stays though the core is enough for it."""
     assert set(metadata.provides_extra or ()) == {
-        "all", "cli", "cloudflare", "fastapi", "opentelemetry", "prometheus", "redis",
+        "all", "cli", "cloudflare", "fastapi", "mcp", "opentelemetry", "prometheus", "redis",
         "starlette", "testing",
     }  # fmt: skip
 

@@ -11,6 +11,7 @@ import jwt
 from auth_jwks._asgi.late import lacking, let_in
 from auth_jwks._asgi.places import CookieToken, HeaderToken, finder
 from auth_jwks._asgi.public_paths import PublicPaths
+from auth_jwks._asgi.resource import ProtectedResource
 from auth_jwks._asgi.scope import (
     add_to_state,
     header_values,
@@ -32,6 +33,7 @@ __all__ = [
     "CookieToken",
     "HeaderToken",
     "JWTAuthMiddleware",
+    "ProtectedResource",
     "Receive",
     "Scope",
     "Send",
@@ -109,7 +111,7 @@ class JWTAuthMiddleware:
     They are None if the request needs no token and none was verified.
     """
 
-    def __init__(  # noqa: PLR0913 - ten options, and the two parts they belong to
+    def __init__(  # noqa: PLR0913 - eleven options, and the two parts they belong to
         self,
         app: ASGIApp,
         verifier: Verifier,
@@ -125,6 +127,7 @@ class JWTAuthMiddleware:
         allow_bound: bool = False,
         realm: str | None = None,
         resource_metadata: str | None = None,
+        resource: ProtectedResource | None = None,
     ) -> None:
         """Check the configuration.
 
@@ -135,13 +138,16 @@ class JWTAuthMiddleware:
         which `app` must answer. The token is read from the place `token_from`, and from
         `Authorization` only if that is None. A token with `cnf` is refused, as it comes without a
         proof of its key; `allow_bound` is for an `app` that checks the proof. `realm` and
-        `resource_metadata` go into the challenge.
+        `resource_metadata` go into the challenge. With a `resource`, its metadata are served to
+        anybody and named in the challenge.
 
         Raises `ValueError` or `TypeError`, which name the parameter and what was expected.
         """
         self.app = app
         self._verifier = checked_verifier(verifier)
-        self._challenge = Challenge(realm, scopes, resource_metadata)
+        self._resource = _checked_resource(resource, resource_metadata)
+        metadata = resource_metadata if resource is None else resource.metadata_url
+        self._challenge = Challenge(realm, scopes, metadata)
         self._scopes = frozenset(self._challenge.scopes)
         self._scopes_from = checked_parts("scopes_from", scopes_from, "a function", "__call__")
         self._public = PublicPaths.checked(public_paths, public_prefixes)
@@ -159,6 +165,9 @@ class JWTAuthMiddleware:
             return
         if kind not in {"http", "websocket"}:
             raise ValueError("scope: expected type http, websocket or lifespan")
+        if self._resource is not None and self._resource.is_asked(scope):
+            await self._resource(scope, receive, send)
+            return
         try:
             claims = await self._admitted(scope)
         except jwt.InvalidTokenError as error:
@@ -212,6 +221,17 @@ async def send_refusal(refusal: Refusal, scope: Scope, receive: Receive, send: S
     ]
     await send({"type": f"{kind}.start", "status": refusal.status, "headers": fields})
     await send({"type": f"{kind}.body", "body": body})
+
+
+def _checked_resource(resource: object, resource_metadata: str | None) -> ProtectedResource | None:
+    if resource is None:
+        return None
+    if not isinstance(resource, ProtectedResource):
+        kind = type(resource).__name__
+        raise TypeError(f"resource: expected a ProtectedResource or None, got {kind}")
+    if resource_metadata is not None:
+        raise ValueError("resource, resource_metadata: expected at most one of them")
+    return resource
 
 
 def _is_preflight(scope: Scope) -> bool:

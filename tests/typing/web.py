@@ -6,15 +6,18 @@ from typing import Annotated, Any, assert_type
 import jwt
 from fastapi import Depends, FastAPI, Security
 from fastapi.security import SecurityScopes
-from pydantic import BaseModel
+from fastmcp import FastMCP
+from mcp.server import MCPServer
+from mcp.server.auth.settings import AuthSettings
+from pydantic import AnyHttpUrl, BaseModel
 from starlette.applications import Starlette
 from starlette.authentication import AuthCredentials
 from starlette.middleware import Middleware
 from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.requests import HTTPConnection
 
-from auth_jwks import JWKS, Issuers
-from auth_jwks.asgi import CookieToken, HeaderToken, JWTAuthMiddleware
+from auth_jwks import JWKS, Issuers, fastmcp, mcp
+from auth_jwks.asgi import CookieToken, HeaderToken, JWTAuthMiddleware, ProtectedResource
 from auth_jwks.bearer import Refusal, Verifier, scopes_of
 from auth_jwks.cloudflare import (
     CfaAuthMiddleware,
@@ -65,6 +68,22 @@ JWTAuthMiddleware(FastAPI(), jwks, allow_bound=True)
 JWTAuthMiddleware(FastAPI())  # type: ignore[call-arg]
 JWTAuthMiddleware(FastAPI(), object())  # type: ignore[arg-type]
 JWTAuthMiddleware(FastAPI(), jwks, scopes_from="scope")  # type: ignore[arg-type]
+
+resource = ProtectedResource("https://api.test", issuers=["https://idp.test"], scopes=["read"])
+JWTAuthMiddleware(FastAPI(), jwks, resource=resource)
+JWTAuthMiddleware(FastAPI(), jwks, resource="https://api.test")  # type: ignore[arg-type]
+ProtectedResource("https://api.test", ["https://idp.test"])  # type: ignore[call-arg]
+
+# MCP.
+AUTH = AuthSettings(
+    issuer_url=AnyHttpUrl("https://idp.test"), resource_server_url=AnyHttpUrl("https://api.test")
+)
+sdk = mcp.JWKSVerifier(Issuers(jwks), resource, audience=["api"], required_scopes=["read"])
+MCPServer("x", token_verifier=sdk, auth=AUTH)
+sdk.guard(MCPServer("x").streamable_http_app())
+FastMCP("x", auth=fastmcp.JWKSVerifier(Wrapper(), resource, scopes_from=permissions))
+mcp.JWKSVerifier(jwks, "https://api.test")  # type: ignore[arg-type]
+fastmcp.JWKSVerifier(jwks)  # type: ignore[call-arg]
 
 # Starlette.
 backend = JWTAuthBackend(jwks, realm="api", scopes_from=permissions)

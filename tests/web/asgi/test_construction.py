@@ -10,7 +10,13 @@ from typing import Any
 import pytest
 
 from auth_jwks import JWKS
-from auth_jwks.asgi import CookieToken, HeaderToken, JWTAuthMiddleware, WebSocketToken
+from auth_jwks.asgi import (
+    CookieToken,
+    HeaderToken,
+    JWTAuthMiddleware,
+    ProtectedResource,
+    WebSocketToken,
+)
 from auth_jwks.bearer import scopes_of
 from auth_jwks.sync import SyncJWKS
 from tests.web.asgi.driving import SeenBy, whoami
@@ -49,7 +55,8 @@ PAGE = (Path(__file__).parents[3] / "docs" / "web.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize(
-    "documented", [JWTAuthMiddleware, HeaderToken, CookieToken, WebSocketToken]
+    "documented",
+    [JWTAuthMiddleware, HeaderToken, CookieToken, ProtectedResource, WebSocketToken],
 )
 def test_the_page_lists_every_parameter(documented: type) -> None:
     """In the order of the signature, with its default."""
