@@ -95,6 +95,8 @@ def test_extras_bring_what_they_are_named_for(requirements: dict[str, list[Requi
     extras = {extra: {each.name for each in needed} for extra, needed in requirements.items()}
     assert extras.pop("all") == set().union(*extras.values()) - extras.pop("")
     assert extras == {
+        "django": {"django"},
+        "drf": {"django", "djangorestframework"},
         "fastapi": {"fastapi", "starlette"},
         "redis": {"redis"},
         "starlette": {"starlette"},
@@ -105,7 +107,7 @@ def test_extras_bring_what_they_are_named_for(requirements: dict[str, list[Requi
 def test_extras_without_code_of_ours_are_gone(metadata: Metadata) -> None:
     """That of Cloudflare Access, which 0.4.0 had, stays though the core is enough for it."""
     assert set(metadata.provides_extra or ()) == {
-        "all", "cloudflare", "fastapi", "redis", "starlette", "testing",
+        "all", "cloudflare", "django", "drf", "fastapi", "redis", "starlette", "testing",
     }  # fmt: skip
 
 
