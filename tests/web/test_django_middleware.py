@@ -5,6 +5,7 @@ from tests.web import django_site
 # isort: split
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from importlib import import_module
@@ -24,7 +25,7 @@ from auth_jwks.django import JWTAuthMiddleware, claims_of, requires_scopes, veri
 from auth_jwks.errors import InsufficientScopeError
 from auth_jwks.sync import SyncJWKS
 from auth_jwks.testing import FakeIssuer
-from tests.web.recipes import NO_TOKEN, TABLE
+from tests.web.recipes import NO_TOKEN, PAGES, TABLE
 from tests.web.status_table import (
     AUDIENCE,
     Answer,
@@ -358,6 +359,18 @@ def test_wrong_settings(
                 handler()
             assert text in str(caught.value)
     assert issuer.discovery_requests == 0
+
+
+def test_the_page_names_each_setting() -> None:
+    """The table of docs/django.md is what the setting may hold."""
+    table = PAGES["django.md"].partition("### The setting")[2].partition("\n\nPublic paths")[0]
+    with (
+        override_settings(AUTH_JWKS={"names": ()}),
+        pytest.raises(ImproperlyConfigured) as caught,
+    ):
+        verifier()
+    told = ", ".join(sorted(re.findall(r"^\| `([A-Z_]+)` ", table, re.MULTILINE)))
+    assert str(caught.value) == f"AUTH_JWKS: expected only {told}, got 'names'"
 
 
 @pytest.mark.usefixtures("setting")
