@@ -55,8 +55,9 @@ DOCUMENTS = {
 README = DOCUMENTS["README.md"]
 EXECUTED = (
     "README.md", "docs/cloudflare.md", "docs/django.md", "docs/errors.md", "docs/fleet.md",
-    "docs/freshness.md", "docs/issuers.md", "docs/keys.md", "docs/providers.md", "docs/several-issuers.md",
-    "docs/stores.md", "docs/sync.md", "docs/testing.md", "docs/tokens.md", "docs/web.md",
+    "docs/freshness.md", "docs/issuers.md", "docs/keys.md", "docs/providers.md",
+    "docs/several-issuers.md", "docs/stores.md", "docs/sync.md", "docs/testing.md",
+    "docs/tokens.md", "docs/web.md",
 )  # fmt: skip
 
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)

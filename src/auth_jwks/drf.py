@@ -132,8 +132,9 @@ class JWTAuthentication(BaseAuthentication):
         # Raised outside the handler, so that a log of it does not show the fault as its context.
         raise TokenRefusedError(refusal)
 
-    def authenticate_header(self, _request: Request) -> str:
+    def authenticate_header(self, request: Request) -> str:
         """Return the challenge for a request that brings no token."""
+        del request  # it is the same for every one
         challenge = current().settings.challenge
         return challenge.refusal(MissingTokenError("no bearer token")).headers["WWW-Authenticate"]
 
@@ -159,7 +160,8 @@ def has_scopes(*scopes: str) -> type[BasePermission]:
     Challenge(scopes=scopes)
 
     class HasScopes(BasePermission):
-        def has_permission(self, request: Request, _view: Any) -> bool:
+        def has_permission(self, request: Request, view: Any) -> bool:
+            del view  # the token decides
             claims, settings = _found(request), current().settings
             if claims is None:
                 return False

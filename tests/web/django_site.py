@@ -11,6 +11,7 @@ from django.contrib.auth.models import User
 from django.http import HttpRequest, JsonResponse
 from django.template import engines
 from django.urls import path
+from django.utils.decorators import method_decorator
 from django.views import View
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import (
@@ -108,6 +109,18 @@ class Me(APIView):
         return Response({"sub": drf.claims_of(request)["sub"], "user": str(request.user)})
 
 
+class Passed(Me):
+    """It asks for what the middleware verified."""
+
+    authentication_classes = []  # noqa: RUF012
+    permission_classes = [AllowAny]  # noqa: RUF012
+
+    @method_decorator(requires_scopes("things:write"))
+    def get(self, request: Request) -> Response:
+        """Answer whoever was granted the scope."""
+        return Response({"sub": claims_of(request)["sub"]})
+
+
 class Things(Me):
     """It asks for a scope."""
 
@@ -189,6 +202,7 @@ urlpatterns = [
     path("whoever", whoever),
     path("broken", broken),
     path("rest/me", Me.as_view()),
+    path("rest/passed", Passed.as_view()),
     path("rest/things", Things.as_view()),
     path("rest/admins", Admins.as_view()),
     path("rest/models", Models.as_view()),

@@ -93,6 +93,15 @@ def test_claims_of_another_class_grant_nothing(issuer: FakeIssuer) -> None:
 
 
 @pytest.mark.usefixtures("setting")
+def test_claims_of_the_middleware(issuer: FakeIssuer) -> None:
+    """Where the middleware verified the token, views of the framework find the claims too."""
+    with override_settings(MIDDLEWARE=django_site.MIDDLEWARE):
+        answer = got("/rest/passed", bearer(issuer, scope=SCOPE))
+        assert (answer.status_code, answer.json()) == (200, {"sub": "alice"})
+        assert got("/rest/passed", bearer(issuer)).status_code == 403
+
+
+@pytest.mark.usefixtures("setting")
 def test_permissions_of_the_framework(issuer: FakeIssuer) -> None:
     """They ask the user, who is neither staff nor has any permission."""
     for path in ("/rest/admins", "/rest/models"):

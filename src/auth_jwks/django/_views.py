@@ -18,6 +18,7 @@ __all__ = ["JWTAuthMiddleware", "claims_of", "requires_scopes"]
 
 ViewT = TypeVar("ViewT", bound=Callable[..., HttpResponseBase | Awaitable[HttpResponseBase]])
 MEMBER = "claims"
+UNSEEN: dict[str, Any] = {}  # of a request that did not pass the middleware
 
 
 class JWTAuthMiddleware:
@@ -124,7 +125,8 @@ def _refusal(request: HttpRequest, scopes: tuple[str, ...]) -> HttpResponse | No
 
 def _found(request: HttpRequest) -> dict[str, Any] | None:
     """Return what the middleware left in a request: claims, or None where none are needed."""
-    if MEMBER not in vars(request):
+    # A request of REST framework passes the question on.
+    claims: dict[str, Any] | None = getattr(request, MEMBER, UNSEEN)
+    if claims is UNSEEN:
         raise ImproperlyConfigured("auth_jwks.django.JWTAuthMiddleware: expected it in MIDDLEWARE")
-    claims: dict[str, Any] | None = vars(request)[MEMBER]
     return claims
