@@ -331,7 +331,8 @@ WRONG: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "a bad path": (lambda good: {**good, "PUBLIC_PATHS": ["health"]}, "AUTH_JWKS: PUBLIC_PATHS: "),
     "no flag": (lambda good: {**good, "OPTIONAL": 1}, "AUTH_JWKS: OPTIONAL: expected True"),
     "an unknown parameter": (
-        lambda _: {"VERIFIER": {"audience": "api"}}, "AUTH_JWKS: VERIFIER: expected only",
+        lambda _: {"VERIFIER": {"audience": "api"}},
+        "AUTH_JWKS: VERIFIER: got 'audience', expected only allowed_algorithms, aud,",
     ),
     "a bad parameter": (lambda _: {"VERIFIER": {"aud": "api"}}, "AUTH_JWKS: VERIFIER: "),
     "a path to nothing": (
@@ -370,7 +371,7 @@ def test_the_page_names_each_setting() -> None:
     ):
         verifier()
     told = ", ".join(sorted(re.findall(r"^\| `([A-Z_]+)` ", table, re.MULTILINE)))
-    assert str(caught.value) == f"AUTH_JWKS: expected only {told}, got 'names'"
+    assert str(caught.value) == f"AUTH_JWKS: got 'names', expected only {told}"
 
 
 @pytest.mark.usefixtures("setting")

@@ -115,7 +115,7 @@ def _makers(
 def _refuse_unknown(where: str, found: Mapping[Any, Any], known: Collection[str]) -> None:
     unknown = [name for name in found if name not in known]
     if unknown:
-        raise ValueError(f"{where}expected only {', '.join(sorted(known))}, got {unknown[0]!r}")
+        raise ValueError(f"{where}got {unknown[0]!r}, expected only {', '.join(sorted(known))}")
 
 
 def _function(name: str, value: object) -> Any:
