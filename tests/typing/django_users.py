@@ -5,6 +5,7 @@ from typing import Any, assert_type
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import path
+from django.utils.decorators import method_decorator
 from django.views import View
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
@@ -40,6 +41,7 @@ async def later(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"sub": claims_of(request)["sub"]})
 
 
+@method_decorator(requires_scopes("read"), name="dispatch")
 class Page(View):
     """Answer by a class."""
 
@@ -68,6 +70,6 @@ async def use() -> None:
 urlpatterns = [
     path("page/<int:number>", page),
     path("later", later),
-    path("class", requires_scopes("read")(Page.as_view())),
+    path("class", Page.as_view()),
     path("things", Things.as_view()),
 ]

@@ -83,6 +83,16 @@ def members(_request: HttpRequest) -> JsonResponse:
     return JsonResponse({})
 
 
+@method_decorator(requires_scopes("things:write"), name="dispatch")
+class Dispatched(View):
+    """A class-based view whose methods are all guarded."""
+
+    def get(self, _request: HttpRequest) -> JsonResponse:
+        """Answer."""
+        return JsonResponse({})
+
+
+@method_decorator(requires_scopes("things:write"), name="dispatch")
 class Later(View):
     """A class-based view on an event loop."""
 
@@ -197,7 +207,8 @@ urlpatterns = [
     path("later/things", later_things),
     path("later/things/<name>", later_things),
     path("members", members),
-    path("class", requires_scopes("things:write")(Later.as_view())),
+    path("class", Dispatched.as_view()),
+    path("later/class", Later.as_view()),
     path("health", whoever),
     path("whoever", whoever),
     path("broken", broken),

@@ -121,7 +121,7 @@ async def test_a_good_token_lets_in(issuer: FakeIssuer) -> None:
 
 
 @pytest.mark.usefixtures("setting")
-@pytest.mark.parametrize("path", ["/things", "/later/things", "/class"])
+@pytest.mark.parametrize("path", ["/things", "/later/things", "/class", "/later/class"])
 def test_scopes(issuer: FakeIssuer, path: str) -> None:
     """Who was granted too little is told what lacks."""
     client = Client()
@@ -136,7 +136,7 @@ async def test_scopes_on_an_event_loop(issuer: FakeIssuer) -> None:
     """The same there."""
     client = AsyncClient()
     good, poor = bearer(issuer, scope=SCOPE), bearer(issuer)
-    for path in ("/things", "/later/things", "/class"):
+    for path in ("/things", "/later/things", "/class", "/later/class"):
         assert (await client.get(path, headers=good)).status_code == 200
         assert answer_of(await client.get(path, headers=poor))[0] == 403
 

@@ -4,7 +4,8 @@
 child without its key: of two threads that make the same thing, the second takes the first's.
 """
 
-from typing import Any
+from collections.abc import Generator
+from typing import Any, Self
 
 import jwt
 from django.conf import settings
@@ -64,13 +65,23 @@ class Configured:
         """Return the answer to a refused request, where these scopes are required."""
         refusal = self.settings.challenge.naming(scopes).refusal(error)
         body = {"detail": refusal.detail}
-        return JsonResponse(body, status=refusal.status, headers=dict(refusal.headers))
+        return _Refused(body, status=refusal.status, headers=dict(refusal.headers))
 
     def close(self) -> None:
         """Close the verifier of threads, if it was made here and not by a function."""
         for made in self._made.values():
             if isinstance(made, SyncJWKS):
                 made.close()
+
+
+class _Refused(JsonResponse):
+    """It can be awaited, as Django does with what the `dispatch` of an async class returns."""
+
+    def __await__(self) -> Generator[None, None, Self]:
+        return self._itself().__await__()
+
+    async def _itself(self) -> Self:
+        return self
 
 
 _CONFIGURED: dict[int, Configured] = {}

@@ -89,8 +89,8 @@ def claims_of(request: HttpRequest) -> dict[str, Any]:
 def requires_scopes(*scopes: str) -> Callable[[ViewT], ViewT]:
     """Let a view, sync or async, answer only to tokens that were granted all these scopes.
 
-    Without any scope it asks for a valid token. For a class-based view use it on the function
-    that `as_view()` returns. Raises `ValueError` or `TypeError` for what is no scope.
+    Without any scope it asks for a valid token. For a class-based view hand it to Django's
+    `method_decorator`. Raises `ValueError` or `TypeError` for what is no scope.
     """
     Challenge(scopes=scopes)
 
