@@ -8,7 +8,9 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -299,6 +301,7 @@ def test_a_verifier_of_a_function(issuer: FakeIssuer, monkeypatch: pytest.Monkey
         with override_settings(AUTH_JWKS=dict(FACTORY)):
             assert verifier() is jwks
             assert Client().get("/me", headers=bearer(issuer)).status_code == 200
+        assert jwks.verify_token(issuer.sign(aud=AUDIENCE))["sub"] == "alice"
 
 
 @pytest.mark.usefixtures("setting")
@@ -345,6 +348,19 @@ WRONG: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
         "AUTH_JWKS: VERIFIER: expected a plain function",
     ),
 }  # fmt: skip
+
+
+@pytest.mark.usefixtures("setting")
+def test_threads_get_the_same_verifier() -> None:
+    """Also those that are the first to ask, all at once."""
+    start = Barrier(8)
+
+    def asked(_number: int) -> int:
+        start.wait(timeout=10)
+        return id(verifier())
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(asked, range(8)))) == 1
 
 
 @pytest.mark.parametrize(("change", "text"), WRONG.values(), ids=WRONG)

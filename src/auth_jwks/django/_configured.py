@@ -70,7 +70,7 @@ class Configured:
     def close(self) -> None:
         """Close the verifier of threads, if it was made here and not by a function."""
         for made in self._made.values():
-            if isinstance(made, SyncJWKS):
+            if self.settings.is_made_here and isinstance(made, SyncJWKS):
                 made.close()
 
 

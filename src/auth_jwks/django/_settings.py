@@ -44,6 +44,7 @@ class Settings:
     user: Callable[[dict[str, Any]], Any] | None
     make: Callable[[], Any]
     make_async: Callable[[], Any] | None
+    is_made_here: bool
 
     def verifier(self) -> SyncVerifier:
         """Make the verifier of threads. Raises `ImproperlyConfigured`."""
@@ -96,6 +97,7 @@ def _checked(found: object) -> Settings:
         user=None if user is None else _function("USER", user),
         make=make,
         make_async=make_async,
+        is_made_here=isinstance(found["VERIFIER"], Mapping),
     )
 
 
