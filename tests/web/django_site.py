@@ -13,6 +13,7 @@ from django.template import engines
 from django.urls import path
 from django.utils.decorators import method_decorator
 from django.views import View
+from django.views.decorators.vary import vary_on_headers
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import (
     AllowAny,
@@ -104,6 +105,12 @@ class Later(View):
 def whoever(request: HttpRequest) -> JsonResponse:
     """Show the claims, which may be None."""
     return JsonResponse({"claims": vars(request)["claims"]})
+
+
+@vary_on_headers("Accept")
+def varying(_request: HttpRequest) -> JsonResponse:
+    """Answer differently to who asks differently."""
+    return JsonResponse({})
 
 
 def broken(_request: HttpRequest) -> JsonResponse:
@@ -212,6 +219,7 @@ urlpatterns = [
     path("health", whoever),
     path("whoever", whoever),
     path("broken", broken),
+    path("varying", varying),
     path("rest/me", Me.as_view()),
     path("rest/passed", Passed.as_view()),
     path("rest/things", Things.as_view()),

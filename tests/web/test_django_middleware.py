@@ -163,6 +163,29 @@ def test_public_paths(issuer: FakeIssuer) -> None:
         assert Client().get(path, headers=bearer(issuer)).status_code == 404
 
 
+async def test_a_cache_of_pages_tells_tokens_apart(issuer: FakeIssuer) -> None:
+    """Django's own shows nobody the page of another, nor a page to whoever has no good token."""
+    cached = [
+        "django.middleware.cache.UpdateCacheMiddleware",
+        *django_site.MIDDLEWARE,
+        "django.middleware.cache.FetchFromCacheMiddleware",
+    ]
+    alice, bob = (bearer(issuer, sub=sub) for sub in ("alice", "bob"))
+    setting = settings_for(issuer, PUBLIC_PATHS=["/health"])
+    with override_settings(AUTH_JWKS=setting, MIDDLEWARE=cached):
+        get = sync_to_async(Client().get)
+        for each in (get, AsyncClient().get):
+            told = [(await each("/later", headers=headers)) for headers in (alice, bob, alice)]
+            assert [answer.json()["sub"] for answer in told] == ["alice", "bob", "alice"]
+            assert told[0].headers["Vary"] == "Authorization"
+            assert (await each("/later")).status_code == 401
+            assert "Vary" not in (await each("/health")).headers
+            varied = await each("/varying", headers=alice)
+            assert varied.headers["Vary"] == "Accept, Authorization"
+    with override_settings(AUTH_JWKS={**setting, "OPTIONAL": True}):
+        assert (await get("/whoever")).headers["Vary"] == "Authorization"
+
+
 def test_public_prefixes(issuer: FakeIssuer) -> None:
     """They open what is below them, and views there that need claims answer 401."""
     with override_settings(AUTH_JWKS=settings_for(issuer, PUBLIC_PREFIXES=["/things", "/me"])):

@@ -5,13 +5,15 @@ child without its key: of two threads that make the same thing, the second takes
 """
 
 from collections.abc import Generator
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import jwt
 from django.conf import settings
 from django.core.signals import setting_changed
 from django.dispatch import receiver
 from django.http import HttpRequest, JsonResponse
+from django.http.response import HttpResponseBase
+from django.utils.cache import patch_vary_headers
 
 from auth_jwks.bearer import Verifier, bearer_token, unbound
 from auth_jwks.django._settings import SyncVerifier, read
@@ -20,6 +22,9 @@ from auth_jwks.sync import SyncJWKS
 __all__ = ["Configured", "current", "verifier"]
 
 NAME = "AUTH_JWKS"
+
+
+ResponseT = TypeVar("ResponseT", bound=HttpResponseBase)
 
 
 class Configured:
@@ -60,6 +65,16 @@ class Configured:
         if public is not None and public.opens(request.path_info):
             return True
         return self.settings.optional and not credentials(request)
+
+    def varying(self, response: ResponseT, claims: dict[str, Any] | None) -> ResponseT:
+        """Let Django's cache give an answer to nobody else than to the token that it was for."""
+        if claims is None and not self.settings.optional:
+            return response
+        if response.has_header("Vary"):
+            patch_vary_headers(response, ("Authorization",))  # slower, as it looks what is there
+        else:
+            response.headers["Vary"] = "Authorization"
+        return response
 
     def refused(self, error: jwt.InvalidTokenError, *scopes: str) -> JsonResponse:
         """Return the answer to a refused request, where these scopes are required."""

@@ -52,8 +52,7 @@ class JWTAuthMiddleware:
         except jwt.InvalidTokenError as error:
             return configured.refused(error)
         vars(request)[MEMBER] = claims
-        response: HttpResponseBase = self._get_response(request)
-        return response
+        return configured.varying(self._get_response(request), claims)
 
     async def _answer(self, request: HttpRequest) -> HttpResponseBase:
         configured = current()
@@ -64,8 +63,7 @@ class JWTAuthMiddleware:
         except jwt.InvalidTokenError as error:
             return configured.refused(error)
         vars(request)[MEMBER] = claims
-        response: HttpResponseBase = await self._get_response(request)
-        return response
+        return configured.varying(await self._get_response(request), claims)
 
     def process_exception(self, _request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """Answer a view that raises `MissingTokenError` or `InsufficientScopeError`."""
