@@ -52,7 +52,8 @@ class JWTAuthMiddleware:
         except jwt.InvalidTokenError as error:
             return configured.refused(error)
         vars(request)[MEMBER] = claims
-        return configured.varying(self._get_response(request), claims)
+        response: HttpResponseBase = self._get_response(request)
+        return configured.varying(response, claims)
 
     async def _answer(self, request: HttpRequest) -> HttpResponseBase:
         configured = current()
@@ -63,7 +64,8 @@ class JWTAuthMiddleware:
         except jwt.InvalidTokenError as error:
             return configured.refused(error)
         vars(request)[MEMBER] = claims
-        return configured.varying(await self._get_response(request), claims)
+        response: HttpResponseBase = await self._get_response(request)
+        return configured.varying(response, claims)
 
     def process_exception(self, _request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """Answer a view that raises `MissingTokenError` or `InsufficientScopeError`."""
