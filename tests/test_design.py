@@ -32,7 +32,7 @@ NAME = re.compile(r"_*[A-Z][A-Z0-9_]*")
 UNITS = {"": 1, "s": 1, "ms": 1e-3, "bytes": 1, "bits": 1, "KiB": 1024, "MiB": 1024 * 1024}
 
 # Their numbers are no rules of the library.
-OTHER_ROOMS = ("auth_jwks.cli", "auth_jwks.testing")
+OTHER_ROOMS = ("auth_jwks.cli", "auth_jwks.testing", "auth_jwks.django._spectacular")
 EXEMPT = {
     "auth_jwks._provider.document.FORMAT": "a name of a format, not a limit: docs/stability.md",
     "auth_jwks.stores.record.FORMAT": "likewise",

@@ -61,10 +61,10 @@ DOCUMENTS = {
 }
 README = DOCUMENTS["README.md"]
 EXECUTED = (
-    "README.md", "docs/cloudflare.md", "docs/errors.md", "docs/fleet.md", "docs/freshness.md",
-    "docs/issuers.md", "docs/keys.md", "docs/metrics.md", "docs/providers.md", "docs/readiness.md",
-    "docs/several-issuers.md",
-    "docs/stores.md", "docs/sync.md", "docs/testing.md", "docs/tokens.md", "docs/web.md",
+    "README.md", "docs/cloudflare.md", "docs/django.md", "docs/errors.md", "docs/fleet.md",
+    "docs/freshness.md", "docs/issuers.md", "docs/keys.md", "docs/metrics.md",
+    "docs/providers.md", "docs/readiness.md", "docs/several-issuers.md", "docs/stores.md",
+    "docs/sync.md", "docs/testing.md", "docs/tokens.md", "docs/web.md",
 )  # fmt: skip
 
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -7,8 +7,10 @@ from typing import Any
 
 import jwt
 
+from auth_jwks._asgi.late import told
 from auth_jwks._asgi.resource import ProtectedResource
 from auth_jwks._asgi.scope import authorization
+from auth_jwks._jose.words import listed
 from auth_jwks._settings import (
     checked_audience,
     checked_parts,
@@ -137,8 +139,13 @@ class _ForAudience:
         """Return the claims, or raise `jwt.InvalidTokenError`."""
         claims = await self._verifier.verify_token(token)
         if claims and _matching(claims, self._audience) is None:
-            raise jwt.InvalidAudienceError("the audience is not that of the MCP server")
+            text = f"aud: expected {listed(self._audience, 'or')}, as this MCP server"
+            raise told(self._verifier, jwt.InvalidAudienceError(text))
         return claims
+
+    def _refused_later(self, error: jwt.InvalidTokenError) -> None:
+        """Tell the verifier behind this one, so that its log has the refusal."""
+        told(self._verifier, error)
 
 
 class _Handover:

@@ -1,4 +1,7 @@
-"""The recipes of docs/sync.md as they are deployed: each a package `shop`, behind a real server."""
+"""The recipes of docs/sync.md and docs/django.md as they are deployed, behind a real server.
+
+Each is a package `shop`.
+"""
 
 import os
 import re
@@ -18,8 +21,12 @@ from auth_jwks.testing import FakeIssuer
 from tests.web.status_table import AUDIENCE, REFUSED, STRANGE, Answer, answer_of, answers, repeated
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "sync.md").read_text(encoding="utf-8")
-SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL))
+PAGES = {
+    name: (ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("sync.md", "django.md")
+}
+SECTION = re.compile(r"^## (.+?)\n(.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
+# Where both have one, that of Django's own page is the recipe.
+SECTIONS = {name: text for page in PAGES.values() for name, text in SECTION.findall(page)}
 MODULE = re.compile(r"^```py(?:thon)?\n(# (shop/\w+\.py)\n.*?)^```$", re.MULTILINE | re.DOTALL)
 # What the page has where the reader's own belongs.
 PROVIDER, OWN_AUDIENCE = "https://login.example.com", '"my-api"'
