@@ -16,7 +16,7 @@ except ModuleNotFoundError as fault:
 
 from auth_jwks.bearer import Challenge, Refusal, granted
 from auth_jwks.django._configured import Configured, current
-from auth_jwks.errors import InsufficientScopeError, MissingTokenError
+from auth_jwks.errors import MissingTokenError
 
 __all__ = ["JWTAuthentication", "TokenRefusedError", "TokenUser", "claims_of", "has_scopes"]
 
@@ -162,12 +162,13 @@ def has_scopes(*scopes: str) -> type[BasePermission]:
     class HasScopes(BasePermission):
         def has_permission(self, request: Request, view: Any) -> bool:
             del view  # the token decides
-            claims, settings = _found(request), current().settings
+            claims, configured = _found(request), current()
+            settings = configured.settings
             if claims is None:
                 return False
-            if granted(claims, settings.scopes_from).issuperset(scopes):
+            if (found := granted(claims, settings.scopes_from)).issuperset(scopes):
                 return True
-            error = InsufficientScopeError("the token lacks a scope")
+            error = configured.lacking(scopes, found)
             raise TokenRefusedError(settings.challenge.naming(scopes).refusal(error))
 
     return HasScopes

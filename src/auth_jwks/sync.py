@@ -11,6 +11,8 @@ from math import inf
 from os import PathLike
 from typing import Any, Self, TypeVar
 
+import jwt
+
 from auth_jwks._background_loop import (
     NoLoopError,
     Portal,
@@ -150,6 +152,9 @@ class SyncJWKS:
         """Make sure that the keys are fresh, as `JWKS.refresh` does, and wait for it."""
         run_at_once(self._verification.refresh(force=force))
 
+    def _refused_later(self, error: jwt.InvalidTokenError) -> None:
+        self._tally.refused(error)
+
     def status(self) -> Status:
         """Return the state of the keys, without I/O."""
         return self._verification.status()
@@ -252,10 +257,7 @@ class _ThreadedKeys:
         raise KeysUnavailableError(message, retry_after=MIN_RETRY_AFTER)
 
     def search(self, token: Token, tried: CurrentKeys, check: Callable[[], object]) -> bool:
-        """Let that key be searched for in the background.
-
-        The loop is nudged if it may begin a search, at most once per `NUDGE_INTERVAL`.
-        """
+        """Let the loop search for that key, if it may, at most once per `NUDGE_INTERVAL`."""
         now = self._clock.monotonic()
         if now >= self._search_at and self._cache.may_search(tried, now):
             self._search_at = now + NUDGE_INTERVAL

@@ -24,6 +24,7 @@ from django.test import AsyncClient, Client, RequestFactory, override_settings
 
 from auth_jwks import JWKS
 from auth_jwks.django import JWTAuthMiddleware, claims_of, requires_scopes, verifier
+from auth_jwks.django._configured import current
 from auth_jwks.errors import InsufficientScopeError
 from auth_jwks.sync import SyncJWKS
 from auth_jwks.testing import FakeIssuer
@@ -131,6 +132,31 @@ def test_scopes(issuer: FakeIssuer, path: str) -> None:
     for claims in ({}, {"scope": "things:read"}, {"scp": "things:writer"}):
         answer = client.get(path, headers=bearer(issuer, **claims))
         assert answer_of(answer) == (403, "Insufficient scope", [TOLD])
+
+
+def refused_later(issuer: FakeIssuer) -> list[dict[str, str]]:
+    """Return the headers of tokens that are verified, and refused all the same."""
+    return [bearer(issuer), bearer(issuer, cnf={})]
+
+
+@pytest.mark.usefixtures("setting")
+def test_the_verifier_is_told_of_what_is_refused_after_it(issuer: FakeIssuer) -> None:
+    """Its log and its counts have them."""
+    for headers in refused_later(issuer):
+        Client().get("/things", headers=headers)
+    made = verifier()
+    assert isinstance(made, SyncJWKS)
+    assert made.status().verifications == {"ok": 2, "seen": 0, "bound": 1, "scope": 1}
+
+
+@pytest.mark.usefixtures("setting")
+async def test_the_verifier_of_a_loop_is_told_too(issuer: FakeIssuer) -> None:
+    """The same there."""
+    for headers in refused_later(issuer):
+        await AsyncClient().get("/things", headers=headers)
+    made = current().async_verifier
+    assert isinstance(made, JWKS)
+    assert made.status().verifications == {"ok": 2, "seen": 0, "bound": 1, "scope": 1}
 
 
 @pytest.mark.usefixtures("setting")

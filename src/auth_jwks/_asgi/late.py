@@ -24,7 +24,7 @@ async def let_in(verifier: Verifier, values: Sequence[str], *, allow_bound: bool
 
 
 def lacking(
-    verifier: Verifier, wanted: Iterable[str], found: frozenset[str]
+    verifier: object, wanted: Iterable[str], found: frozenset[str]
 ) -> InsufficientScopeError:
     """Return the error for a token without a scope that a resource requires."""
     missing = sorted(frozenset(wanted) - found)
@@ -32,7 +32,7 @@ def lacking(
     return told(verifier, InsufficientScopeError(text))
 
 
-def told(verifier: Verifier, error: E) -> E:
+def told(verifier: object, error: E) -> E:
     """Return the error, after a verifier of ours was told of it.
 
     Any other verifier, and a double in a test, is left alone.

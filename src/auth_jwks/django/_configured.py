@@ -4,7 +4,7 @@
 child without its key: of two threads that make the same thing, the second takes the first's.
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from typing import Any, Self, TypeVar
 
 import jwt
@@ -15,8 +15,10 @@ from django.http import HttpRequest, JsonResponse
 from django.http.response import HttpResponseBase
 from django.utils.cache import patch_vary_headers
 
+from auth_jwks._asgi.late import lacking, told
 from auth_jwks.bearer import Verifier, bearer_token, unbound
 from auth_jwks.django._settings import SyncVerifier, read
+from auth_jwks.errors import BoundTokenError, InsufficientScopeError
 from auth_jwks.sync import SyncJWKS
 
 __all__ = ["Configured", "current", "verifier"]
@@ -57,7 +59,15 @@ class Configured:
         claims = self.verifier.verify_token(bearer_token(credentials(request)))
         if not claims:
             raise TypeError("verifier: expected verify_token to return claims, or to raise")
-        return unbound(claims)
+        try:
+            return unbound(claims)
+        except BoundTokenError as error:
+            raise told(self.verifier, error) from None
+
+    def lacking(self, scopes: Iterable[str], found: frozenset[str]) -> InsufficientScopeError:
+        """Return the error for a token without one of the scopes, and tell who verified it."""
+        made = (*self._made.values(), *self._async_made.values())
+        return lacking(next(iter(made), None), scopes, found)
 
     def lets_in(self, request: HttpRequest) -> bool:
         """Return whether a request needs no token."""

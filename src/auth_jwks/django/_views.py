@@ -10,7 +10,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
-from auth_jwks.bearer import Challenge, granted, verified
+from auth_jwks._asgi.late import let_in
+from auth_jwks.bearer import Challenge, granted
 from auth_jwks.django._configured import credentials, current
 from auth_jwks.errors import InsufficientScopeError, MissingTokenError
 
@@ -60,7 +61,8 @@ class JWTAuthMiddleware:
         try:
             claims = None
             if not configured.lets_in(request):
-                claims = await verified(configured.async_verifier, credentials(request))
+                values, verifier = credentials(request), configured.async_verifier
+                claims = await let_in(verifier, values, allow_bound=False)
         except jwt.InvalidTokenError as error:
             return configured.refused(error)
         vars(request)[MEMBER] = claims
@@ -118,9 +120,9 @@ def _refusal(request: HttpRequest, scopes: tuple[str, ...]) -> HttpResponse | No
     claims, configured = _found(request), current()
     if claims is None:
         return configured.refused(MissingTokenError("no bearer token was verified"), *scopes)
-    if granted(claims, configured.settings.scopes_from).issuperset(scopes):
+    if (found := granted(claims, configured.settings.scopes_from)).issuperset(scopes):
         return None
-    return configured.refused(InsufficientScopeError("the token lacks a scope"), *scopes)
+    return configured.refused(configured.lacking(scopes, found), *scopes)
 
 
 def _found(request: HttpRequest) -> dict[str, Any] | None:
