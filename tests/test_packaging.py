@@ -17,6 +17,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import auth_jwks
+from tests.environment import unmeasured
 
 ROOT = Path(__file__).parents[1]
 REPOSITORY = "https://github.com/auth-jwks/auth-jwks"
@@ -227,6 +228,7 @@ def test_command_works_without_extras(dist: Path, tmp_path: Path) -> None:
     code = f"import sys; sys.modules.update(dict.fromkeys({absent!r}))\n"
     code += "from auth_jwks import cli; sys.exit(cli.main(['demo']))"
     run = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, check=False, text=True
-    )
+        [sys.executable, "-c", code], cwd=tmp_path, env=unmeasured(), capture_output=True,
+        check=False, text=True,
+    )  # fmt: skip
     assert (run.returncode, run.stdout.count("ok  "), "FAIL" in run.stdout) == (0, 7, False)
