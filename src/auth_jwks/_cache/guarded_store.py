@@ -114,8 +114,7 @@ class GuardedStore:
         now = self._clock.monotonic()
         if cause == "age" and now < self._storeless_until:
             return self._stand_in, Cooling(self._storeless_until - now, "budget")
-        known = microseconds(now)
-        return self._stand_in, await self._stand_in.poll(self._key, known=known, lease=request)
+        return self._stand_in, await self._answer_here(request)
 
     async def look(self) -> Answer | None:
         """Ask for a newer document only."""
@@ -141,15 +140,19 @@ class GuardedStore:
 
         The version is 0 if the document is not in the store.
         """
-        version: int | None = await self._guarded(
-            "commit", lambda: held.store.commit(held.lease, payload, ttl=ttl, window=window), 0
-        )
+
+        def call() -> Coroutine[Any, Any, int | None]:
+            return held.store.commit(held.lease, payload, ttl=ttl, window=window)
+
+        version: int | None
         if held.store is self._store:
+            version = await self._guarded("commit", call, 0)
             self._known = version or self._known
             if version is None:
                 self.watch.lease("superseded")
             self.watch.tell()
             return version
+        version = await call()
         # While the store is down each worker fetches for itself, but no more often than this,
         # however short-lived the keys; half their total life at most.
         self._storeless_until = self._clock.monotonic() + min(STORELESS_INTERVAL, ttl / 2)
@@ -161,7 +164,10 @@ class GuardedStore:
         def call() -> Coroutine[Any, Any, None]:
             return held.store.fail(held.lease, retry_after=retry_after, mismatch=mismatch)
 
-        await self._guarded("fail", call, None)
+        if held.store is self._store:
+            await self._guarded("fail", call, None)
+        else:
+            await call()
         self.watch.tell()
 
     def _without_overdue(self, answer: Answer) -> Answer:
@@ -203,18 +209,26 @@ class GuardedStore:
             await self._clock.sleep(request.ttl / 3)
             answer = await self._poll(held.store, request)
             is_ours = isinstance(answer, Granted) and answer.lease.fence == held.lease.fence
-            if answer is not None and not is_ours:
+            if answer is not None and not is_ours and held.store is self._store:
                 self.watch.lease("lost")
             if isinstance(answer, Granted):
                 # With another fence, if the lease had lapsed. The old one counts no more.
                 held.renew(answer.lease)
 
+    async def _answer_here(self, request: LeaseRequest | None) -> Answer:
+        """Ask this worker's own gate for a lease. It has times of its own, and nothing to tell."""
+        known = microseconds(self._clock.monotonic())
+        return await self._stand_in.poll(self._key, known=known, lease=request)
+
     async def _poll(self, store: KeyStore, request: LeaseRequest | None) -> Answer | None:
+        if store is not self._store:
+            return await self._answer_here(request)
+
         def call() -> Coroutine[Any, Any, Answer]:
             return store.poll(self._key, known=self.known, lease=request)
 
         answer: Answer | None = await self._guarded("poll", call, None)
-        if answer is not None and store is self._store:
+        if answer is not None:
             self.watch.answered()
         return answer
 

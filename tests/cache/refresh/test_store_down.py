@@ -9,9 +9,10 @@ from auth_jwks._cache.guarded_store import GuardedStore
 from auth_jwks._cache.outcome import Deferred, Done, Failed
 from auth_jwks.events import StoreFailed
 from auth_jwks.stores import Answer, LeaseRequest, Newer
+from auth_jwks.stores.gate import microseconds
 from auth_jwks.testing import FakeClock, FakeIssuer
 from tests.cache.refresh.storing import DOWN, stored
-from tests.cache.worker import SECOND, Hire
+from tests.cache.worker import SECOND, Hire, spin
 from tests.scripted_store import ScriptedStore, Silence, granted
 
 
@@ -134,6 +135,29 @@ async def test_without_a_store_a_failure_cools_down_all_the_same(
     assert [failure.retry_after for failure in failures] == [5.0, 3.0, 10.0]
     assert [failure.here for failure in failures] == [True, False, True]
     assert issuer.jwks_requests == 2
+
+
+async def test_without_a_store_a_lease_that_lapses_hides_no_later_refresh(
+    hire: Hire, clock: FakeClock, issuer: FakeIssuer
+) -> None:
+    """As after a freeze: its own gate has a time of its own, perhaps far behind the store's."""
+    version = microseconds(clock.monotonic() + 3_600)
+    store = ScriptedStore(Newer(version, stored(issuer, SECOND), 0.0, 90_000.0))
+    worker = hire(store)
+    assert await worker.run(None) == Done()
+    store.play(DOWN)
+    clock.advance(901)
+    issuer.hang(times=1)
+    refresh = asyncio.ensure_future(worker.run())
+    await issuer.arrived(1)
+    await spin()
+    clock.advance(4.0)  # longer than the lease
+    await spin()
+    issuer.release()
+    assert await refresh == Done()
+    clock.advance(901)
+    assert await worker.run() == Done()
+    assert worker.is_young()
 
 
 async def test_without_a_store_a_look_finds_nothing(hire: Hire, issuer: FakeIssuer) -> None:
