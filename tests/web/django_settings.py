@@ -28,6 +28,10 @@ settings.configure(
         "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
         "TEST_REQUEST_DEFAULT_FORMAT": "json",
     },
-    LOGGING={"version": 1, "loggers": {"django.request": {"level": "CRITICAL"}}},
+    LOGGING={
+        "version": 1,
+        "disable_existing_loggers": False,  # else no test sees what the library logs
+        "loggers": {"django.request": {"level": "CRITICAL"}},
+    },
 )
 django.setup()
