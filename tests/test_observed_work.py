@@ -124,6 +124,19 @@ async def test_what_fails_passes_through(
         "poll: StoreUnavailable", "poll: StoreUnavailable", "fetch: FetchError",
     ]  # fmt: skip
     assert "refresh > RefreshFailed" in told(watch)
+    assert "refresh > fail" not in told(watch), "the worker's own gate is no store"
+
+
+async def test_a_failure_is_shared_while_it_is_watched(
+    issuer: FakeIssuer, client: httpx.AsyncClient, clock: FakeClock
+) -> None:
+    """That too is a call of the store."""
+    watch = Watch()
+    issuer.outage(503)
+    async with verifier(issuer, client, clock, observer=watch) as jwks:
+        with pytest.raises(KeysUnavailableError):
+            await jwks.refresh()
+    assert watch.raised == ["fetch: FetchError"]
     assert "refresh > fail" in told(watch)
 
 
