@@ -1,6 +1,8 @@
 """How the tests of the file store lease and store, and what they see in its directory."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from auth_jwks.stores.base import Cause, Granted, KeyStore, Lease, LeaseRequest
 
@@ -47,3 +49,13 @@ def record_of(directory: Path) -> Path:
 def suffixes(directory: Path) -> list[str]:
     """Return what kinds of files are there."""
     return sorted(path.suffix for path in directory.iterdir())
+
+
+def calls(store: KeyStore, lease: Lease) -> list[Callable[[], Any]]:
+    """Return each call of a store that needs its directory."""
+    return [
+        lambda: store.poll(KEY, known=0, lease=None),
+        lambda: store.poll(KEY, known=0, lease=wish("two")),
+        lambda: store.commit(lease, b"keys", ttl=1000, window=30),
+        lambda: store.fail(lease, retry_after=1),
+    ]
