@@ -17,6 +17,7 @@ from types import FrameType
 import pytest
 
 from auth_jwks._background_loop import NoLoopError, Portal, run_at_once
+from tests.sync.threads import let_end, threads
 
 SCRIPT = """
 import os, sys, threading
@@ -111,20 +112,12 @@ class Stop(Exception):  # noqa: N818 - a signal handler's way to say so
     """What a signal handler raises."""
 
 
-def threads() -> int:
-    """Return how many background threads there are."""
-    return sum(thread.name == "auth_jwks" for thread in threading.enumerate())
-
-
 @pytest.fixture(autouse=True)
 def _tidy() -> Iterator[None]:
     """Check that no thread is left; one that nobody waits for may still be ending."""
-    assert threads() == 0
+    let_end()
     yield
-    deadline = time.monotonic() + 5
-    while threads() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert threads() == 0
+    let_end()
 
 
 @pytest.fixture

@@ -105,8 +105,11 @@ async def test_a_file_that_hangs(tmp_path: Path) -> None:
     clock = FakeClock()
     source = FileSource(str(path), issuer=IssuerNames((ISSUER,)), timeout=5.0, clock=clock)
 
+    before = set(threading.enumerate())
+
     def hanging() -> int:
-        return sum(thread.name == "auth_jwks file" for thread in threading.enumerate())
+        begun = set(threading.enumerate()) - before
+        return sum(thread.name == "auth_jwks file" for thread in begun)
 
     for _ in range(3):
         fetch = asyncio.ensure_future(source.fetch(None))

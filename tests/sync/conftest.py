@@ -7,7 +7,13 @@ import pytest
 
 from auth_jwks.sync import SyncJWKS
 from auth_jwks.testing import FakeClock, FakeIssuer
-from tests.sync.threads import KEY, Make, threads
+from tests.sync.threads import KEY, Make, let_end, threads
+
+
+@pytest.fixture(autouse=True)
+def _alone() -> None:
+    """See that no test before has a thread left, since they are counted here."""
+    let_end()
 
 
 @pytest.fixture

@@ -21,6 +21,14 @@ def threads() -> int:
     return sum(thread.name == "auth_jwks" for thread in threading.enumerate())
 
 
+def let_end() -> None:
+    """Wait for those that are ending: of a test before, or that nobody waited for."""
+    for thread in threading.enumerate():
+        if thread.name == "auth_jwks":
+            thread.join(10)
+    assert threads() == 0
+
+
 def until(holds: Callable[[], object]) -> None:
     """Wait until it holds."""
     deadline = time.monotonic() + 10
