@@ -8,6 +8,7 @@ from random import Random
 from typing import Any, Literal, TypeVar
 
 from auth_jwks._background_loop import run_at_once
+from auth_jwks._clock import patience
 from auth_jwks.stores._breaker import Breaker
 from auth_jwks.stores._sealed import BrokenSealError, Sealer
 from auth_jwks.stores.base import (
@@ -222,7 +223,7 @@ class StoreView:
         self._breaker = self._breaker.during_call()
         self._way.calls.append(self._process.scheduler.now)
         try:
-            async with asyncio.timeout(CALL):
+            async with patience(CALL):
                 result = await self._sent(work, note)
         except TimeoutError:
             self._broken(slow=True)
