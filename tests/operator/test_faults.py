@@ -1,8 +1,10 @@
 """What an operator sees in each fault: the table of docs/runbooks.md, row by row."""
 
 import ast
+import asyncio
 import logging
 import re
+import ssl
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -13,8 +15,9 @@ from typing import Any
 
 import jwt
 import pytest
+import trustme
 
-from auth_jwks import JWKS, RedisKeyStore
+from auth_jwks import JWKS, FileKeyStore, RedisKeyStore
 from auth_jwks.events import Event
 from auth_jwks.stores import KeyStore, MemoryKeyStore, Newer, StoreUnavailable
 from auth_jwks.testing import ChaosStore, FakeClock, FakeIssuer, SigningKey
@@ -135,6 +138,23 @@ async def unknown(scene: Scene) -> None:
     await scene.verify(scene.issuer.sign(key=SigningKey.generate("ES256", "mine")))
 
 
+async def with_directory(scene: Scene, tmp_path: Path, spoil: Callable[[Path], object]) -> None:
+    """A worker starts with a directory that something is wrong with since its store was made."""
+    directory = tmp_path / "keys"
+    store = FileKeyStore(directory)
+    spoil(directory)
+    await with_store(scene, store)
+
+
+async def with_certificate(scene: Scene) -> None:
+    """A worker starts with a Redis behind a certificate of an authority that it does not know."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+    server = await asyncio.start_server(lambda *_streams: None, "127.0.0.1", 0, ssl=context)
+    async with server:
+        await with_redis(scene, f"rediss://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+
+
 def with_part(url: str, *, user: str = "", database: int | None = None) -> str:
     """Return the URL with another user or database."""
     bare, _, path = url.partition("//")[2].partition("/")
@@ -160,11 +180,16 @@ SCENES: dict[str, Callable[[Scene], Awaitable[None]]] = {
         scene, f"redis://127.0.0.1:{free_port()}"
     ),
     "the host of Redis is unknown": lambda scene: with_redis(scene, "redis://nowhere.invalid"),
+    "the certificate of Redis is not trusted": with_certificate,
     "a key that nobody publishes": unknown,
 }
 REDIS = {
     "Redis knows another password": {"user": "nobody:hunter2@"},
     "Redis has no such database": {"database": 999},
+}
+FILES: dict[str, Callable[[Path], object]] = {
+    "the directory of the file store is gone": Path.rmdir,
+    "others may write to the directory": lambda directory: directory.chmod(0o777),
 }
 
 
@@ -178,7 +203,7 @@ def scene() -> Iterator[Scene]:
 
 def test_the_table_has_a_scene_for_each_row() -> None:
     """No fault is told of without a test."""
-    assert ROWS.keys() == {*SCENES, *REDIS}
+    assert ROWS.keys() == {*SCENES, *REDIS, *FILES}
 
 
 @pytest.mark.parametrize("fault", SCENES)
@@ -195,6 +220,15 @@ async def test_fault_of_a_real_server_is_seen(
     url = with_part(redis_url, **REDIS[fault])  # type: ignore[arg-type]
     await seen(fault, scene, caplog, lambda scene: with_redis(scene, url))
     assert "hunter2" not in caplog.text + repr(scene.events) + repr(scene.made[0].status())
+
+
+@pytest.mark.parametrize("fault", FILES)
+async def test_fault_of_a_directory_is_seen(
+    fault: str, scene: Scene, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    """Likewise."""
+    spoil = FILES[fault]
+    await seen(fault, scene, caplog, lambda scene: with_directory(scene, tmp_path, spoil))
 
 
 async def seen(
