@@ -1,6 +1,7 @@
 """What every test runs under: asyncio, tiers, the same examples, no skips in CI; real servers."""
 
 import os
+import signal
 from collections.abc import Generator, Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -18,6 +19,10 @@ settings.register_profile("fuzz", settings.get_profile("same"), derandomize=Fals
 settings.load_profile("same")
 
 POSIX = hasattr(os, "fork")
+
+# A shell lets what runs in its background ignore ^C, and so would each program of a test.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The markers of whole files and folders; a class or a test among others has its marker beside it.
 HERE = Path(__file__).parent
