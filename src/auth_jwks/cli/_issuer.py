@@ -15,6 +15,9 @@ from auth_jwks.testing.keys import SigningKey
 
 __all__ = ["issuer"]
 
+# A signal that comes just before a wait does not end it. So no wait is for ever.
+POLL = 0.25
+
 
 def issuer(arguments: Namespace, console: Console) -> int:
     """Run the provider until SIGTERM or an interruption."""
@@ -34,7 +37,8 @@ def issuer(arguments: Namespace, console: Console) -> int:
             raise UsageError(f"--host, --port: can't be listened at: {reason}") from None
         with contextlib.closing(provider):
             _tell(console, provider)
-            stopped.wait()
+            while not stopped.wait(POLL):
+                pass
     return GOOD
 
 
