@@ -328,7 +328,10 @@ class Oracle:
         return min(left, self._promises.stale_wait)
 
     def _was_warned(self, record: Record, call: Call) -> bool:
-        """Tell whether a refresh ahead of expiry can have ended, and nothing was in its way."""
+        """Tell whether a refresh ahead of expiry can have ended, and nothing was in its way.
+
+        If another worker was at it, this one went on with its keys, and looks with a later token.
+        """
         since = max(
             inf if one.process.is_stopped else max(one.steady_since(), one.store_since)
             for one in self._fleet
@@ -337,7 +340,9 @@ class Oracle:
             return False
         first = call.fetched + self._promises.latest_refresh * self._life
         last = call.fetched + self._life - self._refresh
-        return any(first <= asked <= last for asked in record.asked)
+        asked = [each for each in record.asked if first <= each <= last]
+        apart = self._promises.lease + self._promises.slack if len(self._fleet) > 1 else 0.0
+        return bool(asked) and asked[-1] - asked[0] >= apart
 
     def _judge_blame(
         self, record: Record, blamed: str, since: float, span: float, now: float,
