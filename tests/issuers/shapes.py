@@ -329,8 +329,7 @@ ACCESS_TOKEN = Signed(
         "identity_nonce": "6ei69kawdKzMIAPF",
         "sub": "7335d417-61da-459d-899c-0a01c76a2f94",
         "country": "DE",
-    },
-    BARE,
+    }
 )
 SVID = Signed(
     {"aud": ["spiffe://example.org/my-api"], "sub": "spiffe://example.org/web", "iat": None},

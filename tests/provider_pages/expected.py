@@ -98,7 +98,7 @@ PAGES = {
         {ONLY: ("Keycloak", "jwks")},
         {
             "The audience is `account`": Mistake(shapes.KEYCLOAK_TOKEN.but(aud="account")),
-            "The name outside, and the name inside": Mistake(shapes.KEYCLOAK_TOKEN),
+            "The public and the internal name": Mistake(shapes.KEYCLOAK_TOKEN),
             "Tokens without `sub`": Mistake(shapes.KEYCLOAK_TOKEN.but(sub=None)),
         },
         {GUARD: shapes.KEYCLOAK_TOKEN.but(resource_access={"account": {"roles": ["editor"]}})},

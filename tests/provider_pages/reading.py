@@ -73,7 +73,7 @@ class Reading:
         if parts[0].language == "python":
             self.run(parts[0].code)
             jwks = self.names["jwks"]
-        assert jwks is not None
+        assert isinstance(jwks, JWKS)
         async with jwks:
             with contextlib.suppress(jwt.InvalidTokenError):
                 await jwks.refresh()
