@@ -181,12 +181,17 @@ PAGES = {
         ((ONLY, shapes.CLERK_TOKEN.but(azp=None)),),
     ),
     "workos": Page(
-        {ONLY: ("WorkOS", "jwks")},
+        {ONLY: ("WorkOS", "jwks"), "Connect and MCP": ("WorkOS Connect", "jwks")},
         {
             "An audience for access tokens": Mistake(shapes.WORKOS_TOKEN),
             "The other issuer": Mistake(shapes.WORKOS_TOKEN),
         },
         {GUARD: shapes.WORKOS_TOKEN.but(permissions=[])},
+        (
+            (ONLY, more_shapes.CONNECT_TOKEN),
+            ("Connect and MCP", shapes.WORKOS_TOKEN),
+            ("Connect and MCP", more_shapes.CONNECT_TOKEN.but(aud=shapes.WORKOS_CLIENT)),
+        ),
     ),
     "github-actions": Page(
         {ONLY: ("GitHub Actions", "jwks")},

@@ -1,12 +1,13 @@
 """What further providers publish and sign, in their own forms. Names and ids are made up."""
 
 from tests.issuers.shapes import ENTRA_API, ENTRA_TOKEN, OPENID, Shape, Signed, discovery
-from tests.issuers.sites import HOME
+from tests.issuers.sites import HOME, KEY
 
 EXTERNAL_ID = f"https://{HOME}.ciamlogin.com/{HOME}/v2.0"
 EXTERNAL_ID_HOST = f"https://example.ciamlogin.com/{HOME}"
 B2C = f"https://example.b2clogin.com/{HOME}/v2.0/"
 B2C_POLICY = "https://example.b2clogin.com/example.onmicrosoft.com/B2C_1_sign_in"
+CONNECT = "https://example.authkit.app"
 ORY = "https://example.projects.oryapis.com"
 ZITADEL, ZITADEL_PROJECT = "https://example.zitadel.cloud", "270000000000000001"
 AUTHENTIK = "https://authentik.example.com/application/o/shop/"
@@ -65,7 +66,23 @@ AUTHENTIK_TOKEN = Signed(
     }
 )
 
+CONNECT_TOKEN = Signed(
+    {
+        "iss": CONNECT,
+        "aud": "https://mcp.example.com/mcp",
+        "sub": "user_01EXAMPLE",
+        "client_id": "client_01OTHER",
+        "org_id": "org_01EXAMPLE",
+        "sid": "app_consent_01EXAMPLE",
+        "scope": "openid profile",
+        "jti": "01EXAMPLE",
+    }
+)
+
 MORE_SHAPES = {
+    "WorkOS Connect": Shape(
+        {f"{CONNECT}/oauth2/jwks": {"keys": [KEY.jwk()]}}, {"jwks": [CONNECT_TOKEN]}
+    ),
     "External ID": Shape(
         discovery(
             EXTERNAL_ID,
