@@ -49,7 +49,8 @@ class Reading:
 
     def logged(self) -> str:
         """Return the lines that were logged since the last block."""
-        lines = [f"{each.levelname} {each.getMessage()}\n" for each in self._caplog.records]
+        records = [each for each in self._caplog.records if each.name == "auth_jwks"]
+        lines = [f"{each.levelname} {each.getMessage()}\n" for each in records]
         return self._script.as_printed(PAUSE.sub("6", "".join(lines)))
 
     def without_mistakes(self) -> Iterator[Block]:
