@@ -1,4 +1,4 @@
-"""What providers publish and sign, in their own forms, by the sections of docs/providers.md.
+"""What providers publish and sign, in their own forms.
 
 Names and ids are made up; the members and claims are those that each provider has.
 """
@@ -123,7 +123,10 @@ KEYCLOAK_TOKEN = Signed(
         "acr": "1",
         "allowed-origins": ["https://app.example.com"],
         "realm_access": {"roles": ["offline_access"]},
-        "resource_access": {"account": {"roles": ["view-profile"]}},
+        "resource_access": {
+            "my-api": {"roles": ["editor"]},
+            "account": {"roles": ["view-profile"]},
+        },
         "scope": "openid email profile",
         "email_verified": True,
         "preferred_username": "alice",
@@ -139,6 +142,7 @@ ENTRA_TOKEN = Signed(
         "azpacr": "0",
         "oid": "690222be-ff1a-4d56-abd1-7e4f7d38e474",
         "rh": "0.AAAA",
+        "roles": ["Things.Write"],
         "scp": "access_as_user",
         "sub": "HKZpfaHyWadeOouYlitjrI-KffTm222X5rrV3xDqfKQ",
         "tid": HOME,
@@ -175,6 +179,7 @@ GOOGLE_TOKEN = Signed(
         "azp": GOOGLE_CLIENT,
         "aud": GOOGLE_CLIENT,
         "sub": "110169484474386276334",
+        "hd": "example.com",
         "email": "alice@example.com",
         "email_verified": True,
         "at_hash": "HK6E_P6Dh8Y93mRNtsDB1Q",
@@ -190,6 +195,7 @@ FIREBASE_TOKEN = Signed(
         "user_id": "u8pXk1",
         "sub": "u8pXk1",
         "email": "alice@example.com",
+        "editor": True,
         "firebase": {"identities": {"email": ["alice@example.com"]}, "sign_in_provider": "custom"},
     }
 )
@@ -200,7 +206,7 @@ SUPABASE_TOKEN = Signed(
         "aud": "authenticated",
         "email": "alice@example.com",
         "phone": "",
-        "app_metadata": {"provider": "email", "providers": ["email"]},
+        "app_metadata": {"provider": "email", "providers": ["email"], "roles": ["editor"]},
         "user_metadata": {},
         "role": "authenticated",
         "aal": "aal1",
@@ -216,6 +222,7 @@ CLERK_TOKEN = Signed(
         "fva": [2, -1],
         "iss": CLERK,
         "nbf": 1_700_000_000,
+        "o": {"id": "org_2xExample", "slg": "example", "rol": "admin"},
         "sid": "sess_2xExample",
         "sts": "active",
         "sub": "user_2xExample",
@@ -274,6 +281,8 @@ GITLAB_TOKEN = Signed(
         "ref_type": "branch",
         "ref_path": "refs/heads/main",
         "ref_protected": "true",
+        "environment": "production",
+        "environment_protected": "true",
         "runner_environment": "gitlab-hosted",
         "jti": "235b3a54-b797-45c7-ae9a-f72d7bc6ef5b",
         "iss": GITLAB,
@@ -306,7 +315,7 @@ ADFS_TOKEN = Signed(
         "authmethod": "urn:oasis:names:tc:SAML:2.0:ac:classes:PasswordProtectedTransport",
         "auth_time": "2026-01-02T03:04:05.678Z",
         "ver": "1.0",
-        "scp": "openid",
+        "scp": "openid things.read",
     },
     {"x5t": KEY.kid},
 )
@@ -320,8 +329,7 @@ ACCESS_TOKEN = Signed(
         "identity_nonce": "6ei69kawdKzMIAPF",
         "sub": "7335d417-61da-459d-899c-0a01c76a2f94",
         "country": "DE",
-    },
-    BARE,
+    }
 )
 SVID = Signed(
     {"aud": ["spiffe://example.org/my-api"], "sub": "spiffe://example.org/web", "iat": None},
