@@ -1,4 +1,4 @@
-"""docs/fastapi.md: its applications and their tests as printed there, and its table."""
+"""docs/fastapi.md and examples/fleet: applications and their tests as printed, and a table."""
 
 import inspect
 import re
@@ -12,19 +12,26 @@ import pytest
 from auth_jwks.bearer import scopes_of
 from auth_jwks.fastapi import JWTBearer
 
-PAGE = (Path(__file__).parents[2] / "docs" / "fastapi.md").read_text("utf-8")
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "fastapi.md").read_text("utf-8")
 MODULE = re.compile(r"^```py\n(# (\w+\.py)\n.*?)^```$", re.MULTILINE | re.DOTALL)
 MODULES = {name: code for code, name in MODULE.findall(PAGE)}
+FLEET = {
+    "app.py": (ROOT / "examples" / "fleet" / "app.py").read_text("utf-8"),
+    "test_app.py": MODULE.findall((ROOT / "examples" / "fleet" / "README.md").read_text("utf-8"))[
+        0
+    ][0],
+}
 OPTIONS = ("-W", "error", "-p", "no:cacheprovider", "-rs")
 # Starlette's test client, with older releases of anyio.
 QUIET = ("-W", "ignore:The anyio:DeprecationWarning")
 
 
-@pytest.mark.parametrize(("name", "passed"), [("shop", 4), ("service", 2)])
+@pytest.mark.parametrize(("name", "passed"), [("shop", 4), ("service", 2), ("app", 2)])
 def test_the_tests_pass_as_printed(name: str, passed: int, tmp_path: Path) -> None:
     """One after the other in one process, each with a lifespan of its own; none is skipped."""
     for module in (f"{name}.py", f"test_{name}.py"):
-        (tmp_path / module).write_text(MODULES[module])
+        (tmp_path / module).write_text((MODULES | FLEET)[module])
     command = [sys.executable, "-m", "pytest", *OPTIONS, *QUIET]
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout + run.stderr
