@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Request
 from fastapi.staticfiles import StaticFiles
 from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.chrome.webdriver import WebDriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
-from starlette.responses import HTMLResponse, StreamingResponse
+from starlette.responses import HTMLResponse
 
 from examples.playground.screenshot import CHROMIUM, DRIVER, browsing
 from tests.openid import SWAGGER_UI, Provider, running
@@ -54,13 +54,11 @@ def application(code: str, provider: Provider) -> FastAPI:
     app.mount("/swagger-ui-dist", StaticFiles(directory=SWAGGER_UI))
 
     @app.middleware("http")
-    async def local(
-        request: Request, call_next: Callable[[Request], Awaitable[StreamingResponse]]
-    ) -> Response:
+    async def local(request: Request, call_next: Callable[[Request], Awaitable[Any]]) -> Any:
         response = await call_next(request)
         if request.url.path != "/docs":
             return response
-        page = b"".join([bytes(part) async for part in response.body_iterator])
+        page = b"".join([part async for part in response.body_iterator])
         return HTMLResponse(ELSEWHERE.sub(b"/swagger-ui-dist", page))
 
     return app

@@ -16,12 +16,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "fastapi.md").read_text("utf-8")
 MODULE = re.compile(r"^```py\n(# (\w+\.py)\n.*?)^```$", re.MULTILINE | re.DOTALL)
 MODULES = {name: code for code, name in MODULE.findall(PAGE)}
-FLEET = {
-    "app.py": (ROOT / "examples" / "fleet" / "app.py").read_text("utf-8"),
-    "test_app.py": MODULE.findall((ROOT / "examples" / "fleet" / "README.md").read_text("utf-8"))[
-        0
-    ][0],
-}
+FLEET = ROOT / "examples" / "fleet"
 OPTIONS = ("-W", "error", "-p", "no:cacheprovider", "-rs")
 # Starlette's test client, with older releases of anyio.
 QUIET = ("-W", "ignore:The anyio:DeprecationWarning")
@@ -30,8 +25,10 @@ QUIET = ("-W", "ignore:The anyio:DeprecationWarning")
 @pytest.mark.parametrize(("name", "passed"), [("shop", 4), ("service", 2), ("app", 2)])
 def test_the_tests_pass_as_printed(name: str, passed: int, tmp_path: Path) -> None:
     """One after the other in one process, each with a lifespan of its own; none is skipped."""
+    modules = MODULES | {"app.py": (FLEET / "app.py").read_text("utf-8")}
+    modules |= {at: code for code, at in MODULE.findall((FLEET / "README.md").read_text("utf-8"))}
     for module in (f"{name}.py", f"test_{name}.py"):
-        (tmp_path / module).write_text((MODULES | FLEET)[module])
+        (tmp_path / module).write_text(modules[module])
     command = [sys.executable, "-m", "pytest", *OPTIONS, *QUIET]
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout + run.stderr
