@@ -165,7 +165,7 @@ class JWTBearer(SecurityBase, Generic[ClaimsT]):
         raise _exception(refusal, connection)
 
     def describe_refusals(self, app: FastAPI) -> None:
-        """Have the OpenAPI document of `app` list 401, 403 and 503 for each route guarded by this.
+        """Have the OpenAPI document of `app` list 401, 403 and 503 for each route that this guards.
 
         Responses that a route lists itself stay as they are. Call it in any order with the routes.
         """
