@@ -1,14 +1,21 @@
 """Bearer tokens in FastAPI: a dependency that is an OpenAPI security scheme too."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Generic, Literal, TypedDict, TypeVar, Unpack, overload
 
 import jwt
 
 from auth_jwks._asgi.late import lacking, let_in, told
 from auth_jwks._asgi.places import CookieToken, HeaderToken, finder
-from auth_jwks._settings import checked_flag, checked_parts, checked_text, checked_verifier
+from auth_jwks._openapi import with_refusals
+from auth_jwks._settings import (
+    checked_flag,
+    checked_parts,
+    checked_text,
+    checked_url,
+    checked_verifier,
+)
 from auth_jwks.asgi import DENIAL_EXTENSION, POLICY_VIOLATION
 from auth_jwks.bearer import (
     Challenge,
@@ -20,8 +27,16 @@ from auth_jwks.bearer import (
 )
 
 try:
-    from fastapi import HTTPException, WebSocketException
-    from fastapi.openapi.models import APIKey, APIKeyIn, HTTPBearer
+    from fastapi import FastAPI, HTTPException, WebSocketException
+    from fastapi.openapi.models import (
+        APIKey,
+        APIKeyIn,
+        HTTPBearer,
+        OAuth2,
+        OAuthFlow,
+        OAuthFlows,
+        OpenIdConnect,
+    )
     from fastapi.security import SecurityScopes
     from fastapi.security.base import SecurityBase
     from pydantic import BaseModel, ValidationError
@@ -34,6 +49,8 @@ __all__ = ["JWTBearer"]
 
 COMPONENT_NAME = re.compile(r"[\w.-]+", re.ASCII)  # OpenAPI §4.8.7
 
+FLOWS_FORM = '{"authorizationCode": {"authorizationUrl": ..., "tokenUrl": ..., "scopes": {...}}}'
+
 ClaimsT = TypeVar("ClaimsT")
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -45,6 +62,8 @@ class _Options(TypedDict, total=False):
     token_from: HeaderToken | CookieToken | None
     scheme_name: str | None
     description: str | None
+    flows: Mapping[str, Mapping[str, Any]] | None
+    openid_connect_url: str | None
     allow_bound: bool
 
 
@@ -99,6 +118,8 @@ class JWTBearer(SecurityBase, Generic[ClaimsT]):
         token_from: HeaderToken | CookieToken | None = None,
         scheme_name: str | None = None,
         description: str | None = None,
+        flows: Mapping[str, Mapping[str, Any]] | None = None,
+        openid_connect_url: str | None = None,
         allow_bound: bool = False,
     ) -> None:
         """Check the configuration. Claims are a dict, or a `model` that they must fit.
@@ -110,10 +131,15 @@ class JWTBearer(SecurityBase, Generic[ClaimsT]):
         `Challenge`. A token with `cnf` is refused, unless `allow_bound` says that the route checks
         the proof of its key.
 
+        With `flows` or `openid_connect_url` the users of `/docs` can log in. The one is the OAuth
+        Flows Object (OpenAPI §4.8.28) with its own names: `{"authorizationCode":
+        {"authorizationUrl": ..., "tokenUrl": ..., "scopes": {...}}}`. The other is the URL of the
+        discovery document, which is read by the user's browser and by nobody else.
+
         Raises `ValueError` or `TypeError`, which name the parameter and what was expected.
         """
         self._credentials = finder(token_from)
-        self.model = _scheme(token_from, description)
+        self.model = _scheme(token_from, flows, openid_connect_url, description)
         self.scheme_name = _checked_name(scheme_name) or type(self).__name__
         self._verifier = checked_verifier(verifier)
         self._claims_model = _checked_model(model)
@@ -138,6 +164,19 @@ class JWTBearer(SecurityBase, Generic[ClaimsT]):
         # Raised outside the handler, so that a log of it does not show the fault as its context.
         raise _exception(refusal, connection)
 
+    def describe_refusals(self, app: FastAPI) -> None:
+        """Have the OpenAPI document of `app` list 401, 403 and 503 for each route that this guards.
+
+        Responses that a route lists itself stay as they are. Call it in any order with the routes.
+        """
+        described = app.openapi
+
+        def openapi() -> dict[str, Any]:
+            return with_refusals(described(), self.scheme_name)
+
+        # The way to extend the document that FastAPI's own documentation gives.
+        app.openapi = openapi  # type: ignore[method-assign]
+
     async def _claims(self, values: Sequence[str], wanted: Sequence[str]) -> Any:
         # An anonymous caller has no scopes, so a route that requires some stays closed.
         if not (values or wanted or self._auto_error):
@@ -154,14 +193,45 @@ class JWTBearer(SecurityBase, Generic[ClaimsT]):
 
 
 def _scheme(
-    token_from: HeaderToken | CookieToken | None, description: str | None
-) -> HTTPBearer | APIKey:
+    token_from: HeaderToken | CookieToken | None,
+    flows: Mapping[str, Mapping[str, Any]] | None,
+    openid_connect_url: str | None,
+    description: str | None,
+) -> HTTPBearer | APIKey | OAuth2 | OpenIdConnect:
     """Return the security scheme (OpenAPI §4.8.27), which has bearer tokens in one header only."""
+    given = {"token_from": token_from, "flows": flows, "openid_connect_url": openid_connect_url}
+    names = [name for name, value in given.items() if value is not None]
+    if len(names) > 1:
+        raise ValueError(f"{names[1]}: expected None beside {names[0]}, as a scheme is one of them")
+    if flows is not None:
+        return OAuth2(flows=_checked_flows(flows), description=description)
+    if url := checked_url("openid_connect_url", openid_connect_url):
+        return OpenIdConnect(openIdConnectUrl=url, description=description)
     if token_from is None:
         return HTTPBearer(bearerFormat="JWT", description=description)
     place = APIKeyIn.header if isinstance(token_from, HeaderToken) else APIKeyIn.cookie
     members = {"in": place, "name": token_from.name, "description": description}
     return APIKey.model_validate(members)
+
+
+def _checked_flows(flows: object) -> OAuthFlows:
+    """Return OpenAPI's OAuth Flows Object. FastAPI's model of it takes unknown members too."""
+    if not isinstance(flows, Mapping):
+        raise TypeError(f"flows: expected a dict, got {type(flows).__name__}")
+    try:
+        model = OAuthFlows.model_validate(dict(flows))
+    except ValidationError as error:
+        places = [".".join(map(str, each["loc"])) for each in error.errors(include_input=False)]
+        fault = f"missing or of another type: {', '.join(places)}"
+    else:
+        known = [(f"{name}.", flow) for name, flow in model if isinstance(flow, OAuthFlow)]
+        parts: list[tuple[str, BaseModel]] = [("", model), *known]
+        names = [f"{at}{name}" for at, part in parts for name in part.model_extra or ()]
+        unknown = [name for name in names if not name.rpartition(".")[2].startswith("x-")]
+        if known and not unknown:
+            return model
+        fault = f"unknown: {', '.join(unknown)}" if unknown else "got no flow"
+    raise ValueError(f"flows: expected OpenAPI's form, such as {FLOWS_FORM}; {fault}")
 
 
 def _checked_name(name: str | None) -> str | None:

@@ -31,7 +31,7 @@ def deployed(
     command: str, issuer: FakeIssuer, redis: str, port: int, log: Path, **environment: str
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run a command of the README, as it is printed there."""
-    environment |= {"BIND": f"127.0.0.1:{port}", "UVICORN_PORT": str(port), "AUD": "fleet"}
+    environment |= {"BIND": f"127.0.0.1:{port}", "UVICORN_PORT": str(port), "AUDIENCE": "fleet"}
     environment |= {"ISSUER": issuer.issuer, "REDIS_URL": redis, "INTEGRITY_KEY": "k" * 32}
     words = [sys.executable, "-m", *command.split()]
     variables = unmeasured() | environment

@@ -31,6 +31,7 @@ PURE = [
     "_provider/places",
     "_provider/urls",
     "_asgi/public_paths",
+    "_openapi",
     "_settings",
     "profiles/_judgement",
     "profiles/_kinds",

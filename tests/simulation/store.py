@@ -244,6 +244,8 @@ class StoreView:
         out = {"hang": inf, "slow": self._rng.uniform(0.1, 0.5)}.get(fault, latency)
 
         def act() -> T:
+            if self._own is not None and self._process.is_dead:
+                raise StoreUnavailable("its own process is gone")
             if fault == "refuse":
                 raise StoreUnavailable("refused")
             result = run_at_once(work())
