@@ -1,0 +1,103 @@
+"""What is wrong with the built site: links, pages in no list, what comes from the network."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from posixpath import dirname, normpath
+from urllib.parse import unquote, urlsplit
+
+from tools.site.html import Page, parsed
+
+__all__ = ["faults", "pages"]
+
+# Pages whose first line does not say yet whom it is for.
+PENDING = {
+    "architecture", "changelog", "cloudflare", "command-line", "contributing", "design", "django",
+    "errors", "fleet", "freshness", "http", "issuers", "keys", "logging", "mcp", "metrics",
+    "providers", "readiness", "reporting", "runbooks", "several-issuers", "stores", "sync",
+    "testing", "tokens", "web",
+}  # fmt: skip
+# Files that are no pages of the site.
+FOREIGN = {"404.html"}
+FROM_NETWORK = re.compile(r"(?:url\(|@import)\s*['\"]?(?:https?:)?//")
+UNRENDERED = re.compile(r"```|\]\(|^ *\* |\*\*\w+[ .*]", re.MULTILINE)
+
+
+def pages(site: Path) -> dict[str, Page]:
+    """Return each page by the path of its folder, "" for the home page."""
+    found = {
+        path.parent.relative_to(site).as_posix().removeprefix("."): path
+        for path in site.rglob("index.html")
+    }
+    return {name: parsed(path.read_text(encoding="utf-8")) for name, path in found.items()}
+
+
+def target(name: str, link: str) -> tuple[str, str] | None:
+    """Return path and anchor that a link of a page leads to, None if it leads elsewhere."""
+    parts = urlsplit(link)
+    if parts.scheme or parts.netloc:
+        return None
+    path = normpath(f"{name}/{unquote(parts.path)}" if parts.path else name or ".").lstrip("/")
+    return "" if path == "." else path, unquote(parts.fragment)
+
+
+def faults(site: Path) -> list[str]:
+    """Return what is wrong, in words."""
+    known = pages(site)
+    return [
+        *(f"/{name}: {fault}" for name, page in known.items() for fault in _of(name, page, site, known)),
+        *_unlisted(known),
+        *_styles(site),
+    ]  # fmt: skip
+
+
+def _of(name: str, page: Page, site: Path, known: dict[str, Page]) -> Iterator[str]:
+    for link in dict.fromkeys(page.links):
+        if fault := _broken(name, link, site, known):
+            yield fault
+    for resource in page.loaded:
+        where = target(name, resource)
+        if where is None and not resource.startswith("data:"):
+            yield f"loads {resource} from the network"
+        elif where is not None and not (site / where[0]).is_file():
+            yield f"loads {resource}, which is not there"
+    for picture in page.unlabelled:
+        yield f"shows {picture} without a text in its place"
+    if not page.headings:
+        yield "has no table of contents"
+    if not page.onward:
+        yield "does not lead on"
+    if not page.opening.startswith("For ") and name not in PENDING:
+        yield f"does not say whom it is for: {page.opening[:60]!r}"
+    if found := UNRENDERED.search(page.prose):
+        yield f"shows Markdown: {page.prose[max(0, found.start() - 30) : found.end() + 30]!r}"
+    if not _twin(site, name).is_file():
+        yield "has no Markdown twin"
+
+
+def _broken(name: str, link: str, site: Path, known: dict[str, Page]) -> str | None:
+    where = target(name, link)
+    if where is None:
+        return None
+    path, anchor = where
+    if path not in known:
+        return None if (site / path).is_file() else f"links to {link}, which is not there"
+    if anchor and anchor not in known[path].ids:
+        return f"links to {link}, and there is no such anchor"
+    return None
+
+
+def _unlisted(known: dict[str, Page]) -> Iterator[str]:
+    listed = {target("", link) for link in known[""].nav}
+    for name in known.keys() - {"", *(where[0] for where in listed if where)}:
+        yield f"/{name}: is in no list of mkdocs.yml"
+
+
+def _styles(site: Path) -> Iterator[str]:
+    for path in site.rglob("*.css"):
+        if FROM_NETWORK.search(path.read_text(encoding="utf-8")):
+            yield f"/{path.relative_to(site).as_posix()}: loads from the network"
+
+
+def _twin(site: Path, name: str) -> Path:
+    return site / f"{name or 'index'}.md"
