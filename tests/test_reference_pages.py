@@ -67,10 +67,10 @@ def test_events_are_those_of_the_code() -> None:
     }
     stated: dict[str, dict[str, str]] = {}
     for event, field, kind, _ in rows("events.md", "event | field | type | meaning"):
-        of_event = (
-            stated.setdefault(*[*CODE.findall(event), *stated][:1], {}) if event else of_event
-        )
-        of_event[CODE.findall(field)[0]] = CODE.findall(kind)[0].replace('"', "'")
+        if event:
+            stated[CODE.findall(event)[0]] = {}
+        *_, latest = stated.values()
+        latest[CODE.findall(field)[0]] = CODE.findall(kind)[0].replace('"', "'")
     assert stated == {each.__name__: classes[each.__name__] for each in get_args(events.Event)}
     for each in get_args(events.Event):
         assert list(stated[each.__name__]) == [field.name for field in fields(each)]

@@ -45,8 +45,8 @@ def cold_start() -> Drawing:
     drawing.text(28, bottom + 20, "Two requests reach the provider, however many workers start.",
                  "bold small")  # fmt: skip
     drawing.text(28, bottom + 41, f"Workers that wait ask again after {grace}.", "small")
-    drawing.text(28, bottom + 61, f"If worker A dies, the lease lapses after {lease:g} s, and another "
-                 "one fetches.", "small")  # fmt: skip
+    dies = f"If worker A dies, the lease lapses after {lease:g} s, and another one fetches."
+    drawing.text(28, bottom + 61, dies, "small")
     return drawing
 
 

@@ -1,11 +1,11 @@
 """What a token gets in each outage."""
 
+from inspect import signature
+
 from auth_jwks._cache.freshness import STORELESS_INTERVAL, Policy
 from auth_jwks._verifier import JWKS
-from auth_jwks.errors import KeysUnavailableError
 from tools.pictures.spans import span
 from tools.pictures.svg import WIDTH, Drawing
-from inspect import signature
 
 __all__ = ["outages"]
 
@@ -29,13 +29,15 @@ def outages() -> Drawing:
         ("The store is down",
          (fresh, ("wait", "keys stale", soon), ("good", "no keys", "verified, one fetch")),
          f"Each worker fetches for itself, {STORELESS_INTERVAL:g} s apart or more."),
-        ("Both are down", (fresh, old, refused), f"Stale keys are used for {stale}. Nothing waits for the store."),
+        ("Both are down", (fresh, old, refused),
+         f"Stale keys are used for {stale}. Nothing waits for the store."),
         ("A worker's clock is off",
          (("good", f"by {leeway:g} s", "verified"), ("bad", "by more", "refused with 401"),
           ("good", "ages of keys", "not affected")),
          "Ages count by the monotonic clock, claims by the wall clock."),
         ("A worker freezes",
-         (("good", "other workers", "verified"), ("good", "if it was fetching", "another one fetches"),
+         (("good", "other workers", "verified"),
+          ("good", "if it was fetching", "another one fetches"),
           ("good", "when it wakes", "newer keys win")),
          f"Its lease lapses after {policy.lease:g} s. That costs one more fetch."),
     )  # fmt: skip

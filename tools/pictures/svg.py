@@ -6,11 +6,12 @@ __all__ = ["WIDTH", "Drawing"]
 
 WIDTH = 520  # so that letters are still legible on a phone
 STYLE = """\
-text { font-family: system-ui, -apple-system, "Segoe UI", "Noto Sans", sans-serif; font-size: 14px; fill: #1f2328 }
+text { font-family: system-ui, -apple-system, "Segoe UI", "Noto Sans", sans-serif }
+text { font-size: 14px; fill: #1f2328 }
 .bold { font-weight: 600 }
 .small { font-size: 12.5px }
 .soft { fill: #59636e }
-.code { font-family: ui-monospace, "SF Mono", Menlo, Consolas, "Liberation Mono", monospace; font-size: 12.5px }
+.code { font-family: ui-monospace, "SF Mono", Menlo, Consolas, monospace; font-size: 12.5px }
 .page { fill: #ffffff; stroke: #d1d9e0 }
 .good { fill: #dafbe1; stroke: #2da44e }
 .ahead { fill: #ddf4ff; stroke: #218bff }
@@ -45,14 +46,13 @@ class Drawing:
             f"<title>{escape(title)}</title>",
             f"<desc>{escape(description)}</desc>",
             f"<style>\n{STYLE}\n</style>",
-            f'<rect class="page" x="0.5" y="0.5" width="{WIDTH - 1}" height="{height - 1}" rx="8"/>',
         ]
+        self.box(0.5, 0.5, WIDTH - 1, height - 1, "page")
 
     def box(self, x: float, y: float, width: float, height: float, kind: str) -> None:
         """Draw a box in the colours of its kind."""
-        self.parts.append(
-            f'<rect class="{kind}" x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" rx="4"/>'
-        )
+        size = f'width="{width:g}" height="{height:g}" rx="5"'
+        self.parts.append(f'<rect class="{kind}" x="{x:g}" y="{y:g}" {size}/>')
 
     def text(self, x: float, y: float, words: str, kind: str = "", anchor: str = "start") -> None:
         """Write one line; `y` is its base line."""

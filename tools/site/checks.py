@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from posixpath import dirname, normpath
+from posixpath import normpath
 from urllib.parse import unquote, urlsplit
 
 from tools.site.html import Page, parsed
@@ -17,8 +17,6 @@ PENDING = {
     "providers", "readiness", "reporting", "runbooks", "several-issuers", "stores", "sync",
     "testing", "tokens", "web",
 }  # fmt: skip
-# Files that are no pages of the site.
-FOREIGN = {"404.html"}
 FROM_NETWORK = re.compile(r"(?:url\(|@import)\s*['\"]?(?:https?:)?//")
 UNRENDERED = re.compile(r"```|\]\(|^ *\* |\*\*\w+[ .*]", re.MULTILINE)
 
@@ -44,35 +42,35 @@ def target(name: str, link: str) -> tuple[str, str] | None:
 def faults(site: Path) -> list[str]:
     """Return what is wrong, in words."""
     known = pages(site)
-    return [
-        *(f"/{name}: {fault}" for name, page in known.items() for fault in _of(name, page, site, known)),
-        *_unlisted(known),
-        *_styles(site),
-    ]  # fmt: skip
+    wrong = [f"/{name}: {fault}" for name in known for fault in _of(name, known, site)]
+    return [*wrong, *_unlisted(known), *_styles(site)]
 
 
-def _of(name: str, page: Page, site: Path, known: dict[str, Page]) -> Iterator[str]:
-    for link in dict.fromkeys(page.links):
-        if fault := _broken(name, link, site, known):
-            yield fault
-    for resource in page.loaded:
-        where = target(name, resource)
-        if where is None and not resource.startswith("data:"):
-            yield f"loads {resource} from the network"
-        elif where is not None and not (site / where[0]).is_file():
-            yield f"loads {resource}, which is not there"
-    for picture in page.unlabelled:
-        yield f"shows {picture} without a text in its place"
+def _of(name: str, known: dict[str, Page], site: Path) -> Iterator[str]:
+    page = known[name]
+    found = (_broken(name, link, site, known) for link in dict.fromkeys(page.links))
+    yield from filter(None, found)
+    yield from (fault for each in page.loaded if (fault := _absent(name, each, site)))
+    yield from (f"shows {each} without a text in its place" for each in page.unlabelled)
+    if unrendered := UNRENDERED.search(page.prose):
+        yield f"shows Markdown: {page.prose[max(0, unrendered.start() - 40) :][:80]!r}"
+    if not page.opening.startswith("For ") and name not in PENDING:
+        yield f"does not say whom it is for: {page.opening[:60]!r}"
     if not page.headings:
         yield "has no table of contents"
     if not page.onward:
         yield "does not lead on"
-    if not page.opening.startswith("For ") and name not in PENDING:
-        yield f"does not say whom it is for: {page.opening[:60]!r}"
-    if found := UNRENDERED.search(page.prose):
-        yield f"shows Markdown: {page.prose[max(0, found.start() - 30) : found.end() + 30]!r}"
-    if not _twin(site, name).is_file():
+    if not (site / f"{name or 'index'}.md").is_file():
         yield "has no Markdown twin"
+
+
+def _absent(name: str, resource: str, site: Path) -> str | None:
+    if resource.startswith("data:"):
+        return None
+    where = target(name, resource)
+    if where is None:
+        return f"loads {resource} from the network"
+    return None if (site / where[0]).is_file() else f"loads {resource}, which is not there"
 
 
 def _broken(name: str, link: str, site: Path, known: dict[str, Page]) -> str | None:
@@ -97,7 +95,3 @@ def _styles(site: Path) -> Iterator[str]:
     for path in site.rglob("*.css"):
         if FROM_NETWORK.search(path.read_text(encoding="utf-8")):
             yield f"/{path.relative_to(site).as_posix()}: loads from the network"
-
-
-def _twin(site: Path, name: str) -> Path:
-    return site / f"{name or 'index'}.md"

@@ -35,7 +35,7 @@ QUESTIONS = {
     "How do I run it on AWS Lambda?": ("lambda", "start/scripts"),
     "What is in Redis?": ("what is in redis", "runbooks"),
     "A key has leaked. What now?": ("key leaked", "runbooks"),
-    "Which algorithms are accepted?": ("algorithms", "parameters"),
+    "Which algorithms are accepted?": ("algorithms", "tokens"),
 }
 MAX_CLICKS, MAX_RANK = 2, 5
 SECONDS = 60  # for a page or an answer of the search, on a busy machine
