@@ -1,12 +1,15 @@
 """What `make docs` refuses, and how it lays out pages, lists and twins."""
 
+import re
 from pathlib import Path
 
 import pytest
 
-from tools.site.checks import PENDING, faults, pages
+from tools.site.checks import PENDING, faults, pages, unnamed
+from tools.site.html import Page
 from tools.site.llms import write_llms, write_twins
-from tools.site.staging import staged
+from tools.site.questions import QUESTIONS
+from tools.site.staging import relinked, staged
 
 ROOT = Path(__file__).parents[1]
 HOME = """<html><head><title>Home</title>{head}</head><body>
@@ -52,7 +55,7 @@ def test_a_good_site_has_no_fault(tmp_path: Path) -> None:
          "/: loads //fonts.example/x.css from the network"),
         ("", '<img src="x.png" alt="x">', "/: loads x.png, which is not there"),
         ("", '<img src="dot.png">', "/: shows dot.png without a text in its place"),
-        ("", "<p>a [link](x)</p>", "/: shows Markdown: 'For readers.Herea [link](x)'"),
+        ("", "<p>a [link](x)</p>", "/: shows Markdown: 'For readers.a [link](x)'"),
     ],
 )  # fmt: skip
 def test_fault_of_a_page_is_told(head: str, body: str, fault: str, tmp_path: Path) -> None:
@@ -79,6 +82,26 @@ def test_style_must_load_nothing_from_the_network(tmp_path: Path) -> None:
     site = built(tmp_path)
     (site / "site.css").write_text('@import "https://fonts.example/x.css";')
     assert faults(site) == ["/site.css: loads from the network"]
+
+
+def test_name_that_the_reference_leaves_out_is_told(tmp_path: Path) -> None:
+    """A name of `__all__` that has no docstring is not shown, unless the page asks for it."""
+    (tmp_path / "auth_jwks" / "y").mkdir(parents=True)
+    (tmp_path / "auth_jwks" / "x.py").write_text('__all__ = ["A", "B"]\n')
+    (tmp_path / "auth_jwks" / "y" / "__init__.py").write_text("A = 1\n")
+    (tmp_path / "x.md").write_text("::: auth_jwks.x\n\n::: auth_jwks.y\n")
+    known = {"api/x": Page(ids={"auth_jwks.x.A"}), "other": Page(ids={"auth_jwks.x.B"})}
+    told = list(unnamed(known, tmp_path, tmp_path))
+    assert told == ["/api/x: leaves out auth_jwks.x.B"]
+
+
+def test_questions_are_those_of_the_home_page() -> None:
+    """`make docs-find` asks what the home page promises an answer to, and for the same answer."""
+    home = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    promised = re.findall(r"^\| (.*\?) \| .*?\]\(([^)#]+)\.md", home, re.MULTILINE)
+    assert {asked.replace("`", ""): page for asked, page in promised} == {
+        question: page for question, (_, page) in QUESTIONS.items()
+    }
 
 
 def test_only_pages_that_are_there_are_pending() -> None:
@@ -112,6 +135,17 @@ def test_links_hold_where_the_pages_are_laid_out(tmp_path: Path) -> None:
     )
     assert (folder / "changelog.md").read_text() == "[a](a.md#x)\n"
     assert (folder / "elsewhere" / "src" / "x.png").read_bytes() == b"png"
+
+
+def test_lists_are_nested_where_the_pages_are_laid_out() -> None:
+    """A nested list, a second paragraph and a block of code stay within their item."""
+    page = (
+        "* a\n  b\n\n  c\n  * d\n    e\n\n1. f\n\n   ```\n   g\n     h\n\n   ```\n\n```\n  i\n```\n"
+    )
+    assert relinked(page, "docs/a.md", ROOT) == (
+        "* a\n    b\n\n    c\n    * d\n        e\n\n1. f\n\n    ```\n    g\n      h\n\n    ```\n\n"
+        "```\n  i\n```\n"
+    )
 
 
 def test_programs_get_a_list_and_a_twin_of_each_page(tmp_path: Path) -> None:

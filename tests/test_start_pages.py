@@ -13,7 +13,6 @@ FILE = re.compile(r"^```python\n# (\w+\.py)\n(.*?)^```$", re.MULTILINE | re.DOTA
 BLOCK = re.compile(r"^```py(?:thon)?$", re.MULTILINE)
 
 
-@pytest.mark.full
 @pytest.mark.parametrize("name", PAGES)
 def test_application_passes_its_test(name: str, tmp_path: Path) -> None:
     """Each snippet is a file; with them in one folder, pytest passes as printed."""

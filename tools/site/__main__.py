@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tools.site.checks import faults, pages
+from tools.site.checks import faults, pages, unnamed
 from tools.site.llms import write_llms, write_twins
 from tools.site.staging import staged
 
@@ -21,7 +21,7 @@ def main() -> str | None:
     known = pages(BUILT)
     write_twins(BUILT, known)
     write_llms(ROOT, BUILT, known)
-    if wrong := faults(BUILT):
+    if wrong := [*faults(BUILT), *unnamed(known, ROOT / "src", ROOT / "docs" / "api")]:
         return "\n".join(wrong)
     print(f"{len(known)} pages in {BUILT.relative_to(ROOT)}")
     return None

@@ -1,5 +1,6 @@
 """What is wrong with the built site: links, pages in no list, what comes from the network."""
 
+import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from tools.site.html import Page, parsed
 
-__all__ = ["faults", "pages"]
+__all__ = ["faults", "pages", "unnamed"]
 
 # Pages whose first line does not say yet whom it is for.
 PENDING = {
@@ -17,8 +18,9 @@ PENDING = {
     "providers", "readiness", "reporting", "runbooks", "several-issuers", "stores", "sync",
     "testing", "tokens", "web",
 }  # fmt: skip
+DIRECTIVE = re.compile(r"^::: ([\w.]+)$", re.MULTILINE)
 FROM_NETWORK = re.compile(r"(?:url\(|@import)\s*['\"]?(?:https?:)?//")
-UNRENDERED = re.compile(r"```|\]\(|^ *\* |\*\*\w+[ .*]", re.MULTILINE)
+UNRENDERED = re.compile(r"```|\]\(|^ *(?:\*|\d\.) |^\||\*\*\w+[ .*]", re.MULTILINE)
 
 
 def pages(site: Path) -> dict[str, Page]:
@@ -44,6 +46,26 @@ def faults(site: Path) -> list[str]:
     known = pages(site)
     wrong = [f"/{name}: {fault}" for name in known for fault in _of(name, known, site)]
     return [*wrong, *_unlisted(known), *_styles(site)]
+
+
+def unnamed(known: dict[str, Page], sources: Path, stubs: Path) -> Iterator[str]:
+    """Yield the public names that the reference leaves out of the modules that it shows."""
+    shown = {each for name, page in known.items() if name.startswith("api/") for each in page.ids}
+    last_parts = {each.rpartition(".")[2] for each in shown if each.startswith("auth_jwks.")}
+    for stub in sorted(stubs.glob("*.md")):
+        for module in DIRECTIVE.findall(stub.read_text(encoding="utf-8")):
+            for name in _exported(sources / module.replace(".", "/")):
+                if name not in last_parts:
+                    yield f"/api/{stub.stem}: leaves out {module}.{name}"
+
+
+def _exported(path: Path) -> list[str]:
+    source = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    for node in ast.parse(source.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            names: list[str] = ast.literal_eval(node.value)
+            return names
+    return []
 
 
 def _of(name: str, known: dict[str, Page], site: Path) -> Iterator[str]:

@@ -12,7 +12,8 @@ LOADING = {
 }  # fmt: skip
 # What a `link` names for whoever wants it, without loading it.
 NAMING = {"alternate", "canonical", "describedby", "next", "prev"}
-VERBATIM = {"code", "pre", "script", "style"}
+# Words that are no running text, where a mark of Markdown is what it says.
+VERBATIM = {"code", "h1", "h2", "h3", "h4", "pre", "script", "style"}
 
 
 @dataclass

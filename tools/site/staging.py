@@ -10,7 +10,7 @@ import shutil
 from os.path import normpath, relpath
 from pathlib import Path, PurePosixPath
 
-__all__ = ["REPOSITORY", "staged"]
+__all__ = ["REPOSITORY", "relinked", "staged"]
 
 REPOSITORY = "https://github.com/auth-jwks/auth-jwks"
 # Files of the root that are pages of the site, too.
@@ -22,6 +22,9 @@ FROM_ROOT = {
 LINK = re.compile(r"(?P<head>!?\[(?:[^\[\]]|\[[^\]]*\])*\]\()(?P<target>[^)\s]+)(?P<tail>\))")
 FENCED = re.compile(r"(^ *(`{3,}).*?^ *\2`*$)", re.MULTILINE | re.DOTALL)
 PICTURES = {".png", ".svg"}
+# Code hosts take two or three blanks for a level of a list, Python's Markdown takes four.
+LEVELS = ((re.compile(r"^ {4,5}(?=\S)", re.MULTILINE), " " * 8),
+          (re.compile(r"^ {2,3}(?=\S)", re.MULTILINE), " " * 4))  # fmt: skip
 
 
 def place(path: str) -> str | None:
@@ -54,9 +57,26 @@ def relinked(text: str, source: str, root: Path) -> str:
 
     parts = FENCED.split(text)  # prose, a fenced block, its fence, prose, ...
     return "".join(
-        LINK.sub(link, part) if number % 3 == 0 else part
+        indented(LINK.sub(link, part)) if number % 3 == 0 else shifted(part)
         for number, part in enumerate(parts)
         if number % 3 != 2
+    )
+
+
+def indented(prose: str) -> str:
+    """Return prose with four blanks for each level of a list."""
+    for level, blanks in LEVELS:
+        prose = level.sub(blanks, prose)
+    return prose
+
+
+def shifted(block: str) -> str:
+    """Return a fenced block with four blanks in front, if it is within a list."""
+    depth = len(block) - len(block.lstrip(" "))
+    return (
+        re.sub(r"^(?=.)", " " * (4 - depth), block, flags=re.MULTILINE)
+        if depth in {2, 3}
+        else block
     )
 
 
