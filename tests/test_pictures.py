@@ -7,6 +7,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from tools.pictures import FOLDER, PICTURES
+from tools.pictures.outages import rows
 
 DOCS = Path(__file__).parents[1] / "docs"
 SHOWN = re.compile(r"!\[(.*?)\]\([^)]*?([\w-]+)\.svg\)")
@@ -26,3 +27,23 @@ def test_each_picture_is_shown_with_a_text_for_those_who_do_not_see_it() -> None
     shown = [found for text in texts for found in SHOWN.findall(text)]
     assert PICTURES.keys() <= {name for _, name in shown}
     assert [name for text, name in shown if len(text) < 20] == []
+
+
+def test_outages_are_those_of_the_specification() -> None:
+    """A token is refused in the picture where the table of failures says so, and nowhere else."""
+    text = (DOCS / "design.md").read_text(encoding="utf-8")
+    _, found, rest = text.partition("\n| store | provider | keys in the worker | effect |\n")
+    assert found
+    table = [line.strip("|").split("|") for line in rest.partition("\n\n")[0].splitlines()[1:]]
+    drawn = {name: {caption: kind for kind, caption, _ in cells} for name, cells, _ in rows()}
+    names = {"up down": "The provider is down", "down up": "The store is down",
+             "down down": "Both are down"}  # fmt: skip
+    for store, provider, keys, effect in table:
+        if name := names.pop(f"{store.strip()} {provider.strip()}", None):
+            assert keys.strip() == "yes"
+            assert drawn[name]["keys fresh"] == "good"
+            assert drawn[name]["keys stale"] == "wait"
+            drawn_empty = drawn.pop(name)["no keys"]
+        elif provider.strip() != "up" or store.strip() != "up":
+            assert (drawn_empty == "bad") == ("KeysUnavailableError" in effect)
+    assert names == {}

@@ -58,7 +58,7 @@ def rooms() -> Drawing:
         kind, purpose = next(PURPOSES[room] for room in floor if room in PURPOSES)
         y = TOP + (FLOOR + GAP) * number
         drawing.box(LEFT, y, WIDTH - LEFT - 20, FLOOR, kind)
-        drawing.text(LEFT + 12, y + 18, ", ".join(floor), "code")
+        drawing.text(LEFT + 12, y + 18, " ".join(floor), "code")
         drawing.text(LEFT + 12, y + 36, purpose, "soft small")
     drawing.falling(28, TOP + 4, TOP + (FLOOR + GAP) * len(house) - GAP)
     return drawing

@@ -51,6 +51,7 @@ const set = Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value")
 set.call(input, arguments[0]);
 input.dispatchEvent(new Event("input", {bubbles: true, composed: true}));
 """
+STATE = "return document.readyState;"
 LOADED = "return performance.getEntriesByType('resource').map(each => each.name);"
 
 
@@ -128,9 +129,12 @@ def asked(driver: webdriver.Chrome, url: str, known: dict[str, Page]) -> Iterato
             yield f"{wanted} is more than {MAX_CLICKS} clicks away: {question}"
         if rank is None or rank > MAX_RANK:
             yield f"{wanted} is not among the first {MAX_RANK}: {question} {found}"
-    foreign = [each for each in driver.execute_script(LOADED) if not each.startswith(url)]
-    if foreign:
-        yield f"the page asks others: {foreign}"
+    for name in ("", "freshness/", "api/auth_jwks/"):  # words, a picture, code
+        driver.get(url + name)
+        WebDriverWait(driver, SECONDS).until(lambda page: "complete" in page.execute_script(STATE))
+        foreign = [each for each in driver.execute_script(LOADED) if not each.startswith(url)]
+        if foreign:
+            yield f"/{name} asks others: {foreign}"
 
 
 def main() -> str | None:
