@@ -139,6 +139,8 @@ def asked(driver: webdriver.Chrome, url: str, known: dict[str, Page]) -> Iterato
 
 def main() -> str | None:
     """Return what can't be found."""
+    if missing := [str(path) for path in (CHROMIUM, DRIVER) if not path.exists()]:
+        return f"needs {' and '.join(missing)}"
     with serving(SITE) as url, browsing() as driver:
         return "\n".join(asked(driver, url, pages(SITE))) or None
 
