@@ -15,6 +15,7 @@ import pytest
 
 import auth_jwks
 from auth_jwks import JWKS, _verifier, events
+from auth_jwks.errors import Reason
 
 DOCS = Path(__file__).parents[1] / "docs"
 CODE = re.compile(r"`([^`]+)`")
@@ -106,6 +107,13 @@ def test_every_public_name_is_in_the_reference(name: str) -> None:
     }
     module = importlib.import_module(name)
     assert [each for each in module.__all__ if id(getattr(module, each)) not in shown] == []
+
+
+def test_each_reason_and_kind_leads_to_what_to_do() -> None:
+    """Whatever a log line or a metric names is found under Troubleshooting."""
+    page = (DOCS / "troubleshooting.md").read_text(encoding="utf-8")
+    named = [*Reason, *get_args(events.RefreshFault)]
+    assert [each for each in named if f"`{each}`" not in page] == []
 
 
 def test_example_of_the_home_page_runs() -> None:
