@@ -11,7 +11,8 @@ LOWEST = $(firstword $(VERSIONS))
 # The slow tests are neighbours: who is done with the quick ones takes some of them.
 SPREAD = --numprocesses auto --dist worksteal
 
-.PHONY: help demo playground bench lint quick test test-all test-floors fuzz simulate check venvs clean
+.PHONY: help demo playground bench lint quick test test-all test-floors fuzz simulate check docs
+.PHONY: docs-find venvs clean
 .PRECIOUS: .venv/%/ready
 
 help: ## this list
@@ -61,6 +62,12 @@ check: lint .venv/check/ready .venv/demo/ready ## style, types, import contracts
 	@# No web framework is installed there.
 	.venv/demo/$(BIN)/python -W error -c "import auth_jwks, auth_jwks.testing, auth_jwks.asgi, auth_jwks.cloudflare, auth_jwks.sync"
 
+docs: .venv/docs/ready ## the documentation as a site, in build/site
+	.venv/docs/$(BIN)/python -m tools.site
+
+docs-find: docs ## what a reader finds on it, by clicks and by its search, in Chromium
+	.venv/docs/$(BIN)/python -m tools.site.questions
+
 BENCH := bench bench-040 bench-old bench-peers
 bench: $(BENCH:%=.venv/%/ready) ## measures for a quarter of an hour, and writes to benchmarks/results
 	@# One that misses a target keeps no other from being run.
@@ -82,7 +89,7 @@ venvs: ## the environments of test-all
 	@$(MAKE) $(VERSIONS:%=.venv/%/ready) .venv/floors/ready
 
 clean: ## removes what was installed, cached and built
-	rm -rf .venv .hypothesis .*_cache dist
+	rm -rf .venv .hypothesis .*_cache .cache build dist
 
 .venv/%/ready: pyproject.toml src/auth_jwks/_version.py .ci/venv .ci/floors.py
 	@PYTHON='$(PYTHON)' sh .ci/venv $*
