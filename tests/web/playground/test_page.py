@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import pytest
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.keys import Keys
 
 from examples.playground.screenshot import Page, outage
 from tests.npm import install
@@ -62,6 +64,24 @@ def test_every_control_has_a_name(page: Page) -> None:
     names = [control.accessible_name for control in controls]
     assert len(names) > 30
     assert "" not in names
+
+
+def test_a_keyboard_reaches_every_control(page: Page) -> None:
+    """With Tab alone, “Try this” first; on a phone nothing lies on top of what has the focus."""
+    page.resize(*PHONE)
+    # Of a group of choices, Tab reaches the chosen one.
+    controls = ":is(button, select, [tabindex], input:not([value=B])):enabled:not([popover] *)"
+    expected = page.all(f"{controls}, #events")
+    reached = []
+    for _ in expected:
+        ActionChains(page.driver).send_keys(Keys.TAB).perform()
+        reached.append(page.driver.switch_to.active_element)
+        assert page.driver.execute_script(SEEN, reached[-1])
+    assert reached[0].get_attribute("data-post") == "start-over"
+    assert reached[1].get_attribute("data-step") == "read"
+    assert {*reached} == {*expected}
+    reached[1].send_keys(Keys.ENTER)
+    page.expect("#did", "Pressed for you: ")
 
 
 def test_words_are_explained(page: Page) -> None:
