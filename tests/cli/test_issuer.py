@@ -187,6 +187,7 @@ def test_demo(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     line = "ok  another worker's: shared    0      verified: alice     asked 1, verified\n"
     assert line in run.out
     assert "jwt.PyJWKClient" in run.err
+    assert run.err.endswith("\nEvery step ended as expected.\n")
     assert max(map(len, (run.out + run.err).splitlines())) <= 80
     assert os.environ["no_proxy"] == "example.com"
 

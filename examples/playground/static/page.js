@@ -124,11 +124,11 @@ async function tamperWith(how, name) {
 const did = {
   provider: (_, name) => say(name === "Healthy" ? "The provider is healthy." : `The provider’s answers, from now on: ${name}.`),
   rotate: ({ keep }) => say(keep === "true" ? "A new key signs; the old ones stay published." : "A new key signs, and it is the only one published."),
-  clock: (_, name) => say(`The clock of all three was put forward: ${name}.`),
+  clock: (_, name) => say(`The clock was put forward for the provider and both workers: ${name}.`),
   restart: ({ worker }) => say(`Worker ${worker} has started anew: it has no keys yet.`),
   "start-over": () => {
     forget();
-    say("All is as at the start. Sign in for a token.");
+    say("Everything is back at the start. Sign in to get a token.");
   },
 };
 

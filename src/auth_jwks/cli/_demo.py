@@ -117,6 +117,9 @@ async def _demo(console: Console) -> int:
         console.say("PyJWT alone: the same with jwt.PyJWKClient in each worker. It looks for a new")
         wait = walk.alone[0].cooldown_duration
         console.say(f"key no sooner than {wait:g} seconds after its last fetch.")
+        failed = sum(not step.ok for step in steps)
+        verdict = f"{failed} of {len(steps)} steps did not end" if failed else "Every step ended"
+        console.say(f"{verdict} as expected.")
     return GOOD if all(step.ok for step in steps) else REFUSED
 
 

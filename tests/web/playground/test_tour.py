@@ -90,7 +90,7 @@ def test_nothing_happens_silently(page: Page) -> None:
         ("[data-tamper=kid]", "press again to undo"),
         ("#flood", "A thousand tokens"),
         ("[data-call=PUT]", "Called with the token"),
-        ("[data-post=start-over]", "as at the start"),
+        ("[data-post=start-over]", "back at the start"),
         ("[data-call=GET]", "Called with no token"),
     ):
         page.click(button)
