@@ -19,7 +19,7 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
 demo: .venv/demo/ready ## the main job, step by step, then a fleet and its failures
-	.venv/demo/$(BIN)/python examples/demo.py
+	.venv/demo/$(BIN)/python -m examples.demo
 	.venv/demo/$(BIN)/python -m examples.fleet_demo
 
 playground: .venv/playground/ready ## a page to try the library with

@@ -1,25 +1,25 @@
-"""The library at work: a provider on loopback, real HTTP, and a check of every step.
+"""The library at work, and PyJWT alone beside it: a provider on loopback, and real HTTP.
 
-The exit status is 1 if any step had another outcome than expected.
+It takes a few seconds. The exit status is 1 if any step had another outcome than expected.
 """
 
+import argparse
 import asyncio
 import io
 import logging
 import os
 import sys
 import time
-from collections import Counter
-from collections.abc import Awaitable, Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import jwt
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from auth_jwks import JWKS
 from auth_jwks.testing import FakeIssuer
+from examples.bare import LIMITS, Bare
+from examples.output import counted, say
 
 AUDIENCE = "demo-api"
 MINUTE = 60.0
@@ -32,12 +32,22 @@ FETCHED = ("200", "200")
 UNCHANGED = ("200", "304")
 DOWN = ("503 x4", "")
 
-EXPLANATION = """\
-Workers are JWKS(discovery_url, "demo-api", issuer=issuer) with default settings.
-discovery, keys: the provider's answers, by its own count; blank: no request.
-took: measured; waits are real. Only the clock was put forward: by 16 minutes
-as the outage began, by a day during it, and by a minute at its end.
-"""
+UNAVAILABLE = "KeysUnavailableError"
+
+TITLE = "One worker and its provider, step by step"
+INTRODUCTION = (
+    "Each step is taken twice: with this library, and with PyJWT alone (PyJWKClient, decode).",
+    (
+        "discovery, keys: how the provider answered requests for its two documents. 200: sent. "
+        "304: unchanged, so not sent again. 503 x4: unavailable, four times. Blank: not asked. "
+        "PyJWT is told where the keys are, and needs no discovery."
+    ),
+)
+CONCLUSION = (
+    'Workers are JWKS(discovery_url, "demo-api", issuer=issuer) with default settings. Waits are '
+    "real. Only the clock was put forward: by 16 minutes as the outage began, by a day during it, "
+    "and by a minute at its end. PyJWT reads the machine's clock: its cache was emptied instead."
+)
 
 
 class ForwardClock:
@@ -45,6 +55,11 @@ class ForwardClock:
 
     def __init__(self) -> None:
         self._ahead = 0.0
+
+    @property
+    def ahead(self) -> float:
+        """By how many seconds the clocks have been put forward."""
+        return self._ahead
 
     def monotonic(self) -> float:
         """Return seconds on a clock that never goes back."""
@@ -63,7 +78,7 @@ class ForwardClock:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """The outcome of a step, and the expected one."""
+    """The outcome of a step, and the expected one. `alone` is that of PyJWT without the library."""
 
     title: str
     outcome: str
@@ -71,6 +86,7 @@ class Step:
     asked: tuple[str, str]
     expected_asked: tuple[str, str]
     seconds: float
+    alone: tuple[str, str] = ("", "")
 
     @property
     def ok(self) -> bool:
@@ -86,6 +102,7 @@ class Demo:
         self._provider = provider
         self._clock = clock
         self._worker = self._new_worker()
+        self._bare = self._new_bare()
 
     async def run(self) -> None:
         """Run every step."""
@@ -96,66 +113,75 @@ class Demo:
 
     async def _healthy(self) -> None:
         token = self._sign()
-        await self.step("First token", self._verify(token), "alice, fresh keys", FETCHED)
-        await self.step("The same token again", self._verify(token), "alice, fresh keys", NOTHING)
-        tokens = [self._sign(jti=f"{n}") for n in HUNDRED]
-        await self.step("100 tokens, new worker", self._cold(tokens), "alice x100", FETCHED)
+        await self.step("First token", [token], "alice, fresh keys", FETCHED)
+        await self.step("The same token again", [token], "alice, fresh keys", NOTHING)
+        await self.step("100 tokens, new worker", self._hundred(), "alice x100", FETCHED, cold=True)
         self._provider.rotate()
-        work = self._verify(self._sign())
-        await self.step("Key rotated, its first token", work, "alice, fresh keys", FETCHED)
-        await self.step("Token of the old key", self._verify(token), "alice, fresh keys", NOTHING)
+        await self.step("First token of a new key", [self._sign()], "alice, fresh keys", FETCHED)
+        await self.step("Token of the old key", [token], "alice, fresh keys", NOTHING)
 
     async def _attacked(self) -> None:
-        expired = self._verify(self._sign(exp=int(self._clock.time() - MINUTE)))
-        await self.step("Expired a minute ago", expired, "ExpiredSignatureError", NOTHING)
-        tokens = [self._provider.sign(aud=AUDIENCE, headers={"kid": f"{n}"}) for n in HUNDRED]
-        flood = verify_all(self._worker, tokens)
+        expired = self._sign(exp=int(self._clock.time() - MINUTE))
+        await self.step("Expired a minute ago", [expired], "ExpiredSignatureError", NOTHING)
+        flood = [self._provider.sign(aud=AUDIENCE, headers={"kid": f"{n}"}) for n in HUNDRED]
         await self.step("100 made-up kids at once", flood, "UnknownKeyError x100", UNCHANGED)
-        forged = self._verify(self._provider.forge(aud=AUDIENCE))
-        await self.step("Forged under a known kid", forged, "InvalidSignatureError", NOTHING)
+        forged = self._provider.forge(aud=AUDIENCE)
+        await self.step("Forged under a known kid", [forged], "InvalidSignatureError", NOTHING)
 
     async def _outage(self) -> None:
         self._provider.outage(503)
-        self._clock.advance(16 * MINUTE)
-        work = self._verify(self._sign())
-        await self.step("Provider down, keys expired", work, "alice, stale keys", DOWN)
-        flood = verify_all(self._worker, [self._sign(jti=f"{n}") for n in HUNDRED])
-        await self.step("100 tokens in the cool-down", flood, "alice x100", NOTHING)
-        cold = self._cold([self._sign()])
-        await self.step("New worker, provider down", cold, "KeysUnavailableError", DOWN)
-        self._clock.advance(DAY)
-        work = self._verify(self._sign())
-        await self.step("Keys more than a day old", work, "KeysUnavailableError", DOWN)
+        self._forward(16 * MINUTE)
+        await self.step("Provider down, keys expired", [self._sign()], "alice, stale keys", DOWN)
+        await self.step("100 tokens in the cool-down", self._hundred(), "alice x100", NOTHING)
+        token = self._sign()
+        await self.step("New worker, provider down", [token], UNAVAILABLE, DOWN, cold=True)
+        self._forward(DAY)
+        await self.step("Keys more than a day old", [self._sign()], UNAVAILABLE, DOWN)
         self._provider.recover()
         self._clock.advance(MINUTE)
-        work = self._verify(self._sign())
-        await self.step("Provider back", work, "alice, fresh keys", UNCHANGED)
+        await self.step("Provider back", [self._sign()], "alice, fresh keys", UNCHANGED)
 
     async def step(
-        self, title: str, work: Awaitable[str], outcome: str, asked: tuple[str, str]
-    ) -> None:
-        """Run a step, measure it, and record its outcome beside the expected one."""
+        self, title: str, tokens: Sequence[str], outcome: str, asked: tuple[str, str],
+        *, cold: bool = False,
+    ) -> None:  # fmt: skip
+        """Take a step, measure it, and record its outcome beside the expected one and PyJWT's."""
         self._provider.reset()
         began = time.perf_counter()
-        done = await work
+        done = await (self._cold(tokens) if cold else self._warm(tokens))
         seconds = time.perf_counter() - began
         while self._worker.status().refreshing:  # noqa: ASYNC110 - there is nothing to await
             await asyncio.sleep(0.01)
-        self.steps.append(Step(title, done, outcome, self._asked(), asked, seconds))
+        answers = self._asked()
+        self._provider.reset()
+        bare = self._new_bare() if cold else self._bare
+        alone = await asyncio.to_thread(bare.verify_all, tokens)
+        compared = alone, self._asked()[1]
+        self.steps.append(Step(title, done, outcome, answers, asked, seconds, compared))
+
+    def _forward(self, seconds: float) -> None:
+        self._clock.advance(seconds)
+        self._bare.expire()
 
     def _new_worker(self) -> JWKS:
         provider, clock = self._provider, self._clock
         return JWKS(provider.discovery_url, AUDIENCE, issuer=provider.issuer, clock=clock)
 
+    def _new_bare(self) -> Bare:
+        return Bare(self._provider, AUDIENCE, lambda: self._clock.ahead)
+
     def _sign(self, **claims: object) -> str:
         return self._provider.sign(claims, aud=AUDIENCE)
 
-    async def _verify(self, token: str) -> str:
-        outcome = await outcome_of(self._worker, token)
+    def _hundred(self) -> list[str]:
+        return [self._sign(jti=f"{n}") for n in HUNDRED]
+
+    async def _warm(self, tokens: Sequence[str]) -> str:
+        outcome = await verify_all(self._worker, tokens)
         age = "fresh" if self._worker.status().fresh else "stale"
         return f"{outcome}, {age} keys" if outcome == "alice" else outcome
 
-    async def _cold(self, tokens: Iterable[str]) -> str:
+    async def _cold(self, tokens: Sequence[str]) -> str:
         async with self._new_worker() as worker:
             return await verify_all(worker, tokens)
 
@@ -180,33 +206,39 @@ async def verify_all(worker: JWKS, tokens: Iterable[str]) -> str:
     return counted(await asyncio.gather(*(outcome_of(worker, token) for token in tokens)))
 
 
-def counted(names: Iterable[str]) -> str:
-    """Return each name once, with how often it occurs."""
-    counts = Counter(names).items()
-    return ", ".join(f"{name} x{n}" if n > 1 else name for name, n in counts)
-
-
-def report(steps: Iterable[Step], log: str, console: Console) -> bool:
+def report(steps: Sequence[Step], log: str, console: Console) -> bool:
     """Print the steps and the log. Return whether every step ended as expected."""
-    table = Table("step", "outcome", "discovery", "keys", box=box.SIMPLE_HEAD, padding=0)
-    table.add_column("took", justify="right")
-    table.add_column("")
-    failed = [step for step in steps if not add_row(table, step)]
-    console.print(table)
-    console.print(EXPLANATION, "Warnings logged during the run:", sep="\n")
-    console.print(log, style="dim", markup=False, highlight=False, soft_wrap=True)
+    say(console, TITLE, style="bold")
+    say(console, "", *INTRODUCTION, "")
+    console.print(row("", "", "discovery", "keys", "took"), style="bold")
+    for step in steps:
+        took, mark = f"{step.seconds * 1000:.1f} ms", "ok" if step.ok else "FAILED"
+        line = row(step.title, step.outcome, *step.asked, took, mark)
+        console.print(line, style="" if step.ok else "red", highlight=False, soft_wrap=True)
+        outcome, keys = step.alone
+        line = row("  PyJWT alone", outcome, "", keys)
+        console.print(line, style="dim", highlight=False, soft_wrap=True)
+    say(console, "", CONCLUSION, LIMITS, "", "Warnings logged during the run:")
+    say(console, *log.splitlines(), style="dim", indent="  ")
+    return verdict(steps, console)
+
+
+def row(title: str, outcome: str, discovery: str, keys: str, took: str = "", mark: str = "") -> str:
+    """Return a row of the table. An outcome may be as long as two columns, if one is empty."""
+    told = f"{outcome:<22}{discovery:<10}" if discovery else f"{outcome:<32}"
+    return f"{title:<28}{told}{keys:<9}{took:>8} {mark}".rstrip()
+
+
+def verdict(steps: Sequence[Step], console: Console) -> bool:
+    """Print how it all ended, in one sentence after what failed. Return whether nothing did."""
+    failed = [step for step in steps if not step.ok]
     for step in failed:
         wanted, got = (step.expected_outcome, step.expected_asked), (step.outcome, step.asked)
-        console.print(f"FAILED {step.title}: expected {wanted}, got {got}", style="red")
-    console.print("FAILED" if failed else "Every step ended as expected.", style="bold")
+        say(console, "", f"FAILED {step.title}: expected {wanted}, got {got}", style="red")
+    good = f"All {len(steps)} steps ended as expected."
+    bad = f"{len(failed)} of {len(steps)} steps did not end as expected."
+    say(console, "", bad if failed else good, style="bold")
     return not failed
-
-
-def add_row(table: Table, step: Step) -> bool:
-    """Add the step to the table. Return whether it ended as expected."""
-    mark = "[green]ok[/]" if step.ok else "[red]FAILED[/]"
-    table.add_row(step.title, step.outcome, *step.asked, f"{step.seconds * 1000:.1f} ms", mark)
-    return step.ok
 
 
 async def main() -> bool:
@@ -222,4 +254,5 @@ async def main() -> bool:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(prog="python -m examples.demo", description=__doc__).parse_args()
     sys.exit(0 if asyncio.run(main()) else 1)

@@ -108,12 +108,12 @@ class Worker:
 
 
 class Crew:
-    """All workers. Leaving the context ends those that are still running."""
+    """All workers, and how many there have been. Leaving the context ends those still running."""
 
     def __init__(self, **settings: str) -> None:
         self.workers: list[Worker] = []
         self._settings = settings
-        self._hired = 0
+        self.hired = 0
 
     async def __aenter__(self) -> Self:
         return self
@@ -139,7 +139,7 @@ class Crew:
             sys.executable, "-m", "examples.fleet_worker",
             cwd=ROOT, stdin=PIPE, stdout=PIPE, process_group=0,
         )  # fmt: skip
-        self._hired += 1
-        worker = Worker(f"worker {self._hired}", process)
+        self.hired += 1
+        worker = Worker(f"worker {self.hired}", process)
         self.workers.append(worker)
         return worker

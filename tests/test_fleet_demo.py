@@ -24,13 +24,24 @@ DEMO = [sys.executable, "-m", "examples.fleet_demo"]
 SCENES = """\
 Cold start            fresh x8          1 + 1  1  7
 Rotation              fresh x8          1 + 1  1  7
-Lease holder killed   fresh x7, killed  2 + 1  1  6
+Fetcher killed        fresh x7, killed  2 + 1  1  6
 Store down            fresh x7          0 + 0  0  0
 New worker, no store  fresh             1 + 1  1  0
 Store back, empty     fresh x8          1 + 1  1  7
 Provider down         stale x8          2 + 0  0  0
 Provider back         fresh x8          1 + 1  1  7
 """
+ALL = "8 workers x 2 documents = 16 requests instead of 2"
+CONTRAST = {
+    "Cold start": ALL,
+    "Rotation": ALL,
+    "Fetcher killed": "7 workers x 2 documents = 14 requests instead of 3",
+    "Store down": "70 good tokens refused",
+    "New worker, no store": "1 good token refused",
+    "Store back, empty": ALL,
+    "Provider down": "80 good tokens refused",
+    "Provider back": ALL,
+}
 SCENE = re.compile(r"^ (\w.*?) +\d+\.\d\d s +\d+\.\d\d s (ok|FAILED) *$", re.MULTILINE)
 FETCH = re.compile(r"^ The provider saw worker \d+: discovery, keys\.", re.MULTILINE)
 WORKER = re.compile(r"^  (\d+) +(\d+) +(\w+)(.*)$", re.MULTILINE)
@@ -42,11 +53,11 @@ def environment(**changes: str) -> dict[str, str]:
     return unmeasured() | plain | changes
 
 
-def run(**changes: str) -> subprocess.CompletedProcess[str]:
+def run(*options: str, **changes: str) -> subprocess.CompletedProcess[str]:
     """Run the demo as a user does, piped."""
     return subprocess.run(
-        DEMO, cwd=ROOT, env=environment(**changes), capture_output=True, encoding="utf-8",
-        check=False, timeout=120,
+        [*DEMO, *options], cwd=ROOT, env=environment(**changes), capture_output=True,
+        encoding="utf-8", check=False, timeout=120,
     )  # fmt: skip
 
 
@@ -69,12 +80,16 @@ def test_every_scene_ends_as_it_must() -> None:
     scenes = SCENE.findall(demo.stdout)
     assert [row.split() for row, _ in scenes] == [row.split() for row in SCENES.splitlines()]
     assert {mark for _, mark in scenes} == {"ok"}
-    assert demo.stdout.endswith("\nEvery scene ended as expected.\n")
+    assert demo.stdout.endswith("\nAll 8 scenes ended as expected.\n")
     states = [state for _, _, state, _ in WORKER.findall(demo.stdout)]
     assert [states.count(state) for state in ("fresh", "stale", "killed")] == [54, 8, 1]
     assert len(states) == 63
     assert len(FETCH.findall(demo.stdout)) == 5
+    contrasts = re.findall(r"^ With.*: (\d.*)\.$", demo.stdout, re.MULTILINE)
+    assert contrasts == [CONTRAST[scene] for scene in CONTRAST]
+    assert "Worker 9 starts" in demo.stdout
     assert "\x1b" not in demo.stdout
+    assert [line for line in demo.stdout.splitlines() if line != line.rstrip()] == []
     assert max(map(len, demo.stdout.splitlines())) <= 80
     pids = {int(pid) for _, pid, _, _ in WORKER.findall(demo.stdout)}
     assert len(pids) == 9
@@ -84,7 +99,8 @@ def test_every_scene_ends_as_it_must() -> None:
 async def test_deviation_ends_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
     """A provider that is down from the start makes the first scene fail, and no other is played."""
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    clock, console = ForwardClock(), Console(file=io.StringIO(), record=True, width=200)
+    clock, output = ForwardClock(), io.StringIO()
+    console = Console(file=output, width=200)
     with FakeIssuer(algorithm="ES256", clock=clock) as provider, running_valkey() as valkey:
         provider.outage(503)
         fleet = Fleet(provider, clock, valkey)
@@ -92,11 +108,11 @@ async def test_deviation_ends_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
     [scene] = fleet.scenes
     assert scene.counts == Counts("KeysUnavailableError x8", 4, 0, fetched=0, stored=0)
     assert not report(fleet.scenes, console)
-    text = console.export_text()
+    text = output.getvalue()
     assert "The provider saw worker" in text
     assert "discovery (503)." in text
     assert "\nFAILED Cold start: expected Counts(workers='fresh x8'" in text
-    assert text.endswith("\nFAILED\n")
+    assert text.endswith("\n1 of 1 scenes did not end as expected.\n")
 
 
 @pytest.mark.parametrize(
@@ -108,10 +124,19 @@ def test_one_wrong_count_fails_the_demo(change: dict[str, object]) -> None:
     counts = Counts("fresh x8", 1, 1, fetched=1, stored=7)
     right = Scene("Right", counts, counts, 0.1, 0.2)
     wrong = replace(right, title="Wrong", counts=replace(counts, **change))  # type: ignore[arg-type]
-    console = Console(file=io.StringIO(), record=True)
+    output = io.StringIO()
+    console = Console(file=output)
     assert report([right], console)
     assert not report([right, wrong], console)
-    assert "FAILED Wrong: expected" in console.export_text()
+    assert "FAILED Wrong: expected" in output.getvalue()
+
+
+def test_help_starts_nothing() -> None:
+    """It says what the demo shows and how long it takes, and nothing runs."""
+    demo = run("--help")
+    assert (demo.returncode, demo.stderr) == (0, "")
+    assert "half a minute" in demo.stdout
+    assert "Cold start" not in demo.stdout
 
 
 def test_worker_that_does_not_start_fails_the_demo(tmp_path: Path) -> None:

@@ -56,6 +56,15 @@ class Playground:
             "events": list(self.journal.entries),
         }
 
+    async def start_over(self) -> None:
+        """Bring all but the clock back to the start: a new key, an empty store, new workers."""
+        self.provider.start_over()
+        await self._store.aclose()
+        self._store = MemoryKeyStore(timer=self.clock.monotonic)
+        for worker in self.workers.values():
+            await worker.restart()
+        self.journal.entries.clear()
+
     async def flood(self, worker: Worker) -> dict[str, Any]:
         """Let a worker verify many tokens at once, each under a made-up `kid`."""
         issuer = self.provider.issuer
@@ -145,6 +154,10 @@ def controls(playground: Playground) -> APIRouter:
     @router.post("/restart")
     async def restart(worker: Name) -> None:
         await workers[worker].restart()
+
+    @router.post("/start-over")
+    async def start_over() -> None:
+        await playground.start_over()
 
     @router.post("/flood")
     async def flood(worker: Name) -> dict[str, Any]:

@@ -52,6 +52,12 @@ class Provider:
         FAULTS[fault](self.issuer)
         self._fault = fault
 
+    def start_over(self) -> None:
+        """End any fault, publish one new key, and count requests from zero."""
+        self.suffer("none")
+        self.issuer.rotate(keep=False)
+        self.issuer.reset()
+
     def view(self) -> dict[str, Any]:
         """Return the state that the page shows; the provider itself counts the requests."""
         issuer = self.issuer
@@ -63,5 +69,5 @@ class Provider:
             "discovery": issuer.discovery_requests,
             "keys": issuer.jwks_requests,
             "not_modified": issuer.not_modified,
-            "last": [(each.path, each.status) for each in issuer.requests[:-7:-1]],
+            "last": [(each.path, each.status) for each in issuer.requests[:-5:-1]],
         }

@@ -19,11 +19,11 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
-__all__ = ["CHROMIUM", "DRIVER", "Page", "browsing", "playing"]
+__all__ = ["CHROMIUM", "DRIVER", "Page", "browsing", "outage", "playing"]
 
 CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
 ROOT = Path(__file__).parents[2]
-TIMEOUT = 10.0
+TIMEOUT = 30.0
 FLAGS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -75,6 +75,15 @@ class Page:
         size = {"width": width, "height": height, "deviceScaleFactor": scale, "mobile": False}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
 
+    def look(self, scheme: str, *, motion: bool = False) -> None:
+        """Prefer "light" or "dark" colours; without `motion`, nothing waits to be watched."""
+        wishes = {
+            "prefers-color-scheme": scheme,
+            "prefers-reduced-motion": "no-preference" if motion else "reduce",
+        }
+        features = [{"name": name, "value": value} for name, value in wishes.items()]
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+
     def find(self, selector: str) -> WebElement:
         """Return the first element that a CSS selector matches."""
         return self.driver.find_element(By.CSS_SELECTOR, selector)
@@ -90,11 +99,13 @@ class Page:
         return texts
 
     def click(self, selector: str) -> None:
-        """Click the first match."""
-        self.find(selector).click()
+        """Click the first match, once it is in the middle of the screen or as near as can be."""
+        element = self.find(selector)
+        self.driver.execute_script("arguments[0].scrollIntoView({ block: 'center' })", element)
+        element.click()
 
     def until(self, condition: Callable[[], bool], meaning: str = "") -> None:
-        """Return once the condition holds; selenium's `TimeoutException` after ten seconds."""
+        """Return once the condition holds; selenium's `TimeoutException` after half a minute."""
         wait = WebDriverWait(self.driver, TIMEOUT, poll_frequency=0.02)
         wait.until(lambda _: condition(), meaning)
 
@@ -116,21 +127,20 @@ class Page:
         self.until(lambda: answer.get_attribute("data-answers") != before, "an answer")
         return self.find("#status").text
 
+    def take(self, step: str) -> str:
+        """Play a line of “Try this” to its end, and return the status of its last answer."""
+        self.click(f"[data-step={step}]")
+        tour = self.find("#tour")
+        self.until(lambda: tour.get_attribute("aria-busy") == "false", f"the end of {step}")
+        return self.find("#status").text
+
 
 def outage(page: Page) -> None:
     """Bring the page to its main scene: a provider that is down, and tokens that still verify."""
-    page.sign_in()
-    page.call()
-    page.click("[data-keep=true]")
-    page.sign_in()
-    page.call("[data-call=GET]")
-    page.click("[name=worker][value=B]")
-    page.call()
-    page.click("[data-fault='503']")
-    page.click("[data-seconds='900']")
-    page.call()
-    page.expect("#workers section:last-child", "503 (discovery document); again")
-    page.call()
+    for step in ("read", "rotate", "share", "outage"):
+        page.take(step)
+    page.expect("#workers section", "503 (discovery document); again in")
+    page.driver.execute_script("document.activeElement.blur(); scrollTo(0, 0)")
 
 
 def main() -> None:
@@ -138,7 +148,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="take the picture of the playground")
     parser.add_argument("path", type=Path)
     parser.add_argument("--width", type=int, default=1280)
-    parser.add_argument("--height", type=int, default=800)
+    parser.add_argument("--height", type=int, default=900)
     parser.add_argument("--scale", type=float, default=1.5)
     parser.add_argument("--dark", action="store_true")
     options = parser.parse_args()
@@ -146,10 +156,10 @@ def main() -> None:
         playing() as (_, url),
         browsing(options.width, options.height, scale=options.scale) as driver,
     ):
-        scheme = {"name": "prefers-color-scheme", "value": "dark" if options.dark else "light"}
-        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
+        page = Page(driver)
+        page.look("dark" if options.dark else "light")
         driver.get(url)
-        outage(Page(driver))
+        outage(page)
         driver.save_screenshot(str(options.path))
 
 

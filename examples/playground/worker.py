@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from auth_jwks import JWKS
-from auth_jwks.events import Event, KeysRefreshed, Observer, StaleServed, UnknownKey
+from auth_jwks.events import Event, KeysRefreshed, Observer, RefreshFailed, StaleServed, UnknownKey
 
 __all__ = ["Journal", "Worker", "measured"]
 
@@ -48,14 +48,16 @@ class Worker:
 
     async def verify_token(self, token: str, /) -> dict[str, Any]:
         """Return the claims, or raise `jwt.InvalidTokenError`; record how long that took."""
-        began, outcome = time.perf_counter(), "verified"
+        began, refreshes, outcome = time.perf_counter(), self._refreshes, "verified"
         try:
             return await self.jwks.verify_token(token)
         except Exception as error:
             outcome = type(error).__name__
             raise
         finally:
-            measured.get([]).append((time.perf_counter() - began, outcome))
+            seconds = time.perf_counter() - began
+            refreshed = self._refreshes > refreshes or self.jwks.status().refreshing
+            measured.get([]).append((seconds, outcome + ", during a refresh" * refreshed))
 
     async def restart(self) -> None:
         """Forget every key and token, as a new process would."""
@@ -68,9 +70,12 @@ class Worker:
 
     def _start(self) -> None:
         self._origin: str | None = None
+        self._refreshes = 0
         self.jwks = self._make(self._observe)
 
     def _observe(self, event: Event) -> None:
         if isinstance(event, KeysRefreshed):
             self._origin = event.origin
+        if isinstance(event, KeysRefreshed | RefreshFailed):
+            self._refreshes += 1
         self._journal.add(self.name, event)

@@ -180,16 +180,25 @@ def test_demo(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every step ends as expected, whatever proxy there is."""
     monkeypatch.setenv("HTTP_PROXY", "http://proxy.invalid")
     monkeypatch.delenv("NO_PROXY")
+    monkeypatch.setenv("no_proxy", "example.com")
     run = command("demo")
     assert run.status == 0
     assert "FAIL" not in run.out
-    assert "ok  another worker's: shared    0      verified: alice" in run.out
-    assert max(map(len, run.out.splitlines())) <= 80
-    assert "NO_PROXY" not in os.environ
+    line = "ok  another worker's: shared    0      verified: alice     asked 1, verified\n"
+    assert line in run.out
+    assert "jwt.PyJWKClient" in run.err
+    assert run.err.endswith("\nEvery step ended as expected.\n")
+    assert max(map(len, (run.out + run.err).splitlines())) <= 80
+    assert os.environ["no_proxy"] == "example.com"
 
 
 @pytest.mark.posix
-def test_demo_as_json(command: Command) -> None:
-    """Each step has its outcome."""
+def test_demo_as_json(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each step has its outcome, and that of PyJWT alone, which shares nothing."""
+    monkeypatch.delenv("no_proxy", raising=False)
     run = command("demo", "--json")
     assert [step["ok"] for step in run.json["steps"]] == [True] * 7
+    first, second, *_ = run.json["steps"]
+    assert (first["jwks_requests"], second["jwks_requests"]) == (1, 0)
+    assert (first["pyjwt_requests"], second["pyjwt_requests"]) == (1, 1)
+    assert "no_proxy" not in os.environ

@@ -1,4 +1,4 @@
-"use strict";
+// The page: what its controls do, and what it shows.
 
 const $ = (id) => document.getElementById(id);
 const tokens = []; // those issued so far: { text, name }
@@ -6,6 +6,9 @@ let token = null; // the one in use, tampered with or not
 let issued = null; // what it was before
 let answers = 0;
 let shown = ""; // the events on the page
+let state = null; // the latest, as the server tells it
+let before = null; // the state when the latest action began
+let latest = Promise.resolve(); // ends with the latest action
 
 // Text only: nothing that a token or an answer says becomes markup.
 function element(name, text, className = "") {
@@ -43,8 +46,11 @@ const spaced = (value) => JSON.stringify(value, null, 1).replace(/\n */g, " ");
 
 // The token.
 
-function show(text, original = text) {
+function show(text, original = text, how = "") {
   [token, issued] = [text, original];
+  $("tampers").disabled = false;
+  $("tampers").querySelector("legend").textContent = "Tamper:";
+  for (const button of document.querySelectorAll("[data-tamper]")) button.ariaPressed = button.dataset.tamper === how;
   const before = original.split(".");
   const parts = text.split(".").map((part, n) => {
     const kind = ["head", "claims", "signature"][n];
@@ -54,7 +60,7 @@ function show(text, original = text) {
   const [head, claims] = text.split(".").map(decoded);
   $("head").textContent = spaced(head);
   $("claims").textContent = JSON.stringify(claims, null, 1);
-  refresh();
+  return refresh();
 }
 
 function keep(text) {
@@ -62,8 +68,21 @@ function keep(text) {
   tokens.push(text);
   const name = `${tokens.length} · ${claims.sub} · key ${head.kid.slice(0, 6)}`;
   if (tokens.length === 1) $("tokens").replaceChildren();
+  $("tokens").disabled = false;
   $("tokens").prepend(new Option(name, text, true, true));
-  show(text);
+  return show(text);
+}
+
+function forget() {
+  tokens.length = 0;
+  token = issued = null;
+  $("tokens").replaceChildren(new Option("none yet"));
+  $("tokens").disabled = $("tampers").disabled = true;
+  $("tampers").querySelector("legend").textContent = "To tamper, sign in first:";
+  for (const button of document.querySelectorAll("[data-tamper]")) button.ariaPressed = "false";
+  $("token").textContent = "Sign in to get one.";
+  $("head").textContent = $("claims").textContent = "–";
+  tell("", "no call yet", "Reading takes documents:read, writing takes documents:write.", {});
 }
 
 const tamper = {
@@ -73,7 +92,9 @@ const tamper = {
   kid: ([head, ...rest]) => [encoded({ ...decoded(head), kid: "made-up" }), ...rest],
 };
 
-// What the buttons do.
+// What the buttons do. Each says so.
+
+const say = (text) => ($("did").textContent = text);
 
 async function post(path, parameters) {
   const response = await fetch(`/api/${path}?${new URLSearchParams(parameters)}`, { method: "POST" });
@@ -81,16 +102,49 @@ async function post(path, parameters) {
   return response.json();
 }
 
-async function signIn(expired) {
-  const form = new FormData($("sign-in"));
-  if (expired) form.set("lifetime", "-60");
-  keep((await post("sign-in", form)).token);
+async function signIn() {
+  await keep((await post("sign-in", new FormData($("sign-in")))).token);
+  say(`Signed in: the token names key ${decoded(token.split(".")[0]).kid}.`);
+}
+
+async function expired() {
+  const { sub, scope } = decoded(issued.split(".")[1]);
+  const form = new URLSearchParams({ user: sub, lifetime: -60 });
+  for (const each of scope.split(" ")) form.append("scope", each);
+  return (await post("sign-in", form)).token;
+}
+
+async function tamperWith(how, name) {
+  const pressed = document.querySelector(`[data-tamper=${how}]`).ariaPressed === "true";
+  if (pressed) await show(issued);
+  else await show(how === "expired" ? await expired() : tamper[how](issued.split(".")).join("."), issued, how);
+  say(pressed ? "The token is again as it was issued." : `The token has been tampered with (${name}). Read with it, or press again to undo.`);
+}
+
+const did = {
+  provider: (_, name) => say(name === "Healthy" ? "The provider is healthy." : `The provider’s answers, from now on: ${name}.`),
+  rotate: ({ keep }) => say(keep === "true" ? "A new key signs; the old ones stay published." : "A new key signs, and it is the only one published."),
+  clock: (_, name) => say(`The clock was put forward for the provider and both workers: ${name}.`),
+  restart: ({ worker }) => say(`Worker ${worker} has started anew: it has no keys yet.`),
+  "start-over": () => {
+    forget();
+    say("Everything is back at the start. Sign in to get a token.");
+  },
+};
+
+async function control(path, parameters, name) {
+  await post(path, parameters);
+  if (path === "start-over") mark();
+  did[path](parameters, name);
 }
 
 const worker = () => document.querySelector("[name=worker]:checked").value;
 
 async function busy(work) {
-  if ($("answer").ariaBusy === "true") return;
+  if ($("answer").ariaBusy === "true") {
+    say("The call before has no answer yet.");
+    return;
+  }
   $("answer").ariaBusy = "true";
   try {
     await work();
@@ -104,6 +158,9 @@ function tell(kind, status, summary, rows) {
   $("status").className = `pill ${kind}`;
   $("status").textContent = status;
   $("summary").textContent = summary;
+  $("echo-status").className = $("status").className;
+  $("echo-status").textContent = status;
+  $("echo-summary").textContent = summary;
   for (const id of ["key", "origin", "took", "challenge", "retry", "body"]) $(id).textContent = rows[id] ?? "–";
 }
 
@@ -121,13 +178,14 @@ async function call(method) {
     : `Worker ${from} refused${bare ? " a request without a token" : ""}: ${body.detail}.`;
   tell(kind, `${response.status} ${response.statusText}`, summary, {
     key: kid,
-    origin: origin && `${origins[origin]}, ${duration(age)} ago`,
+    origin: origin && `${origins[origin]}, ${age < 1 ? "just now" : `${duration(age)} ago`}`,
     took: timing && `${duration(timing.duration / 1e3)}, ${timing.description}`,
     challenge: response.headers.get("WWW-Authenticate"),
     retry: response.headers.get("Retry-After") && `${response.headers.get("Retry-After")} s`,
     body: spaced(body),
   });
   await refresh();
+  say(`Called with ${bare ? "no token" : "the token"}.`);
 }
 
 async function flood() {
@@ -138,11 +196,14 @@ async function flood() {
     took: `${duration(seconds)} for all of them`,
     body: outcome,
   });
+  say("A thousand tokens were sent, each with another kid.");
 }
 
 // What is going on.
 
 const origins = { provider: "the provider", store: "the shared store" };
+
+const filled = (list) => (list.length ? list : ["–"]);
 
 function kids(list, signing) {
   const mine = token && decoded(token.split(".")[0]).kid;
@@ -153,23 +214,43 @@ function kids(list, signing) {
   });
 }
 
+const named = (keys) => (keys.age === null ? "no keys" : keys.fresh ? "fresh" : keys.usable_for > 0 ? "stale" : "too old");
+
+// What the latest action has changed.
+function showChanges(now) {
+  const rows = now.workers.map((keys, n) => {
+    const [then, is] = [named(before.workers[n]), named(keys)];
+    return element("span", `${keys.name}: ${then === is ? is : `${then} → ${is}`}`, then === is ? "" : "changed-state");
+  });
+  const count = ({ provider }) => provider.discovery + provider.keys;
+  const more = Math.max(0, count(now) - count(before));
+  rows.push(element("span", `provider: ${more ? `${more} more ${more === 1 ? "request" : "requests"}` : "not asked"}`, more ? "changed-state" : ""));
+  const text = rows.map((row) => row.textContent).join();
+  if ($("changes").dataset.text === text) return;
+  $("changes").dataset.text = text;
+  $("changes").replaceChildren(...rows);
+}
+
 function showWorker(card, keys) {
   const [lives, dies] = [keys.age + keys.expires_in, keys.age + keys.usable_for];
-  const state = keys.age === null ? "no keys" : keys.fresh ? "fresh" : keys.usable_for > 0 ? "stale" : "too old";
+  const state = named(keys);
   const [pill, marker] = [card.querySelector(".pill"), card.querySelector("i")];
   const [held, origin, next] = card.querySelectorAll("dd");
   card.querySelector("h2").textContent = `Worker ${keys.name}`;
-  card.querySelector("button").dataset.worker = keys.name;
+  card.querySelector("[data-post]").dataset.worker = keys.name;
   pill.textContent = state;
   pill.className = `pill ${{ fresh: "good", stale: "warn", "too old": "bad" }[state] ?? ""}`;
   const share = keys.age < lives ? (35 * keys.age) / lives : 35 + (45 * (keys.age - lives)) / (dies - lives);
   marker.style.left = `${Math.min(share, 92)}%`;
   marker.hidden = keys.age === null;
-  held.replaceChildren(...kids(keys.kids));
+  held.replaceChildren(...filled(kids(keys.kids)));
   origin.textContent = keys.origin === null ? "–" : `${origins[keys.origin]}, fetched ${duration(keys.age)} ago`;
   const wait = keys.retry_after > 0 ? `; again in ${duration(keys.retry_after)}` : "";
-  next.textContent = keys.refreshing ? "under way" : keys.failure ? `${keys.failure}${wait}` : "with the next token that needs it";
+  const idle = keys.fresh ? "not due" : "the next token starts it";
+  next.textContent = keys.refreshing ? "under way" : keys.failure ? `${keys.failure}${wait}` : idle;
 }
+
+const spans = { retry_after: 1, usable_for: 1 }; // told in seconds
 
 function showEvents(events) {
   if (shown === JSON.stringify(events)) return;
@@ -178,8 +259,8 @@ function showEvents(events) {
     const row = element("li", "");
     const what = element("div", times > 1 ? `${name} × ${times}` : name);
     const facts = Object.entries(told)
-      .filter(([, value]) => value !== false && `${value}` !== "")
-      .map(([key, value]) => `${key}: ${typeof value === "number" ? Math.round(value) : value}`);
+      .filter(([key, value]) => key !== "version" && value !== false && `${value}` !== "")
+      .map(([key, value]) => `${key}: ${key in spans ? duration(value) : value}`);
     if (age !== null) facts.push(`age: ${duration(age)}`);
     what.append(element("small", facts.join(" · ")));
     row.append(element("time", new Date(at * 1e3).toLocaleTimeString("en-GB")), element("b", who), what);
@@ -189,36 +270,58 @@ function showEvents(events) {
 }
 
 async function refresh() {
-  const state = await fetch("/api/state").then((response) => response.json(), () => null);
-  $("lost").hidden = state !== null;
-  if (state === null) return;
+  const told = await fetch("/api/state").then((response) => response.json(), () => null);
+  $("lost").hidden = told !== null;
+  if (told === null) return;
+  state = told;
+  before ??= told;
   const { provider, workers } = state;
   $("ahead").textContent = state.ahead ? `+ ${duration(state.ahead)}` : "in real time";
   for (const button of document.querySelectorAll("[data-fault]")) button.ariaPressed = button.dataset.fault === provider.fault;
-  $("published").replaceChildren(...kids(provider.kids, provider.signing));
+  $("published").replaceChildren(...filled(kids(provider.kids, provider.signing)));
   $("asked").textContent = `${provider.discovery} × discovery, ${provider.keys} × keys (${provider.not_modified} unchanged)`;
-  $("lately").replaceChildren(...provider.last.map(([path, status]) => element("span", `${path === "/jwks" ? "keys" : "discovery"} ${status ?? "unanswered"}`)));
+  $("lately").replaceChildren(...filled(provider.last.map(([path, status]) => element("span", `${path === "/jwks" ? "keys" : "discovery"} ${status ?? "unanswered"}`))));
   workers.forEach((keys, n) => {
     if (!$("workers").children[n]) $("workers").append($("worker").content.cloneNode(true));
     showWorker($("workers").children[n], keys);
   });
+  showChanges(state);
   showEvents(state.events);
 }
 
+// From here on the page shows what has changed.
+const mark = () => (before = state);
+
+function act(work) {
+  if ($("tour").ariaBusy !== "true") mark(); // a line of the tour is one action
+  return (latest = work());
+}
+
+// Ends when whatever was pressed last has done its work.
+const settled = () => latest;
+const current = () => ({ ...state, token, issued });
+
 document.addEventListener("click", ({ target }) => {
-  const { post: path, call: method, tamper: how, ...parameters } = target.dataset;
-  if (path) post(path, parameters);
-  if (method) busy(() => call(method));
-  if (target.id === "flood") busy(flood);
-  if (how === "expired") signIn(true);
-  else if (how && token) show(tamper[how](issued.split(".")).join("."), issued);
+  const button = target.closest("button, input");
+  if (!button) return;
+  const { post: path, call: method, tamper: how, ...parameters } = button.dataset;
+  const name = button.textContent;
+  if (path) act(() => control(path, parameters, name));
+  if (method) act(() => busy(() => call(method)));
+  if (button.id === "flood") act(() => busy(flood));
+  if (how) act(() => tamperWith(how, name));
 });
 $("sign-in").addEventListener("submit", (event) => {
   event.preventDefault();
-  signIn(false);
+  act(signIn);
 });
-$("tokens").addEventListener("change", () => show($("tokens").value));
+$("tokens").addEventListener("change", () => {
+  act(() => show($("tokens").value));
+  say("An earlier token is in use.");
+});
 
 // A page that nobody sees asks for nothing, so that a playground left alone ends.
 setInterval(() => document.hidden || refresh(), 700);
 refresh();
+
+export { $, current, decoded, mark, say, settled };

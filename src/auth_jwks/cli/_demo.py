@@ -1,5 +1,6 @@
 """`auth-jwks demo`: the library at work, over real HTTP, with nothing else installed."""
 
+import asyncio
 import os
 import tempfile
 from argparse import Namespace
@@ -20,17 +21,22 @@ from auth_jwks.testing.issuer import FakeIssuer
 __all__ = ["demo"]
 
 AUDIENCE = "demo-api"
-HEADINGS = ("", "step", "asked", "outcome")
+HEADINGS = ("", "step", "asked", "outcome", "PyJWT alone")
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step: how often the provider was asked for keys, and what came of it."""
+    """One step: how often the provider was asked for keys, and what came of it.
+
+    The last two tell the same of PyJWT's own client with the same token.
+    """
 
     title: str
     jwks_requests: int
     outcome: str
     ok: bool
+    pyjwt_requests: int
+    pyjwt_verified: bool
 
 
 class _Walk:
@@ -44,21 +50,22 @@ class _Walk:
             JWKS(issuer=provider.issuer, aud=AUDIENCE, store=store, retries=0)
             for store in self.stores
         ]
+        self.alone = [jwt.PyJWKClient(provider.jwks_uri) for _ in self.stores]
 
     async def run(self) -> list[Step]:
         """Take every step."""
-        (first, second), provider = self.workers, self.provider
+        provider = self.provider
         token = provider.sign(aud=AUDIENCE)
-        await self._step("a worker's first token", first, token, asked=1)
-        await self._step("another worker's: shared", second, token, asked=0)
-        await self._step("a forged token", first, provider.forge(aud=AUDIENCE), "signature")
-        await self._step("one for another service", first, provider.sign(aud="x"), "audience")
+        await self._step("a worker's first token", 0, token, asked=1)
+        await self._step("another worker's: shared", 1, token)
+        await self._step("a forged token", 0, provider.forge(aud=AUDIENCE), "signature")
+        await self._step("one for another service", 0, provider.sign(aud="x"), "audience")
         provider.rotate()
         token = provider.sign(aud=AUDIENCE)
-        await self._step("the keys rotate", first, token, asked=1)
-        await self._step("the other worker's: shared", second, token, asked=0)
+        await self._step("the keys rotate", 0, token, asked=1)
+        await self._step("the other worker's: shared", 1, token)
         provider.outage()
-        await self._step("an outage", first, provider.sign(aud=AUDIENCE, jti="2"))
+        await self._step("an outage", 0, provider.sign(aud=AUDIENCE, jti="2"))
         provider.recover()
         for worker in self.workers:
             await worker.aclose()
@@ -67,17 +74,29 @@ class _Walk:
         return self.steps
 
     async def _step(
-        self, title: str, worker: JWKS, token: str, expected: str = "alice", asked: int = 0
+        self, title: str, worker: int, token: str, expected: str = "alice", asked: int = 0
     ) -> None:
         before = self.provider.jwks_requests
         try:
-            outcome = str((await worker.verify_token(token))["sub"])
+            outcome = str((await self.workers[worker].verify_token(token))["sub"])
         except jwt.InvalidTokenError as error:
             outcome = str(reason_of(error))
-        requests = self.provider.jwks_requests - before
-        is_ok = (outcome, requests) == (expected, asked)
+        between = self.provider.jwks_requests
+        is_ok = (outcome, between - before) == (expected, asked)
         words = f"verified: {outcome}" if outcome == "alice" else f"refused: {outcome}"
-        self.steps.append(Step(title, requests, words, is_ok))
+        verified = await asyncio.to_thread(self._is_verified, worker, token)
+        requests = self.provider.jwks_requests - between
+        self.steps.append(Step(title, between - before, words, is_ok, requests, verified))
+
+    def _is_verified(self, worker: int, token: str) -> bool:
+        """Tell whether a worker verifies the token that has PyJWT alone."""
+        try:
+            key = self.alone[worker].get_signing_key_from_jwt(token)
+            issuer = self.provider.issuer
+            jwt.decode(token, key, algorithms=["ES256"], audience=AUDIENCE, issuer=issuer)
+        except jwt.PyJWTError:
+            return False
+        return True
 
 
 def demo(_: Namespace, console: Console) -> int:
@@ -88,27 +107,36 @@ def demo(_: Namespace, console: Console) -> int:
 async def _demo(console: Console) -> int:
     provider = FakeIssuer(algorithm="ES256")
     with tempfile.TemporaryDirectory() as folder, provider, _without_proxy():
-        steps = await _Walk(provider, folder).run()
+        walk = _Walk(provider, folder)
+        steps = await walk.run()
     if console.as_json:
         console.put_json({"steps": [asdict(step) for step in steps]})
     else:
         console.table([_row(step) for step in steps], headings=HEADINGS)
         console.say("asked: how often the provider was asked for its keys.")
+        console.say("PyJWT alone: the same with jwt.PyJWKClient in each worker. It looks for a new")
+        wait = walk.alone[0].cooldown_duration
+        console.say(f"key no sooner than {wait:g} seconds after its last fetch.")
+        failed = sum(not step.ok for step in steps)
+        verdict = f"{failed} of {len(steps)} steps did not end" if failed else "Every step ended"
+        console.say(f"{verdict} as expected.")
     return GOOD if all(step.ok for step in steps) else REFUSED
 
 
 @contextmanager
 def _without_proxy() -> Iterator[None]:
     """Ask loopback itself, whatever proxy the environment names."""
-    before = os.environ.get("NO_PROXY")
-    os.environ["NO_PROXY"] = "127.0.0.1"
+    before = os.environ.get("no_proxy")  # which wins over NO_PROXY
+    os.environ["no_proxy"] = "127.0.0.1"
     try:
         yield
     finally:
-        os.environ.pop("NO_PROXY")
+        os.environ.pop("no_proxy")
         if before is not None:
-            os.environ["NO_PROXY"] = before
+            os.environ["no_proxy"] = before
 
 
-def _row(step: Step) -> tuple[str, str, str, str]:
-    return "ok" if step.ok else "FAIL", step.title, str(step.jwks_requests), step.outcome
+def _row(step: Step) -> tuple[str, str, str, str, str]:
+    alone = f"asked {step.pyjwt_requests}, {'verified' if step.pyjwt_verified else 'refused'}"
+    mark = "ok" if step.ok else "FAIL"
+    return mark, step.title, str(step.jwks_requests), step.outcome, alone
