@@ -155,6 +155,8 @@ def test_tables_have_the_same_rows() -> None:
         assert TOKENS.keys() - rare - forms <= table(page).keys(), page
 
 
+@pytest.mark.full
+@pytest.mark.once
 @pytest.mark.parametrize("page", PAGES)
 def test_tests_of_the_page_pass_with_its_new_code(page: str, tmp_path: Path) -> None:
     """The new code is what the tests on the page import, and all of them pass."""
