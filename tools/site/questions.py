@@ -29,7 +29,7 @@ QUESTIONS = {
     "What goes into my readiness probe?": ("readiness probe", "readiness"),
     "What does a token cost?": ("token cost", "performance"),
     "How do I test a guarded route?": ("test", "testing"),
-    "How do I move from PyJWKClient?": ("PyJWKClient", "performance"),
+    "How do I move from PyJWKClient?": ("PyJWKClient", "migrate/pyjwt"),
     "Can I use Postgres as the store?": ("postgres", "stores"),
     "What happens when Redis is down?": ("redis down", "outages"),
     "How do I run it on AWS Lambda?": ("lambda", "start/scripts"),
