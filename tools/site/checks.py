@@ -15,7 +15,7 @@ __all__ = ["faults", "pages", "unnamed"]
 PENDING = {
     "architecture", "changelog", "cloudflare", "command-line", "contributing", "design", "django",
     "errors", "fleet", "freshness", "http", "issuers", "keys", "logging", "mcp", "metrics",
-    "providers", "readiness", "reporting", "runbooks", "several-issuers", "stores", "sync",
+    "readiness", "reporting", "runbooks", "several-issuers", "stores", "sync",
     "testing", "tokens", "web",
 }  # fmt: skip
 DIRECTIVE = re.compile(r"^::: ([\w.]+)$", re.MULTILINE)
