@@ -1,7 +1,7 @@
-"""One event loop for all threads of a process. Whatever must wait on asyncio runs there.
+"""One event loop for all threads of a process. All work that waits on asyncio runs there.
 
-anyio's `BlockingPortalProvider` has the same idea, but does not fit here, for four reasons. After
-a fork the child hangs in it at exit. It is not safe if a signal handler runs amid its start or
+anyio's `BlockingPortalProvider` has the same idea, but does not fit here, for four reasons. After a
+fork the child hangs in it at exit. It is not safe if a signal handler runs during its start or
 stop. It does not refuse greenlets. And this loop begins lazily, and counts its users per process.
 """
 

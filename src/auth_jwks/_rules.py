@@ -1,4 +1,4 @@
-"""The rules of a verifier: what its tokens must be, and what under the profile of one call."""
+"""The rules of a verifier: what it requires of tokens, and of one under a call's profile."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace

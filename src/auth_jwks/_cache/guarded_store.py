@@ -97,8 +97,8 @@ class GuardedStore:
     ) -> tuple[KeyStore, Answer]:
         """Poll, for a lease unless `cause` is None, and return the store that answered.
 
-        While the store is down, this worker's own gate answers in its place. If it `is_urgent`, as
-        tokens wait for keys, what others failed at holds nobody back: it becomes a search.
+        While the store is down, this worker's own gate answers in its place. If it `is_urgent`,
+        because tokens wait for keys, the failures of others don't block it: it becomes a search.
         """
         request = None
         if cause is not None:

@@ -222,7 +222,7 @@ class KeyCache:
         return decide(self.current.life, attempts, now, self._policy)
 
     def _catch_up(self, now: float) -> None:
-        """Take into account what happened while nobody looked: sleep, and loops that have ended."""
+        """Account for what happened since the last call: sleep, and event loops that have ended."""
         current = self.current
         aged = current.aged(now, self._clock.time())
         if aged is not current:

@@ -1,4 +1,4 @@
-"""All observers of one verifier, as one: told of events, of verifications, of work under way."""
+"""All observers of one verifier, as one: events, verifications, and work under way."""
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +21,7 @@ _NOTHING = nullcontext()
 
 
 class Observers:
-    """Passes everything on to each observer, in their order. A fault of one harms nobody.
+    """Passes everything on to each observer, in their order. A fault of one affects no other.
 
     `are_any` and `is_counting` say whether there are any, and any that counts verifications.
     Without them a call does nothing, so where it must be quick it can be left out.

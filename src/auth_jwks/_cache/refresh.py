@@ -47,7 +47,7 @@ __all__ = ["Refresher"]
 
 FIRST_POLL_PAUSE = 0.05
 MAX_POLL_PAUSE = 0.4
-# So many fetches in a row amid which the event loop stood still are nobody's failure.
+# So many fetches in a row during which the event loop stood still count as nobody's failure.
 MAX_STALLS = 3
 
 

@@ -1,4 +1,4 @@
-"""What a worker knows of its store: whether it answers, and who holds the lease. Tells of both."""
+"""What a worker knows of its store: whether it answers, and who holds the lease. Reports both."""
 
 import logging
 from math import inf

@@ -1,7 +1,7 @@
-"""`Tally`: the verifications of one verifier, counted; and its refusals, told to log and observers.
+"""`Tally`: counts the verifications of one verifier, and reports its rejections.
 
-A stranger can cause a refusal for each token. So the log has one WARNING a minute at most, for all
-of them together, written by the first refusal after that minute: there is no timer.
+A stranger can cause any number of rejections. So the log has at most one WARNING a minute for all
+of them together, written by the first rejection after that minute: there is no timer.
 """
 
 import logging
@@ -22,7 +22,7 @@ SUMMARY_INTERVAL = 60.0  # seconds between two lines about refusals
 
 # The service's own faults. They have lines of their own, at the refresh that failed.
 OWN_FAULTS = frozenset((Reason.UNAVAILABLE, Reason.MISMATCH))
-# What such a message begins with says no more than the reason before it.
+# The beginnings of messages that only repeat the reason in front of them.
 LABELS = {Reason.AUDIENCE: "aud: ", Reason.ISSUER: "iss: ", Reason.ALGORITHM: "alg: "}
 
 NOTES = "__notes__"

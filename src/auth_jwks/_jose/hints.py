@@ -1,4 +1,4 @@
-"""What a refusal says about the configuration, as that may be what is wrong. Pure.
+"""Hints in a rejection that the configuration may be wrong. Pure.
 
 No text holds a claim's value.
 """

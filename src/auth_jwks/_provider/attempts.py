@@ -1,4 +1,4 @@
-"""Attempts to get one document: one after the other, and beside one that takes long."""
+"""Attempts to get one document: one after the other, or in parallel to a slow one."""
 
 import asyncio
 from collections.abc import Callable, Coroutine

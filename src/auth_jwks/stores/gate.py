@@ -59,7 +59,7 @@ DAY_MICROS = microseconds(DAY)
 REPAIR_MICROS = microseconds(REPAIR_INTERVAL)
 OVERTAKING = microseconds(LEASE)
 UNSCHEDULED = ("unknown_kid", "forced")
-# So many failures of different holders in a row say that it is the provider's.
+# After so many failures in a row of different holders, the provider is at fault.
 AGREEMENT = 2
 
 Failure = Literal["failed", "mismatch"]
@@ -166,8 +166,8 @@ def failed(
 ) -> Record:
     """Turn the lease into a cool-down, if it is still live.
 
-    A host that fails again and again says no more than it said at first: only the failures of
-    others after it are counted.
+    Repeated failures of one host add nothing to its first one: only later failures of others are
+    counted.
     """
     gate = _live(record, now)
     if gate is None or not gate.is_of(lease):
