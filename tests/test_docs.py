@@ -256,8 +256,8 @@ async def test_readme_service_blames_no_caller_for_its_settings(provider: FakeIs
 def test_parameter_table_is_the_signature() -> None:
     """The page lists the parameters of `JWKS` with their defaults, and no others."""
     defaults = {name: it.default for name, it in inspect.signature(JWKS).parameters.items()}
-    table = rows("docs/parameters.md", "parameter | default | meaning")
-    stated = {names(name)[0]: names(default)[0] for name, default, _ in table}
+    table = rows("docs/parameters.md", "parameter | type | default | meaning")
+    stated = {names(name)[0]: names(default)[0] for name, _, default, _ in table}
     assert list(stated) == list(defaults)
     for name, default in defaults.items():
         text = stated[name]
