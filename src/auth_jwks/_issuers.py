@@ -86,7 +86,7 @@ class Several(Generic[MemberT]):
 
     @property
     def refused(self) -> Mapping[str, int]:
-        """How many tokens were refused before any verifier was asked, by `Reason`.
+        """How many tokens were rejected before any verifier was asked, by `Reason`.
 
         Most of these have an issuer that no verifier has. `status` has what each verifier rejected.
         """
@@ -101,7 +101,7 @@ class Several(Generic[MemberT]):
         return f"{type(self).__name__}({', '.join(map(repr, self._verifiers))})"
 
     def _find(self, token: str) -> MemberT:
-        """Return the verifier for a token. Raises `jwt.InvalidTokenError`, and tells of it."""
+        """Return the verifier for a token. Raises `jwt.InvalidTokenError`, and reports it."""
         try:
             return self._routes.find(token)
         except jwt.InvalidTokenError as error:

@@ -268,7 +268,7 @@ class Verification:
         return f"JWKS({status.source!r}, issuer={status.issuer!r}, {state})"
 
     def _refused_later(self, error: jwt.InvalidTokenError) -> None:
-        """Count, and tell of, what a web integration refuses a verified token for."""
+        """Count and report the reason for which a web integration rejects a verified token."""
         self._tally.refused(error)
 
     def _refuse_if_closed(self) -> None:

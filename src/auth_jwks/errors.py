@@ -83,7 +83,7 @@ class IssuerMismatchError(jwt.InvalidTokenError):
 
 
 class MissingTokenError(jwt.InvalidTokenError):
-    """A request carries no bearer token: no credentials, or some of another scheme."""
+    """A request has no bearer token: no credentials, or credentials of another scheme."""
 
 
 class InvalidRequestError(jwt.InvalidTokenError):

@@ -39,7 +39,7 @@ StoreFault = Literal["cancelled", "resting", "timeout", "unavailable", "unexpect
 DocumentFault = Literal["format", "keys", "seal", "source"]
 LeaseChange = Literal["granted", "lost", "superseded", "waited"]
 Operation = Literal["refresh", "fetch", "poll", "commit", "fail"]
-# "ok": verified now; "seen": verified before, and remembered; else why it was refused.
+# "ok": verified now; "seen": verified before, and remembered; else the reason of a rejection.
 VerificationResult = Literal["ok", "seen"] | Reason
 
 

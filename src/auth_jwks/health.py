@@ -82,7 +82,7 @@ def _refresh_in_background(verifier: Verifier) -> None:
 
 
 def _refreshed(verifier: Verifier) -> None:
-    # Whatever fails is logged and told of where it fails; a closed verifier refuses.
+    # A failure is logged and reported where it happens; a closed verifier raises.
     with suppress(Exception):
         verifier.refresh()
 

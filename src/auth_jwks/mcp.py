@@ -39,7 +39,7 @@ NOT_GUARDED = (
 
 @dataclass(frozen=True, slots=True, repr=False)
 class _Admitted:
-    """A request that a guard has let in. Without claims it needed no token."""
+    """A request that a guard has admitted. Without claims it needed no token."""
 
     by: "JWKSVerifier"
     token: str
@@ -145,7 +145,7 @@ class _ForAudience:
         return claims
 
     def _refused_later(self, error: jwt.InvalidTokenError) -> None:
-        """Tell the verifier behind this one, so that its log has the refusal."""
+        """Report to the inner verifier, so that its log has the rejection."""
         told(self._verifier, error)
 
 

@@ -115,7 +115,7 @@ class OpenTelemetryObserver:
         counts = self._numbers.verifications(source)
 
         def count(result: VerificationResult) -> None:
-            # CPython switches to no other thread amid this line.
+            # CPython switches to no other thread within this line.
             counts[result] += 1
 
         return count

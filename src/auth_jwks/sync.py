@@ -182,7 +182,7 @@ class SyncJWKS:
 class _Searchers:
     """The threads that wait for a search. Few may wait to its end: strangers could block all.
 
-    That is real time, whatever the clock, as it is threads that are held.
+    That is real time, whatever the clock, because threads are blocked.
     """
 
     def __init__(self) -> None:

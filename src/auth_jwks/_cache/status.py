@@ -78,7 +78,7 @@ def status_of(
     version: int,
     store: StoreStatus,
 ) -> Status:
-    """Return what there is to tell of a source, its keys and the attempts to refresh them."""
+    """Return the status of a source, its keys and the attempts to refresh them."""
     now, has_keys, failure = clock.monotonic(), current.document is not None, attempts.failure
     life = current.aged(now, clock.time()).life
     return Status(

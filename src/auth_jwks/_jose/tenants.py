@@ -42,9 +42,9 @@ class Tenants:
         self.asked(claims)
 
     def asked(self, claims: dict[str, Any]) -> dict[str, Any]:
-        """Return the claims after asking the function, if there is one. What it raises is raised.
+        """Return the claims after calling the function, if there is one. Its exceptions propagate.
 
-        It is asked each time, as it may change its mind.
+        It is called each time, because its answer may change.
         """
         if isinstance(self.admitted, frozenset) or (tenant := self._tenant(claims)) is None:
             return claims

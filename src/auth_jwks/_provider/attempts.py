@@ -13,7 +13,7 @@ __all__ = ["Attempts"]
 
 FIRST_BACKOFF = 0.1
 MAX_BACKOFF = 1.0
-SLOW_SHARE = 0.25  # of `timeout`: an attempt without an answer by then gets another beside it
+SLOW_SHARE = 0.25  # of `timeout`: without an answer by then, another attempt is made in parallel
 
 
 @dataclass(frozen=True, slots=True)

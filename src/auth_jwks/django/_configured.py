@@ -66,7 +66,7 @@ class Configured:
             raise told(self.verifier, error) from None
 
     def lacking(self, scopes: Iterable[str], found: frozenset[str]) -> InsufficientScopeError:
-        """Return the error for a token without one of the scopes, and tell who verified it."""
+        """Return the error for a token without one of the scopes, and report it to its verifier."""
         made = (*self._made.values(), *self._async_made.values())
         return lacking(next(iter(made), None), scopes, found)
 
@@ -88,7 +88,7 @@ class Configured:
         return response
 
     def refused(self, error: jwt.InvalidTokenError, *scopes: str) -> JsonResponse:
-        """Return the answer to a refused request, where these scopes are required."""
+        """Return the answer to a rejected request, where these scopes are required."""
         refusal = self.settings.challenge.naming(scopes).refusal(error)
         body = {"detail": refusal.detail}
         return _Refused(body, status=refusal.status, headers=dict(refusal.headers))

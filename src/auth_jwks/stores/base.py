@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 # Seconds. A lease must last much longer than a call to the store: it is renewed by calls, and its
-# commit must arrive in time. One that was granted that long ago may be overtaken by a search.
+# commit must arrive in time. A search may overtake a lease that was granted that long ago.
 LEASE = 3.0
 MAX_CALL = LEASE / 4
 MAX_COOLDOWN = 60.0
