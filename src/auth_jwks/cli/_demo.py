@@ -99,7 +99,7 @@ async def _demo(console: Console) -> int:
 
 @contextmanager
 def _without_proxy() -> Iterator[None]:
-    """Reach loopback directly, whatever proxy the environment names."""
+    """Ask loopback itself, whatever proxy the environment names."""
     before = os.environ.get("NO_PROXY")
     os.environ["NO_PROXY"] = "127.0.0.1"
     try:
