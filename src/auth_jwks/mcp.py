@@ -39,7 +39,7 @@ NOT_GUARDED = (
 
 @dataclass(frozen=True, slots=True, repr=False)
 class _Admitted:
-    """A request that a guard has admitted. Without claims it needed no token."""
+    """A request that a guard has let in. Without claims it needed no token."""
 
     by: "JWKSVerifier"
     token: str
@@ -110,7 +110,7 @@ class JWKSVerifier:
         admits nobody.
         """
         admitted = _admitted.get()
-        # Another guard may be outside, around several servers: its result is not enough.
+        # Another guard may stand outside, around several servers: its word is not enough.
         if admitted is None or admitted.by is not self:
             raise RuntimeError(NOT_GUARDED)
         claims = admitted.claims
