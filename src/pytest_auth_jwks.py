@@ -1,6 +1,6 @@
 """The pytest plugin of auth-jwks: a provider and its tokens as fixtures.
 
-It stands beside the package, so that a run that uses no fixture of it does not import the package.
+It is outside the package, so that a test run without its fixtures does not import the package.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,9 +17,9 @@ __all__ = ["jwks_issuer", "jwks_token"]
 
 @pytest.fixture
 def jwks_issuer() -> "Iterator[FakeIssuer]":
-    """A provider that serves on a free port of 127.0.0.1 while the test runs.
+    """A provider that listens on a free port of 127.0.0.1 while the test runs.
 
-    Each test has one of its own. They publish the same ES256 key, until a test changes it.
+    Each test has a provider of its own. All publish the same ES256 key, until a test changes it.
     """
     from auth_jwks.testing import FakeIssuer
 
@@ -31,7 +31,7 @@ def jwks_issuer() -> "Iterator[FakeIssuer]":
 def jwks_token(jwks_issuer: "FakeIssuer") -> Callable[..., str]:
     """A function that returns a token of `jwks_issuer`: `jwks_token(aud="my-api", role="admin")`.
 
-    The token is valid for five minutes, but for the claims that are given; None leaves one out.
+    The token is valid for five minutes. The arguments are claims; None leaves a claim out.
     """
     return jwks_issuer.sign
 

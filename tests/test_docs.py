@@ -138,7 +138,7 @@ def executed(code: str) -> dict[str, Any]:
 @contextlib.asynccontextmanager
 async def service(provider: FakeIssuer) -> AsyncIterator[httpx.AsyncClient]:
     """Serve the README's service, with the provider's URL for the placeholder."""
-    code = BLOCK.findall(README)[1]
+    code = BLOCK.findall(README)[0]
     assert PLACEHOLDER in code
     namespace = executed(code.replace(PLACEHOLDER, provider.url))
     transport = httpx.ASGITransport(namespace["app"])
@@ -254,10 +254,10 @@ async def test_readme_service_blames_no_caller_for_its_settings(provider: FakeIs
 
 
 def test_parameter_table_is_the_signature() -> None:
-    """The README lists the parameters of `JWKS` with their defaults, and no others."""
+    """The page lists the parameters of `JWKS` with their defaults, and no others."""
     defaults = {name: it.default for name, it in inspect.signature(JWKS).parameters.items()}
-    table = rows("README.md", "parameter | default | meaning")
-    stated = {names(name)[0]: names(default)[0] for name, default, _ in table}
+    table = rows("docs/parameters.md", "parameter | type | default | meaning")
+    stated = {names(name)[0]: names(default)[0] for name, _, default, _ in table}
     assert list(stated) == list(defaults)
     for name, default in defaults.items():
         text = stated[name]
@@ -265,8 +265,8 @@ def test_parameter_table_is_the_signature() -> None:
 
 
 def test_method_table_is_the_interface() -> None:
-    """The README lists the methods of `JWKS` with their parameters and defaults, and no others."""
-    stated = [names(cell)[0] for cell, _ in rows("README.md", "method | what it does")]
+    """The page lists the methods of `JWKS` with their parameters and defaults, and no others."""
+    stated = [names(cell)[0] for cell, _ in rows("docs/parameters.md", "method | what it does")]
     members = {
         name: each for each in reversed(JWKS.mro()[:-1]) for name, each in vars(each).items()
     }
@@ -297,8 +297,8 @@ def test_kinds_of_failures_are_told() -> None:
 
 
 def test_error_table_covers_what_is_exported() -> None:
-    """The README lists our three errors and PyJWT's, all of them `jwt.InvalidTokenError`."""
-    table = rows("README.md", "raised | when | HTTP status")
+    """The page lists our three errors and PyJWT's, all of them `jwt.InvalidTokenError`."""
+    table = rows("docs/parameters.md", "raised | when | HTTP status")
     listed = {name: status for cell, _, status in table for name in names(cell)}
     ours = {name for name in auth_jwks.__all__ if name.endswith("Error")}
     assert listed.keys() == {"InvalidTokenError"} | ours

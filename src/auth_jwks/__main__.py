@@ -1,4 +1,4 @@
-"""`python -m auth_jwks`: the command, where no script was installed."""
+"""`python -m auth_jwks`: the command, if its script is not installed."""
 
 import sys
 

@@ -1,7 +1,7 @@
-"""One event loop for all threads of a process. Whatever must wait on asyncio runs there.
+"""One event loop for all threads of a process. All work that waits on asyncio runs there.
 
-anyio's `BlockingPortalProvider` has the same idea, but does not fit here, for four reasons. After
-a fork the child hangs in it at exit. It is not safe if a signal handler runs amid its start or
+anyio's `BlockingPortalProvider` has the same idea, but does not fit here, for four reasons. After a
+fork the child hangs in it at exit. It is not safe if a signal handler runs during its start or
 stop. It does not refuse greenlets. And this loop begins lazily, and counts its users per process.
 """
 
@@ -41,8 +41,8 @@ def run_at_once(work: Coroutine[Any, Any, T]) -> T:
 def refuse_greenlets() -> None:
     """Raise `RuntimeError` where threads are greenlets: gevent, eventlet.
 
-    asyncio would see the loop in one greenlet as running in all of them. asyncio and Django
-    refuse to work then.
+    asyncio would see the loop in one greenlet as running in all of them. asyncio and Django don't
+    work then.
     """
     if threading.get_ident.__module__ != "_thread":
         raise RuntimeError(
@@ -79,7 +79,7 @@ class _Loop:
             raise NoLoopError("no thread can be started") from None
 
     def refuse_own_thread(self) -> None:
-        """Raise `RuntimeError` in the loop's own thread, as it would wait for itself."""
+        """Raise `RuntimeError` in the loop's own thread, because it would wait for itself."""
         if threading.current_thread() is self._thread:
             raise RuntimeError("this is the background thread: it would wait for itself")
 
@@ -129,7 +129,7 @@ class _Process:
     def renew_lock(self) -> None:
         """Create a new lock: in a forked child the old one may stay locked for ever.
 
-        It is reentrant for signal handlers, which run amid any call and may close a verifier.
+        It is reentrant for signal handlers, which may run during any call and close a verifier.
         """
         self.lock = threading.RLock()
 

@@ -26,7 +26,7 @@ __all__ = [
 
 T = TypeVar("T")
 
-TICK = 0.05  # how often `patience` looks whether the loop runs
+TICK = 0.05  # how often `patience` checks whether the loop runs
 WATCH_TICK = 0.25  # how often a `LoopWatch` does
 STALL = 1.0  # an event loop that is later than this stood still, and was not only busy
 
@@ -100,10 +100,10 @@ class LoopWatch:
 
 
 def runs(loop: asyncio.AbstractEventLoop) -> bool:
-    """Tell whether this is the event loop that runs in this thread.
+    """Return whether this is the event loop that runs in this thread.
 
-    Where it is not, a coroutine of it is being thrown away, perhaps amid another loop. What it
-    meets then is nobody's failure.
+    If not, a coroutine of that loop is being discarded, perhaps while another loop runs. A fault in
+    it then counts as nobody's failure.
     """
     try:
         return asyncio.get_running_loop() is loop

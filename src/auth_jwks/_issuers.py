@@ -62,7 +62,7 @@ MemberT = TypeVar("MemberT", bound=Member)
 
 
 class Several(Generic[MemberT]):
-    """The verifiers of several issuers, and which of them a token is for."""
+    """The verifiers of several issuers, and the choice among them for a token."""
 
     def __init__(self, kind: type, verifiers: tuple[MemberT, ...]) -> None:
         for verifier in verifiers:
@@ -86,9 +86,9 @@ class Several(Generic[MemberT]):
 
     @property
     def refused(self) -> Mapping[str, int]:
-        """How many tokens were refused before any verifier was asked, by `Reason`.
+        """How many tokens were rejected before any verifier was asked, by `Reason`.
 
-        Those of no verifier's issuer above all. `status` has what each verifier refused.
+        Most of these have an issuer that no verifier has. `status` has what each verifier rejected.
         """
         counts = self._tally.counts()
         return {reason: count for reason, count in counts.items() if reason not in {"ok", "seen"}}
@@ -101,7 +101,7 @@ class Several(Generic[MemberT]):
         return f"{type(self).__name__}({', '.join(map(repr, self._verifiers))})"
 
     def _find(self, token: str) -> MemberT:
-        """Return the verifier for a token. Raises `jwt.InvalidTokenError`, and tells of it."""
+        """Return the verifier for a token. Raises `jwt.InvalidTokenError`, and reports it."""
         try:
             return self._routes.find(token)
         except jwt.InvalidTokenError as error:
@@ -123,8 +123,8 @@ class Several(Generic[MemberT]):
 class Issuers(Several[JWKS]):
     """Verifies the tokens of several issuers, each with the `JWKS` that has this `issuer`.
 
-    The claim `iss` of a token chooses who verifies it, and is checked again there. The keys and
-    the remembered tokens of one issuer never count for another.
+    The claim `iss` of a token chooses the verifier, which checks it again. The keys and the
+    remembered tokens of one issuer never count for another.
     """
 
     def __init__(self, *verifiers: JWKS) -> None:
@@ -145,8 +145,8 @@ class Issuers(Several[JWKS]):
         """Return the claims of a valid token, or raise, as `JWKS.verify_token` does.
 
         A token of any other issuer raises `jwt.InvalidIssuerError`, and causes no request.
-        `audience` and `profile` replace those of the verifier that is chosen. `verify_iss=False` is
-        a `ValueError`, as nothing but a checked `iss` may choose a key.
+        `audience` and `profile` replace those of the chosen verifier. `verify_iss=False` is a
+        `ValueError`, because only a checked `iss` may choose a key.
         """
         if self._closed or verify_iss is not True:
             self._refuse_misuse(verify_iss=verify_iss)
@@ -168,8 +168,8 @@ class Issuers(Several[JWKS]):
     async def refresh(self, *, force: bool = False) -> None:
         """Make sure that all keys are fresh, as `JWKS.refresh` does, at the same time.
 
-        A failure keeps none of the others from theirs. Then the first one, in the order of the
-        verifiers, is raised.
+        If one fails, the others are refreshed all the same. Then the first failure, in the order of
+        the verifiers, is raised.
         """
         self._refuse_misuse()
         checked_flag("force", force)

@@ -1,4 +1,4 @@
-"""The rules of a verifier: what its tokens must be, and what under the profile of one call."""
+"""The rules of a verifier: what it requires of tokens, and of one under a call's profile."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -31,9 +31,9 @@ DEFAULT_CLAIMS = ("exp", "iat", "sub")
 class Rules:
     """The rules that a token must meet; `leeway` is in seconds, `longest` in characters.
 
-    `issuer` has no names if that of the discovery document is trusted.
-    A `profile` brings the accepted `types`, a `check` of the user's, and says whether a verdict
-    lasts. Rules are equal to themselves alone, as they are part of the token cache's key.
+    `issuer` has no names if that of the discovery document is trusted. A `profile` has the accepted
+    `types`, a `check` of the user's, and says whether a result may be remembered. Rules are equal
+    only to themselves, because they are part of the token cache's key.
     """
 
     allowed: frozenset[str]

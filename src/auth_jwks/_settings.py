@@ -57,7 +57,7 @@ def checked_text(name: str, value: object) -> str | None:
 def checked_issuer(value: object) -> IssuerNames:
     """Return the names of an issuer, from one string or a sequence of them; none for None.
 
-    Their order counts, so a set is refused.
+    Their order matters, so a set is rejected.
     """
     if value is None:
         return IssuerNames()
@@ -75,7 +75,7 @@ def checked_issuer(value: object) -> IssuerNames:
 def checked_tenants(
     value: Collection[str] | Callable[[str], bool] | None, issuer: IssuerNames
 ) -> Tenants | None:
-    """Return the tenants to let in, a collection of ids or a function; None without a template."""
+    """Return the accepted tenants, a collection of ids or a function; None without a template."""
     if value is None and not issuer.templates:
         return None
     if value is None:

@@ -77,10 +77,9 @@ class Verification:
         `audience` replaces `aud` for this call, `profile` that of the verifier;
         `verify_iss=False` leaves `iss` unchecked, but not `tid` if there are `tenants`.
 
-        Raises `jwt.InvalidTokenError`: PyJWT's classes if the token is at fault,
-        `UnknownKeyError` if no published key fits it, `KeysUnavailableError` or
-        `IssuerMismatchError` if there are no keys to verify it with. What else a profile's
-        `check` raises is passed on.
+        Raises `jwt.InvalidTokenError`: PyJWT's classes if the token is at fault, `UnknownKeyError`
+        if no published key fits it, `KeysUnavailableError` or `IssuerMismatchError` if there are no
+        keys to verify it with. Any other exception of a profile's `check` propagates.
         """
         if self._closed or verify_iss is not True:
             self._refuse_if_closed()
@@ -157,7 +156,7 @@ class Verification:
     async def _waited(
         self, parsed: Token, audience: frozenset[str] | None, rules: Rules, *, verify_iss: bool
     ) -> CurrentKeys:
-        """Wait for keys. A token that its own claims rule out is worth no wait, and no search."""
+        """Wait for keys. A token whose own claims make it invalid does not wait."""
         self._judge(parsed, None, audience, rules, verify_iss=verify_iss)
         return await self._keys.ensure()
 
@@ -172,7 +171,7 @@ class Verification:
     ) -> Awaitable[tuple[CurrentKeys, Key]]:
         """Search for the key that signed a token, as none of the keys `tried` did.
 
-        A token that its own claims rule out is worth no search.
+        A token whose own claims make it invalid begins no search.
         """
 
         def check() -> None:
@@ -239,12 +238,12 @@ class Verification:
         await self._keys.refresh(force=checked_flag("force", force))
 
     def status(self) -> Status:
-        """Return the state of the keys, and what became of tokens, without I/O."""
+        """Return the state of the keys, and the results of verifications, without I/O."""
         status = replace(self._keys.status(), verifications=self._tally.counts())
         return replace(status, ready=False) if self._closed else status
 
     async def close(self) -> None:
-        """Close everything this verifier opened; a second call does nothing.
+        """Close everything that this verifier opened; a second call does nothing.
 
         Entered again, as in `async with`, it works again.
         """
@@ -269,7 +268,7 @@ class Verification:
         return f"JWKS({status.source!r}, issuer={status.issuer!r}, {state})"
 
     def _refused_later(self, error: jwt.InvalidTokenError) -> None:
-        """Count, and tell of, what a web integration refuses a verified token for."""
+        """Count and report the reason for which a web integration rejects a verified token."""
         self._tally.refused(error)
 
     def _refuse_if_closed(self) -> None:

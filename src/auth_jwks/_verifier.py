@@ -22,9 +22,9 @@ __all__ = ["JWKS"]
 class JWKS(Verification):
     """Verifies the JWTs of one provider with its published keys, fetched, cached and shared.
 
-    Give it the `issuer`, and if its keys can't be found by that a `discovery_url` (OpenID Connect
-    Discovery) or a `jwks_uri` (RFC 7517), which wins. Without a network: the key set itself as
-    `jwks`, or the path of a `jwks_file`.
+    Pass the `issuer`. If its keys can't be found from that, pass a `discovery_url` (OpenID Connect
+    Discovery) or a `jwks_uri` (RFC 7517), which takes precedence. Without a network, pass the key
+    set itself as `jwks`, or the path of a `jwks_file`.
     """
 
     def __init__(
@@ -57,19 +57,20 @@ class JWKS(Verification):
         """Check the configuration. Nothing is fetched before it is needed.
 
         A key set is fresh for `cache_ttl` seconds, and is used for `max_stale` more while it can't
-        be refreshed. `leeway` seconds are granted on `exp`, `nbf` and `iat`. A refresh has
-        `timeout` seconds for each document, with up to `retries` further attempts within them.
-        `issuer` must be the value of `iss` and of the discovery document's `issuer`; of several
-        names of one issuer each may name any. With no other source of keys the first that is a
-        URL leads to discovery (OpenID Connect Discovery §4, RFC 8414 §3.1). A name with
-        `{tenantid}` as a path segment is a template of Entra ID's: then `tenants`, a collection of
-        ids or a quick function that returns a bool, says whose tokens are let in. The token's
-        `aud` must contain one of `aud`. The last `token_cache_size` tokens skip the signature check
-        when they come again. A token has at most `max_token_length` characters, 1024 to 61440.
-        With `numeric_sub`, `sub` may also be an integer, and is returned as one; RFC 7519 §4.1.2
-        wants a string. A `profile` says what the tokens are for, and which claims they must have in
-        place of `required_claims`. `close` does not close a `store` or an `http_client`, unless
-        that is a function: it makes a client for each process and event loop, closed here.
+        be refreshed. `leeway` is the clock skew, in seconds, that is tolerated on `exp`, `nbf` and
+        `iat`. A refresh has `timeout` seconds for each document, with up to `retries` further
+        attempts within them. `issuer` must equal the claim `iss` and the discovery document's
+        `issuer`; if it is a list of names of one issuer, each of the two may be any of them.
+        Without another source of keys the first name that is a URL leads to discovery (OpenID
+        Connect Discovery §4, RFC 8414 §3.1). A name with `{tenantid}` as a path segment is a
+        template of Entra ID: then `tenants`, a collection of ids or a quick function from an id to
+        a bool, says whose tokens are accepted. The token's `aud` must contain one of `aud`. The
+        last `token_cache_size` verified tokens need no second signature check. A token has at most
+        `max_token_length` characters, 1024 to 61440. With `numeric_sub`, `sub` may also be an
+        integer, and is returned as one; RFC 7519 §4.1.2 requires a string. A `profile` says what
+        the tokens are for, and which claims they must have in place of `required_claims`. `close`
+        closes neither a `store` nor an `http_client`. If `http_client` is a function, it makes a
+        client for each process and event loop, which `close` closes.
 
         Raises `ValueError` or `TypeError`, which name the parameter and what was expected.
         """

@@ -1,4 +1,4 @@
-"""The release, which the build reads here too: frozen programs bring no metadata."""
+"""The release, which the build reads here too: frozen programs have no metadata."""
 
 __all__ = ["__version__"]
 

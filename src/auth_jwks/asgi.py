@@ -57,7 +57,7 @@ URL_SAFE_NAME = re.compile(r"[\w.~-]+", re.ASCII)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebSocketToken:
-    """How a websocket may carry its token, as browsers can't send an Authorization header.
+    """How a websocket may send its token, because browsers can't send an Authorization header.
 
     The token is the query parameter named `query_parameter`, or the subprotocol that follows
     `subprotocol` in the client's list. Either way it is removed from the scope.
@@ -86,7 +86,7 @@ class WebSocketToken:
         return found
 
     def selecting(self, scope: Scope, send: Send) -> Send:
-        """Return a `send` that accepts `subprotocol` if it was offered and `app` chose none.
+        """Return a `send` that answers with `subprotocol` if it was offered and `app` chose none.
 
         If a browser offered subprotocols, it treats an answer without one as a failure.
         """
@@ -105,7 +105,7 @@ ONLY_HEADER = WebSocketToken()
 
 
 class JWTAuthMiddleware:
-    """Passes a request on to `app` if it carries a valid token, else refuses it (RFC 6750).
+    """Passes a request on to `app` if it has a valid token; otherwise rejects it (RFC 6750).
 
     The claims are in `scope["state"]["claims"]`, which Starlette calls `request.state.claims`.
     They are None if the request needs no token and none was verified.
@@ -133,13 +133,13 @@ class JWTAuthMiddleware:
 
         A token must be granted all of `scopes`; `scopes_from` reads the granted ones from its
         claims. `public_paths` are exact, `public_prefixes` include all paths below them; requests
-        for either pass without a look at their token. With `optional`, a request without any
+        for either pass, and their tokens are ignored. With `optional`, a request without any
         credentials passes too. With `preflight`, so does a CORS preflight request without any,
         which `app` must answer. The token is read from the place `token_from`, and from
-        `Authorization` only if that is None. A token with `cnf` is refused, as it comes without a
-        proof of its key; `allow_bound` is for an `app` that checks the proof. `realm` and
-        `resource_metadata` go into the challenge. With a `resource`, its metadata are served to
-        anybody and named in the challenge.
+        `Authorization` only if that is None. A token with `cnf` is rejected, because no proof of
+        its key is checked here; `allow_bound` is for an `app` that checks the proof. `realm` and
+        `resource_metadata` go into the challenge. With a `resource`, its metadata is published and
+        named in the challenge.
 
         Raises `ValueError` or `TypeError`, which name the parameter and what was expected.
         """
@@ -158,7 +158,7 @@ class JWTAuthMiddleware:
         self._credentials = finder(token_from)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on with its claims, or refuse it."""
+        """Pass a request on with its claims, or reject it."""
         kind = scope["type"]
         if kind == "lifespan":
             await self.app(scope, receive, send)

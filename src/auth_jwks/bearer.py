@@ -1,4 +1,4 @@
-"""Bearer tokens over HTTP (RFC 6750): the token in a request, and the answer that refuses one.
+"""Bearer tokens over HTTP (RFC 6750): the token in a request, and the answer that rejects it.
 
 No web framework is needed. `asgi`, `starlette`, `fastapi` and `django` build on it; Flask can.
 """
@@ -86,10 +86,10 @@ async def verified(
 ) -> dict[str, Any]:
     """Return the claims of the token in the `Authorization` headers `values`.
 
-    `allow_bound` is for callers who check the proof themselves that belongs to a token with `cnf`.
+    `allow_bound` is for callers that check the proof of a token with `cnf` themselves.
 
     Raises what `bearer_token`, the verifier and `unbound` raise, and `TypeError` if the verifier
-    returns nothing: a request without claims is not let in.
+    returns nothing: a request without claims is not admitted.
     """
     claims = await verifier.verify_token(bearer_token(values))
     if not claims:
@@ -98,10 +98,10 @@ async def verified(
 
 
 def unbound(claims: dict[str, Any]) -> dict[str, Any]:
-    """Return the claims of a token that whoever bears it may use.
+    """Return the claims, unless the token is bound to a key.
 
-    Raises `BoundTokenError` for one with a `cnf`, whatever its value: it needs a proof of its key
-    (RFC 9449 §7.1, RFC 8705 §3).
+    Raises `BoundTokenError` for claims with a `cnf`, whatever its value: such a token needs a proof
+    of its key (RFC 9449 §7.1, RFC 8705 §3).
     """
     if "cnf" in claims:
         raise BoundTokenError("cnf: expected none in a bearer token, found one")
@@ -138,7 +138,7 @@ def granted(claims: Mapping[str, Any], scopes_from: ScopesFrom) -> frozenset[str
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """The answer to a refused request. Its texts are fixed and hold nothing of token or fault."""
+    """The answer to a rejected request. Its texts are fixed, and hold nothing of token or fault."""
 
     status: int
     detail: str
@@ -147,9 +147,9 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """The description of the protected resource that a refusal carries (RFC 6750 §3).
+    """The description of the protected resource in a rejection (RFC 6750 §3).
 
-    `scopes` are the required scopes, `resource_metadata` is the URL of RFC 9728 §5.1. The
+    `scopes` are the required scopes, and `resource_metadata` is the URL of RFC 9728 §5.1. The
     default `realm` is "api".
 
     Raises `ValueError` or `TypeError`, which name the parameter and what was expected.
@@ -170,14 +170,14 @@ class Challenge:
                 raise ValueError(f'{name}: expected printable ASCII without " and \\')
 
     def naming(self, scopes: Iterable[str]) -> "Challenge":
-        """Return the same challenge for these scopes, without those that it can't name.
+        """Return the same challenge for these scopes, except those that a challenge can't name.
 
         A route may require a scope that isn't a valid scope-token (RFC 6749 §3.3).
         """
         return replace(self, scopes=[scope for scope in scopes if _SCOPE.fullmatch(scope)])
 
     def refusal(self, error: jwt.InvalidTokenError) -> Refusal:
-        """Return the answer: 400, 401 or 403 if the request is at fault, 503 if the service is.
+        """Return the answer: 400, 401 or 403 for a fault of the request, 503 for the service's.
 
         The reason goes to the log only, at level DEBUG. Raises `TypeError` for any other error.
         """

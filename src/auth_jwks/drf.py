@@ -22,7 +22,7 @@ __all__ = ["JWTAuthentication", "TokenRefusedError", "TokenUser", "claims_of", "
 
 
 class TokenRefusedError(APIException):
-    """The token of a request is refused. The framework makes the answer of its members."""
+    """The token of a request is rejected. The framework builds the answer from the attributes."""
 
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(refusal.detail)
@@ -68,7 +68,7 @@ class TokenUser:
     def pk(self) -> str:
         """The `sub` (RFC 7519 §4.1.2), unique at its issuer. Empty if there is none.
 
-        A number, which only `numeric_sub=True` lets in, is written in digits.
+        A number, which only `numeric_sub=True` accepts, is written in digits.
         """
         subject = self.claims.get("sub")
         return str(subject) if isinstance(subject, (str, int)) else ""
@@ -92,7 +92,7 @@ class TokenUser:
         return False
 
     def has_perms(self, perm_list: Iterable[str], obj: object = None) -> bool:
-        """Return whether all permissions are granted: only if none are asked for."""
+        """Return whether all permissions are granted: only if none are requested."""
         return all(self.has_perm(perm, obj) for perm in perm_list)
 
     def has_module_perms(self, _app_label: str) -> bool:
@@ -109,8 +109,8 @@ class TokenUser:
 class JWTAuthentication(BaseAuthentication):
     """Verifies the bearer token of a request, by the setting `AUTH_JWKS`.
 
-    `request.user` is a `TokenUser`, or what the function `USER` of the setting makes of the
-    claims. `request.auth` are the claims, which `claims_of` returns with their type.
+    `request.user` is a `TokenUser`, or the user that the function `USER` of the setting returns for
+    the claims. `request.auth` are the claims, which `claims_of` returns with their type.
     """
 
     def authenticate(self, request: Request) -> tuple[Any, dict[str, Any]] | None:
@@ -133,7 +133,7 @@ class JWTAuthentication(BaseAuthentication):
         raise TokenRefusedError(refusal)
 
     def authenticate_header(self, request: Request) -> str:
-        """Return the challenge for a request that brings no token."""
+        """Return the challenge for a request without a token."""
         del request  # it is the same for every one
         challenge = current().settings.challenge
         return challenge.refusal(MissingTokenError("no bearer token")).headers["WWW-Authenticate"]
@@ -152,10 +152,10 @@ def claims_of(request: Request) -> dict[str, Any]:
 
 
 def has_scopes(*scopes: str) -> type[BasePermission]:
-    """Return a permission that asks for a token which was granted all these scopes.
+    """Return a permission class that requires a token with all these scopes.
 
-    It raises its refusal, which carries the challenge: `has_scopes("a") | Other` never gets to
-    `Other`. Raises `ValueError` or `TypeError` for what is no scope.
+    The permission raises its rejection, which carries the challenge, so `has_scopes("a") | Other`
+    never tries `Other`. Raises `ValueError` or `TypeError` for a value that is not a scope.
     """
     Challenge(scopes=scopes)
 

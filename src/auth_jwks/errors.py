@@ -15,7 +15,8 @@ them all. The class tells whether the token, the request or the service is at fa
         IdentityUnavailableError     Cloudflare returned no profile of a user         503
 
 A verification raises the first three, the web integrations raise the others. Misuse raises
-`ValueError` or `TypeError`, at construction. `reason_of` says of each, and of PyJWT's, why.
+`ValueError` or `TypeError`, at construction. `reason_of` returns the reason of each of these, and
+of PyJWT's own.
 """
 
 from enum import StrEnum
@@ -37,7 +38,7 @@ __all__ = [
 
 
 class Reason(StrEnum):
-    """Why a token was refused. The values are stable, fit for a metric's label."""
+    """Why a token was rejected. The values are stable, and can be the label of a metric."""
 
     MALFORMED = "malformed"
     OPAQUE = "opaque"
@@ -62,7 +63,7 @@ class UnknownKeyError(jwt.InvalidTokenError):
 
 
 class KeysUnavailableError(jwt.InvalidTokenError):
-    """The provider's keys could not be fetched, and there is no usable copy of them.
+    """The provider's keys could not be fetched, and no cached copy is young enough.
 
     `retry_after` says after how many seconds to try again (RFC 9110 §10.2.3).
     """
@@ -82,7 +83,7 @@ class IssuerMismatchError(jwt.InvalidTokenError):
 
 
 class MissingTokenError(jwt.InvalidTokenError):
-    """A request carries no bearer token: no credentials, or some of another scheme."""
+    """A request has no bearer token: no credentials, or credentials of another scheme."""
 
 
 class InvalidRequestError(jwt.InvalidTokenError):
@@ -94,7 +95,7 @@ class InsufficientScopeError(jwt.InvalidTokenError):
 
 
 class BoundTokenError(jwt.InvalidTokenError):
-    """The token is bound to a key (its `cnf`, RFC 7800 §3.1), and came as a bearer token.
+    """The token is bound to a key (`cnf`, RFC 7800 §3.1), but was presented as a bearer token.
 
     The key may be that of DPoP (RFC 9449 §6) or of a certificate (RFC 8705 §3).
     """
@@ -113,7 +114,7 @@ class IdentityUnavailableError(jwt.InvalidTokenError):
         self.retry_after = retry_after
 
 
-# What a class tells. The first that an error is an instance of counts, by its own order of bases.
+# The reason of each class. The first class in the error's method resolution order counts.
 _BY_CLASS: dict[type, Reason] = {
     MissingTokenError: Reason.MALFORMED,
     InvalidRequestError: Reason.MALFORMED,
@@ -139,11 +140,11 @@ _BY_CLASS: dict[type, Reason] = {
 
 
 def reason_of(error: jwt.PyJWTError) -> Reason:
-    """Return why a token was refused: by an error of this library's, or of PyJWT's own.
+    """Return why a token was rejected, from an error of this library or of PyJWT.
 
-    A request without a token, or with a malformed one, is `MALFORMED`. What the class does not
-    tell is an attribute of the error, which survives `pickle`; an `InvalidTokenError` without it,
-    as a user's check raises, is `CLAIM`. Raises `TypeError` for any other exception.
+    A request without a token, or with a malformed one, is `MALFORMED`. If the class is not specific
+    enough, an attribute of the error decides, which survives `pickle`; an `InvalidTokenError`
+    without it, as a user's check raises, is `CLAIM`. Raises `TypeError` for any other exception.
     """
     kind = type(error)
     found: Reason | None = getattr(error, "_auth_jwks_reason", None) or _BY_CLASS.get(kind)

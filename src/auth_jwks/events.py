@@ -1,4 +1,4 @@
-"""The events that an observer gets, each a frozen value. All spans are in seconds.
+"""The events that an observer receives, each a frozen value. All spans are in seconds.
 
 No event holds a token, a key or a URL's query. Every event also goes to the logger `auth_jwks`.
 """
@@ -39,7 +39,7 @@ StoreFault = Literal["cancelled", "resting", "timeout", "unavailable", "unexpect
 DocumentFault = Literal["format", "keys", "seal", "source"]
 LeaseChange = Literal["granted", "lost", "superseded", "waited"]
 Operation = Literal["refresh", "fetch", "poll", "commit", "fail"]
-# "ok": verified now; "seen": verified before, and remembered; else why it was refused.
+# "ok": verified now; "seen": verified before, and remembered; else the reason of a rejection.
 VerificationResult = Literal["ok", "seen"] | Reason
 
 
@@ -47,10 +47,10 @@ VerificationResult = Literal["ok", "seen"] | Reason
 class KeysRefreshed:
     """A key set was adopted.
 
-    `origin` is where it came from. `skipped` has one reason for each JWK that was ignored,
-    with its `kid`. `age` is the number of seconds since its fetch at the provider began.
-    `version` is the store's, 0 if the set is not in the store. `usable_for` is the number of
-    seconds until not even stale keys of it are used.
+    `origin` is where it came from. `skipped` has one reason for each JWK that was ignored, with its
+    `kid`. `age` is the number of seconds since its fetch at the provider began. `version` is the
+    store's, 0 if the set is not in the store. `usable_for` is the number of seconds until the keys
+    are too old even as stale keys.
     """
 
     source: str
@@ -106,7 +106,7 @@ class StoreFailed:
 
 @dataclass(frozen=True, slots=True)
 class DocumentRejected:
-    """The document in the key store can't be used. A new one will be fetched.
+    """The document in the key store can't be used. The worker fetches a new one.
 
     `kind` is stable, fit for a metric's label. `reason` is for people and may be reworded.
     """
@@ -118,7 +118,7 @@ class DocumentRejected:
 
 @dataclass(frozen=True, slots=True)
 class UnknownKey:
-    """No key fits a token, or it names none and no key signed it. `asked`: a refresh was made."""
+    """No key fits a token, or it has no `kid` and no key signed it. `asked`: a refresh was made."""
 
     source: str
     asked: bool
@@ -126,7 +126,7 @@ class UnknownKey:
 
 @dataclass(frozen=True, slots=True)
 class TokenRefused:
-    """A token was refused. `detail` is for people, holds no token, and may be reworded."""
+    """A token was rejected. `detail` is for people, holds no token, and may be reworded."""
 
     source: str
     reason: Reason
@@ -135,11 +135,11 @@ class TokenRefused:
 
 @dataclass(frozen=True, slots=True)
 class LeaseChanged:
-    """What became of the fleet's refresh lease, as this worker sees it.
+    """A change of the fleet's refresh lease, as this worker sees it.
 
-    "granted": it is ours, and we fetch. "lost": it lapsed before its fetch ended. "superseded":
-    another holder stored a newer document. "waited": another worker fetches, and this one waits,
-    or uses the keys it has.
+    "granted": this worker has it, and fetches. "lost": it expired before its fetch ended.
+    "superseded": another holder stored a newer document. "waited": another worker fetches, and this
+    one waits, or uses the keys it has.
     """
 
     source: str
@@ -169,18 +169,18 @@ Event = (
 
 
 class Observer(Protocol):
-    """A callable that gets each event. It runs in the event loop, so it must be quick."""
+    """A callable that receives each event. It runs in the event loop, so it must be quick."""
 
     def __call__(self, event: Event, /) -> None:
-        """Handle `event`. What this raises is logged, now and then, and goes no further."""
+        """Handle `event`. An exception is logged, at a limited rate, and does not propagate."""
         ...
 
 
 class CountingObserver(Observer, Protocol):
-    """An observer that counts verifications too."""
+    """An observer that also counts verifications."""
 
     def counter(self, source: str, /) -> Callable[[VerificationResult], None]:
-        """Return what is to be called with each verification's result, in any thread."""
+        """Return a function that is called with each verification's result, in any thread."""
         ...
 
 
@@ -190,6 +190,6 @@ class TimingObserver(Observer, Protocol):
     def during(self, operation: Operation, source: str, /) -> AbstractContextManager[object]:
         """Return a context that is entered while the operation runs.
 
-        A refresh contains the others. What a call of the store or a fetch raises passes through.
+        A refresh contains the others. Exceptions of a store's call or of a fetch pass through it.
         """
         ...

@@ -128,7 +128,7 @@ class JWTBearer(SecurityBase, Generic[ClaimsT]):
         scope. `scopes_from` reads the granted scopes from the claims. The token is read from the
         place `token_from`, and from `Authorization` only if that is None. `scheme_name` and
         `description` are for OpenAPI, `realm` and `resource_metadata` for the challenge, as in
-        `Challenge`. A token with `cnf` is refused, unless `allow_bound` says that the route checks
+        `Challenge`. A token with `cnf` is rejected, unless `allow_bound` says that the route checks
         the proof of its key.
 
         With `flows` or `openid_connect_url` the users of `/docs` can log in. The one is the OAuth

@@ -28,8 +28,8 @@ class _Token(AccessToken):
 class JWKSVerifier(TokenVerifier):
     """The `auth` of a FastMCP server: `FastMCP("tools", auth=JWKSVerifier(jwks, resource))`.
 
-    It brings the guard of `auth_jwks.mcp` with it, as the outermost middleware of the server's
-    application, so that there is nothing to wrap.
+    It adds the guard of `auth_jwks.mcp` itself, as the outermost middleware of the server's
+    application, so that you need not wrap the application.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class JWKSVerifier(TokenVerifier):
         super().__init__(required_scopes=list(required_scopes))
 
     async def verify_token(self, token: str) -> AccessToken | None:
-        """Return what the guard has found in the token of this request; None on a public path.
+        """Return the guard's result for the token of this request; None on a public path.
 
         Raises a `RuntimeError`, which is FastMCP's `TokenVerificationError`, if no guard has
         verified this token: `RemoteAuthProvider` and `MultiAuth` leave it out.

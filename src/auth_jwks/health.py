@@ -29,10 +29,10 @@ class Verifier(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """The answer to a probe. `ok`: a token could be verified now, from memory.
+    """The answer to a probe. `ok`: a token could be verified now, with the keys in memory.
 
     `body` is for `json.dumps`: `ready`, and of each source its `source`, `ready`, `age` and
-    `usable_for` in seconds, and `failure`, the kind of the last one. It has no secret in it.
+    `usable_for` in seconds, and `failure`, the kind of the last failure. It holds no secret.
     """
 
     ok: bool
@@ -45,12 +45,12 @@ class Readiness:
 
 
 def readiness(verifier: Verifier) -> Readiness:
-    """Return whether a token could be verified now, from memory. Waits for nothing.
+    """Return whether a token could be verified now, with the keys in memory. Never waits.
 
-    Of several issuers one is enough, as each is verified without the others. A verifier without
-    usable keys starts a refresh in the background, as the first token would: a worker that gets
-    no tokens until it is ready becomes ready by its probes. An asynchronous one can do so in an
-    event loop only, so call this from an `async def`.
+    Of several issuers one is enough, because each is verified without the others. If a verifier has
+    no usable keys, a refresh starts in the background, as the first token would start it: so a
+    worker that gets no tokens until it is ready becomes ready through its probes. An asynchronous
+    one can do so in an event loop only, so call this from an `async def`.
     """
     found = verifier.status()
     states = found if isinstance(found, tuple) else (found,)
@@ -82,7 +82,7 @@ def _refresh_in_background(verifier: Verifier) -> None:
 
 
 def _refreshed(verifier: Verifier) -> None:
-    # Whatever fails is logged and told of where it fails; a closed verifier refuses.
+    # A failure is logged and reported where it happens; a closed verifier raises.
     with suppress(Exception):
         verifier.refresh()
 

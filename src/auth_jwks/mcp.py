@@ -56,8 +56,8 @@ class _Token(AccessToken):
 class JWKSVerifier:
     """The `TokenVerifier` of an MCP server, and the guard around the server's application.
 
-    The guard verifies the token and refuses the request. The verifier then tells the SDK what the
-    guard has found. The SDK alone could not answer 503 in an outage.
+    The guard verifies the token, and rejects the request if need be. The verifier then passes the
+    guard's result to the SDK. The SDK alone could not answer 503 in an outage.
     """
 
     def __init__(
@@ -95,18 +95,19 @@ class JWKSVerifier:
         self.guard(_nothing)  # checks the rest now
 
     def guard(self, app: ASGIApp) -> ASGIApp:
-        """Return the application of the server, guarded: serve this one and not `app`.
+        """Return the server's application with a guard around it: run this one and not `app`.
 
-        It serves the resource's metadata, and refuses as `JWTAuthMiddleware` does.
+        The guard publishes the resource's metadata, and rejects requests as `JWTAuthMiddleware`
+        does.
         """
         verifier = _ForAudience(self._verifier, self._audience)
         return JWTAuthMiddleware(_Handover(self, app), verifier, **self._options)
 
     async def verify_token(self, token: str) -> AccessToken | None:
-        """Return what the guard has found in the token of this request; None on a public path.
+        """Return the guard's result for the token of this request; None on a public path.
 
-        Raises `RuntimeError` if no guard has verified this token, so that a server without one
-        serves nobody.
+        Raises `RuntimeError` if no guard has verified this token, so that a server without a guard
+        admits nobody.
         """
         admitted = _admitted.get()
         # Another guard may stand outside, around several servers: its word is not enough.
@@ -129,7 +130,7 @@ class JWKSVerifier:
 
 
 class _ForAudience:
-    """A verifier that wants one of these audiences, whatever the one behind it accepts."""
+    """A verifier that requires one of these audiences, in addition to what the inner one checks."""
 
     def __init__(self, verifier: Verifier, audience: tuple[str, ...]) -> None:
         self._verifier = verifier
@@ -144,12 +145,12 @@ class _ForAudience:
         return claims
 
     def _refused_later(self, error: jwt.InvalidTokenError) -> None:
-        """Tell the verifier behind this one, so that its log has the refusal."""
+        """Report to the inner verifier, so that its log has the rejection."""
         told(self._verifier, error)
 
 
 class _Handover:
-    """Tells `verify_token` what the guard has found, for as long as the application runs."""
+    """Passes the guard's result to `verify_token`, for as long as the application runs."""
 
     def __init__(self, verifier: JWKSVerifier, app: ASGIApp) -> None:
         self._verifier = verifier

@@ -1,4 +1,4 @@
-"""Metrics and spans for OpenTelemetry. Without an SDK they cost little and go nowhere.
+"""Metrics and spans for OpenTelemetry. Without an SDK they cost little and have no effect.
 
 docs/metrics.md has each one. Spans are INTERNAL: what an instrumentation of httpx or of Redis adds
 comes below them, as CLIENT.
@@ -57,7 +57,7 @@ RESULTS = (*get_args(get_args(VerificationResult)[0]), *Reason)
 class OpenTelemetryObserver:
     """Counts, times and traces what verifiers do. There may be any number of observers.
 
-    Attributes are the source, the operation, and why or how something ended; nothing of a token.
+    Attributes are the source, the operation, and the result or reason; nothing of a token.
     """
 
     def __init__(
@@ -115,13 +115,13 @@ class OpenTelemetryObserver:
         counts = self._numbers.verifications(source)
 
         def count(result: VerificationResult) -> None:
-            # CPython switches to no other thread amid this line.
+            # CPython switches to no other thread within this line.
             counts[result] += 1
 
         return count
 
     def during(self, operation: Operation, source: str, /) -> "_Work":
-        """Return a context with a span that is current within it, and takes the time."""
+        """Return a context manager that makes a span current, and measures time."""
         return _Work(self, operation, source)
 
     def begun(self, work: "_Work") -> tuple[trace.Span, Any]:

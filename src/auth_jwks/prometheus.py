@@ -1,7 +1,7 @@
 """Metrics for Prometheus. docs/metrics.md has each one, and what to alert on.
 
-They hold for one process, and for several under `PROMETHEUS_MULTIPROC_DIR`: no label is ever
-removed, and each gauge says what to do with the values of several processes.
+They work for one process, and for several with `PROMETHEUS_MULTIPROC_DIR`: no label is ever
+removed, and each gauge defines how the values of several processes are combined.
 """
 
 import time
@@ -48,11 +48,11 @@ _Several = Literal["livemax", "livemin", "livesum", "max"]
 class PrometheusObserver:
     """Counts and times what verifiers do. Any number of observers may share a registry.
 
-    Labels are the source, the operation, and why or how something ended; nothing of a token.
+    Labels are the source, the operation, and the result or reason; nothing of a token.
     """
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
-        """Register the metrics, unless another observer did.
+        """Register the metrics, unless another observer already has.
 
         Raises `TypeError`, or `ValueError` if there are foreign metrics of these names.
         """
@@ -89,7 +89,7 @@ class PrometheusObserver:
     def counter(self, source: str, /) -> Callable[[VerificationResult], None]:
         """Return a function that counts a verification of that source.
 
-        All counters of the source begin at 0 with this: else the first event would not show.
+        This starts all counters of the source at 0: otherwise a rate would miss the first event.
         """
         self._metrics.begin(source)
         verifications = self._metrics.verifications
@@ -101,7 +101,7 @@ class PrometheusObserver:
         return count
 
     def during(self, operation: Operation, source: str, /) -> "_Timed":
-        """Return a context that takes the time, and counts what a store has done."""
+        """Return a context manager that measures time, and counts a store's operations."""
         return _Timed(self._metrics, operation, source)
 
 

@@ -39,7 +39,7 @@ DISPLAY_NAME_CLAIMS = ("name", "preferred_username", "email")  # else the identi
 
 
 class TokenRefusedError(AuthenticationError):
-    """The token of a request is refused. `refusal` is the answer; its text is fixed."""
+    """The token of a request is rejected. `refusal` is the answer; its text is fixed."""
 
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(refusal)
@@ -67,7 +67,7 @@ class TokenUser(BaseUser):
     def identity(self) -> str:
         """The `sub` (RFC 7519 §4.1.2), unique at its issuer. Empty if there is none.
 
-        A number, which only `numeric_sub=True` lets in, is written in digits.
+        A number, which only `numeric_sub=True` accepts, is written in digits.
         """
         subject = self.claims.get("sub")
         return str(subject) if type(subject) is int else self._first_text("sub")
@@ -86,7 +86,7 @@ class JWTAuthBackend(AuthenticationBackend):
     """Verifies bearer tokens for `AuthenticationMiddleware`, which also needs its `on_error`.
 
     `scopes_from` reads the granted scopes from the claims. The token is read from the place
-    `token_from`, and from `Authorization` only if that is None. A token with `cnf` is refused,
+    `token_from`, and from `Authorization` only if that is None. A token with `cnf` is rejected,
     unless `allow_bound` says that the application checks the proof of its key. `realm` and
     `resource_metadata` are for the challenge, as in `Challenge`.
 
@@ -129,7 +129,7 @@ class JWTAuthBackend(AuthenticationBackend):
         raise TokenRefusedError(refusal)
 
     def on_error(self, _conn: HTTPConnection, exc: AuthenticationError, /) -> Response:
-        """Return the answer to a refused request, in JSON."""
+        """Return the answer to a rejected request, in JSON."""
         if isinstance(exc, TokenRefusedError):
             refusal = exc.refusal
         else:

@@ -48,8 +48,8 @@ SEARCH_WAIT = 0.5  # seconds
 
 refuse_greenlets()
 
-# Imported here, so that the background thread never imports them: a fork amid an import leaves
-# the child a half-initialised module.
+# Imported here, so that the background thread never imports them: a fork during an import leaves
+# the child with a half-initialised module.
 for _name in (
     "anyio._backends._asyncio",
     "certifi",
@@ -98,10 +98,11 @@ class SyncJWKS:
     ) -> None:
         """Check the configuration, which is that of `JWKS`.
 
-        `http_client` must be a function that makes a client, as a client fails in another event
-        loop than its own. It is called in the background thread, and so is the `observer`; in the
-        caller's thread that gets each `TokenRefused`, each `UnknownKey` that no refresh was spent
-        on, and what it counts. A function of `tenants` is called there, too.
+        `http_client` must be a function that makes a client, because a client works only in its own
+        event loop. It is called in the background thread, and so is the `observer`. In the caller's
+        thread the observer receives each `TokenRefused`, each `UnknownKey` for which no refresh was
+        made, and the verifications that it counts. A function of `tenants` is called in the
+        caller's thread too.
 
         Raises `ValueError` or `TypeError`, which name the parameter and what was expected.
         """
@@ -160,7 +161,7 @@ class SyncJWKS:
         return self._verification.status()
 
     def close(self) -> None:
-        """Close everything this verifier opened; a second call does nothing.
+        """Close everything that this verifier opened; a second call does nothing.
 
         Threads that are waiting for keys get a `RuntimeError`. Entered again, as in `with`, it
         works again.
@@ -179,9 +180,9 @@ class SyncJWKS:
 
 
 class _Searchers:
-    """The threads that wait for a search. Few may wait to its end: strangers could take all.
+    """The threads that wait for a search. Few may wait to its end: strangers could block all.
 
-    That is real time, whatever the clock, as it is threads that are held.
+    That is real time, whatever the clock, because threads are blocked.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Tokens that are valid and refused all the same: the verifier is told, so its log has them."""
+"""Reports tokens that are valid and rejected all the same to their verifier, for its log."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
@@ -33,9 +33,9 @@ def lacking(
 
 
 def told(verifier: object, error: E) -> E:
-    """Return the error, after a verifier of ours was told of it.
+    """Return the error after reporting it, if the verifier is one of ours.
 
-    Any other verifier, and a double in a test, is left alone.
+    Any other verifier, such as a double in a test, gets no report.
     """
     tell = getattr(type(verifier), "_refused_later", None)
     if tell is not None:

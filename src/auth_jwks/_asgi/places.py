@@ -1,4 +1,4 @@
-"""Where a request carries its token: in `Authorization`, in a header of its own, or in a cookie."""
+"""Where a request has its token: in `Authorization`, in a header of its own, or in a cookie."""
 
 import re
 from collections.abc import Callable
@@ -32,7 +32,7 @@ class HeaderToken:
 
 @dataclass(frozen=True, slots=True)
 class CookieToken:
-    """A cookie that holds a token. Who uses one has to prevent CSRF: see docs/web.md.
+    """A cookie that holds a token. The application must prevent CSRF: see docs/web.md.
 
     Raises `ValueError` or `TypeError`, which name the parameter and what was expected.
     """

@@ -15,7 +15,7 @@ __all__ = ["PublicPaths"]
 # Segments of unreserved characters and harmless delimiters (RFC 3986 §3.3), none empty or of
 # dots only. Some software decodes `%`, replaces `\\`, cuts at `;` or reads `*` as a pattern.
 PLAIN_PATH = re.compile(r"(?:/(?!\.+(?:/|\Z))[!$&'()+,\-.0-9:=@A-Z_a-z~]+)+/?|/")
-MAX_PATH = 2048  # characters; a longer one is not public, so that nobody has to read it
+MAX_PATH = 2048  # characters; a longer one is not public, so that it need not be matched
 
 
 class PublicPaths:

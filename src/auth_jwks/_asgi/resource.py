@@ -30,11 +30,11 @@ CACHED = {"cache-control": "public, max-age=3600"}
 
 @dataclass(frozen=True, slots=True)
 class ProtectedResource:
-    """An API that takes bearer tokens, as RFC 9728 describes one to its clients.
+    """An API that accepts bearer tokens, as RFC 9728 describes it to its clients.
 
     `resource` is the API's identifier: an https URL without query and fragment, which clients
     compare with the URL that they call. Plain http is for local hosts. `issuers` are the URLs of
-    the authorization servers whose tokens it takes, `scopes` those that clients may ask for.
+    the authorization servers whose tokens it accepts, `scopes` those that clients may request.
 
     The document belongs at `metadata_url` (§3.1), whose path is `metadata_path`. The value is an
     ASGI application too, which answers any HTTP request with the document.
@@ -81,7 +81,7 @@ class ProtectedResource:
         return self.metadata_path in (path, routed(path, scope.get("root_path", "")))
 
     async def __call__(self, scope: Scope, _receive: Any, send: Any, /) -> None:
-        """Answer a request with the document. `GET` and `HEAD` read it, others are refused."""
+        """Answer a request with the document. `GET` and `HEAD` get it; other methods are a 405."""
         status, headers, body = self._answer(scope["method"])
         headers = {**headers, **CORS, "content-length": str(len(body))}
         if status == 204:

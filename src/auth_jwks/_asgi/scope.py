@@ -1,7 +1,7 @@
-"""Finds credentials in an ASGI scope, in a time that no stranger can stretch, and sets its state.
+"""Finds credentials in an ASGI scope, in bounded time, and sets the state of the scope.
 
-What a request brings is as long as its server lets it be. So sizes and counts are compared first,
-and what exceeds them is refused unread. This module knows neither tokens nor answers.
+The server limits a request generously, if at all. So sizes and counts are compared first, and a
+request that exceeds them is rejected unparsed. This module knows neither tokens nor answers.
 """
 
 import re

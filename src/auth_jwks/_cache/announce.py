@@ -28,7 +28,7 @@ logger = logging.getLogger("auth_jwks")
 
 
 class GuardedObserver:
-    """An observer whose faults harm nobody: they are logged, few of them, and go no further.
+    """An observer whose faults are logged, at a limited rate, and do not propagate.
 
     It is called in several threads and takes no lock, so a slow call holds up no other thread. If
     two calls fail at the same moment, one line too many may be logged.

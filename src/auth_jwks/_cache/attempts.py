@@ -42,7 +42,7 @@ class Attempts:
         return self.failure is not None and self.failure.mismatch
 
     def until(self, cause: Cause | None) -> float:
-        """Return until when no refresh is made for that cause; what is forced is not held back."""
+        """Return until when no refresh is made for that cause; a forced one is never delayed."""
         if cause == "age":
             return self.not_before
         return self.search_not_before if cause == "unknown_kid" else -inf
@@ -59,7 +59,7 @@ class Attempts:
     ) -> "Attempts":
         """Return the attempts after one more; `spread` in [0, 1] sets the workers apart.
 
-        A look into the store has no cause, and is told of as a success only if it found keys.
+        A look into the store has no cause, and counts as a success only if it found keys.
         """
         match outcome:
             case Done() if cause is not None:
@@ -78,8 +78,8 @@ class Attempts:
         if self.failure is not None and (
             self.failure.mismatch or (self.failure.here and not failure.here)
         ):
-            # Only a good answer overrides the answer that the issuer is another one. And what this
-            # worker has met itself says more than that the fleet waits.
+            # Only a success overrides an issuer mismatch. And a failure of this worker says more
+            # than that the fleet waits.
             last, failed_at = self.failure, self.failed_at
         delay = FAILED_WORKER_DELAY if failure.here else spread * FAILED_WORKER_DELAY / 2
         until = now + failure.retry_after + delay

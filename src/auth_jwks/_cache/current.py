@@ -28,7 +28,7 @@ class CurrentKeys:
     generation: object = field(default_factory=object, repr=False, compare=False)
 
     def replaces(self, before: "CurrentKeys", *, since: float) -> bool:
-        """Tell whether this is another set than `before`, fetched at the time `since` or later."""
+        """Return whether this is a set other than `before`, fetched at time `since` or later."""
         return self.generation is not before.generation and self.life.fetched >= since
 
     def aged(self, now: float, wall: float) -> "CurrentKeys":

@@ -33,11 +33,11 @@ __all__ = [
 # The numbers of the rules, in seconds. `docs/design.md` names them.
 MIN_MAX_AGE = 300.0  # a provider's `max-age` below it counts as this
 FIRST_COOLDOWN = 5.0  # after one failure; it doubles with each further one
-MAX_BACKOFF = 30.0  # what it doubles up to: recovery takes no longer than this
+MAX_BACKOFF = 30.0  # upper bound of that: recovery takes no longer than this
 NO_FITTING_KEYS_COOLDOWN = 30.0  # of a worker whose `allowed_algorithms` fit no published key
 STORELESS_INTERVAL = 30.0  # between the fetches of one worker while the store is down
 GRACE = 1.0  # added to lease and deadline for a worker that waits for others
-MIN_RETRY_AFTER = 1.0  # the least that a refused caller is told
+MIN_RETRY_AFTER = 1.0  # the least `retry_after` of an error
 MAX_DRIFT = 1.0  # between two clocks; more is time for which one of them stood still
 REFRESH_POINT = (0.75, 0.9)  # of the life of a key set: drawn for each set and worker
 POLL_SPREAD = (0.75, 1.25)  # of the policy's `poll_interval`: drawn each time
@@ -136,8 +136,7 @@ def lifetime(
 def decide(life: Lifetime, attempts: Attempts, now: float, policy: Policy) -> Decision:
     """Return what a request that came at `now` gets.
 
-    A provider that names another issuer is not down, so after a `mismatch` no stale keys are
-    served.
+    A provider that names another issuer is not down, so after a `mismatch` no stale keys are used.
     """
     if now < life.expires:
         idle = attempts.began is None
@@ -158,7 +157,7 @@ def decide(life: Lifetime, attempts: Attempts, now: float, policy: Policy) -> De
 
 
 def peek(life: Lifetime, attempts: Attempts, now: float) -> Serve | None:
-    """Return what `decide` serves whether or not a refresh is running; None if that matters.
+    """Return what `decide` returns whether or not a refresh is running; None if that matters.
 
     This is for threads, which can't see what the event loop is doing: `attempts.began` is
     ignored. The background work in the answer may be running already.
@@ -172,7 +171,7 @@ def peek(life: Lifetime, attempts: Attempts, now: float) -> Serve | None:
 def hopeless(
     bucket: "Bucket", attempts: Attempts, now: float, *, searching: bool
 ) -> "Refuse | Exhausted | None":
-    """Return why a token whose key is unknown is refused at once; None if a search may be made.
+    """Return why a token whose key is unknown is rejected at once; None if a search may begin.
 
     `searching`: a search is running that may be joined. A thread can't see the purpose of what
     is running, so it passes True whenever anything is.

@@ -44,7 +44,7 @@ class Held:
     lease: Lease
 
     def renew(self, lease: Lease) -> None:
-        """Hold that lease now. What it is used for began under the first one."""
+        """Hold that lease now. The work under it began under the first one."""
         self.lease = replace(lease, started=self.lease.started)
 
 
@@ -97,8 +97,8 @@ class GuardedStore:
     ) -> tuple[KeyStore, Answer]:
         """Poll, for a lease unless `cause` is None, and return the store that answered.
 
-        While the store is down, this worker's own gate answers in its place. If it `is_urgent`, as
-        tokens wait for keys, what others failed at holds nobody back: it becomes a search.
+        While the store is down, this worker's own gate answers in its place. If it `is_urgent`,
+        because tokens wait for keys, the failures of others don't block it: it becomes a search.
         """
         request = None
         if cause is not None:
@@ -173,7 +173,8 @@ class GuardedStore:
     def _without_overdue(self, answer: Answer) -> Answer:
         """Return the answer, but `Busy` for a lease of ours that is older than a refresh may be.
 
-        Each refresh of it died with its event loop. It is left to lapse, so that others come in.
+        Each refresh under it died with its event loop. It is left to expire, so that others may
+        refresh.
         """
         self.watch.polled(answer)
         if not isinstance(answer, Granted):
@@ -191,7 +192,7 @@ class GuardedStore:
     def _lease_holder(self) -> str:
         """Return the name of this worker, so that a lost reply loses nothing.
 
-        Another process, or a loop beside a living one, is another holder.
+        Another process is another holder, and so is a second event loop while the first one lives.
         """
         here = asyncio.get_running_loop()
         if self._holder is not None:
@@ -212,11 +213,11 @@ class GuardedStore:
             if answer is not None and not is_ours and held.store is self._store:
                 self.watch.lease("lost")
             if isinstance(answer, Granted):
-                # With another fence, if the lease had lapsed. The old one counts no more.
+                # With another fence, if the lease had expired. The old fence no longer counts.
                 held.renew(answer.lease)
 
     async def _answer_here(self, request: LeaseRequest | None) -> Answer:
-        """Ask this worker's own gate for a lease. It has times of its own, and nothing to tell."""
+        """Ask this worker's own gate for a lease. It has times of its own, and no documents."""
         known = microseconds(self._clock.monotonic())
         return await self._stand_in.poll(self._key, known=known, lease=request)
 

@@ -170,7 +170,7 @@ class KeyCache:
         self, token: Token, tried: CurrentKeys, now: float, check: Callable[[], object]
     ) -> None:
         """Raise what `find` would raise at once, if it would. It may be called in any thread."""
-        # In this order: whoever took the last token is visible as running before the result is.
+        # In this order: a search that took the last token shows as running before its result does.
         bucket, searching = self._bucket, self._flights.busy
         refusal = hopeless(bucket, self._attempts, now, searching=searching)
         current = self.current
@@ -222,7 +222,7 @@ class KeyCache:
         return decide(self.current.life, attempts, now, self._policy)
 
     def _catch_up(self, now: float) -> None:
-        """Take into account what happened while nobody looked: sleep, and loops that have ended."""
+        """Account for what happened since the last call: sleep, and event loops that have ended."""
         current = self.current
         aged = current.aged(now, self._clock.time())
         if aged is not current:

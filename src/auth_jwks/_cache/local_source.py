@@ -29,7 +29,7 @@ def local_source(
 ) -> FixedSource | FileSource | None:
     """Return the source that `jwks` or `jwks_file` is, None if neither is given.
 
-    `beside` are the parameters that make no sense beside them, by name. `timeout` is in seconds.
+    `beside` are the parameters that can't be combined with them, by name. `timeout` is in seconds.
     Raises `ValueError` or `TypeError`, which name the parameters.
     """
     given = {"jwks": jwks, "jwks_file": jwks_file}

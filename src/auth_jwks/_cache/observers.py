@@ -1,4 +1,4 @@
-"""All observers of one verifier, as one: told of events, of verifications, of work under way."""
+"""All observers of one verifier, as one: events, verifications, and work under way."""
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +21,7 @@ _NOTHING = nullcontext()
 
 
 class Observers:
-    """Passes everything on to each observer, in their order. A fault of one harms nobody.
+    """Passes everything on to each observer, in their order. A fault of one affects no other.
 
     `are_any` and `is_counting` say whether there are any, and any that counts verifications.
     Without them a call does nothing, so where it must be quick it can be left out.
@@ -45,19 +45,19 @@ class Observers:
         return f"Observers({len(self._guarded)})"
 
     def __call__(self, event: Event, /) -> None:
-        """Tell each of an event."""
+        """Pass an event to each observer."""
         for one in self._guarded:
             one.told(event)
 
     def count(self, result: VerificationResult) -> None:
-        """Tell those that count of one verification. In any thread."""
+        """Pass the result of a verification to the counters. In any thread."""
         for one in self._counting:
             one.count(result)
 
     def during(self, operation: Operation) -> AbstractContextManager[object]:
-        """Return a context to enter once, by `with`, while work is under way. It may await.
+        """Return a context manager to enter once, by `with`, around some work, which may await.
 
-        What is raised within passes through.
+        Exceptions pass through it.
         """
         return self._during(operation) if self._timing else _NOTHING
 
@@ -70,7 +70,7 @@ class Observers:
 
 
 class _Guarded:
-    """One observer of a source, whose faults `told` keeps to itself."""
+    """One observer of a source, whose faults do not leave `told`."""
 
     def __init__(self, observer: Any, source: str, told: GuardedObserver) -> None:
         self.told = told
@@ -105,7 +105,7 @@ class _Guarded:
 
 
 class _GuardedContext:
-    """The context of one observer. It passes on what is raised within, and raises nothing else."""
+    """The context manager of one observer. Exceptions pass through it, and it raises no other."""
 
     def __init__(self, observer: _Guarded, operation: Operation) -> None:
         self._observer = observer

@@ -47,7 +47,7 @@ __all__ = ["Refresher"]
 
 FIRST_POLL_PAUSE = 0.05
 MAX_POLL_PAUSE = 0.4
-# So many fetches in a row amid which the event loop stood still are nobody's failure.
+# So many fetches in a row during which the event loop stood still count as nobody's failure.
 MAX_STALLS = 3
 
 
@@ -96,7 +96,7 @@ class Refresher:
             if not runs(loop):
                 raise GeneratorExit from fault
             return self._failed("unexpected", f"unexpected {type(fault).__name__}", FIRST_COOLDOWN)
-        # None: the world stood still amid the fetch, and everything may have changed since.
+        # None: the process stood still during the fetch, and everything may have changed since.
         return await self.run(purpose) if outcome is None else outcome
 
     async def _run(self, purpose: Purpose) -> Outcome | None:
@@ -166,7 +166,7 @@ class Refresher:
     def _fetched(self, stored: Newer, sent: float) -> float | None:
         """Return when the fetch of the stored set began, at the earliest; None if not after ours.
 
-        Its age was stated at some time since `sent`. Where that leaves it open which of the two is
+        Its age was stated at some time since `sent`. If that leaves open which of the two sets is
         younger, it is the one with the higher version.
         """
         age, ours = max(0.0, stored.age), self.current.life.fetched
@@ -187,7 +187,7 @@ class Refresher:
     ) -> KeysRefreshed | None:  # fmt: skip
         """Replace the current set, unless it was fetched later, or this one has no key for us.
 
-        Return what to tell of it. The very same set, if it is `told` of, only grows younger.
+        Return the event about it. None if this very set was `told` before: it only becomes younger.
         """
         share = self._uniform(*REFRESH_POINT)
         life = lifetime(
@@ -214,9 +214,9 @@ class Refresher:
             announce(replace(refreshed, version=version), self._observer)
 
     async def _fetch(self, held: Held, cause: Cause | None) -> Outcome | None:
-        """Fetch under a lease. None if the world stood still: nobody has failed, no age is known.
+        """Fetch under a lease. None if the process stood still: no failure counts, no age is known.
 
-        After a sleep that the clock for intervals didn't count, a set would pass for a new one.
+        After a sleep that the clock for intervals didn't count, an old set would look new.
         """
         began, wall = self._clock.monotonic(), self._clock.time()
         stated: float | None = None
@@ -264,12 +264,12 @@ class Refresher:
         jitter, mismatch = self._uniform(0.0, 1.0), kind == "issuer_mismatch"
         shared = failure_cooldown(held.lease.failures, stated, jitter)
         await self._store.fail(held, retry_after=shared, mismatch=mismatch)
-        # One that fails again and again slows itself down, and not the others.
+        # A worker that fails repeatedly slows itself down, and not the others.
         own = failure_cooldown(max(failures, held.lease.failures), stated, jitter)
         return self._failed(kind, reason, own)
 
     def _has_slept(self, since: float, wall: float) -> bool:
-        """Tell whether the machine has slept since that moment, by both clocks."""
+        """Return whether the machine has slept since that moment, by both clocks."""
         now = self._clock.monotonic()
         return self._clock.time() - wall - (now - since) > MAX_DRIFT
 
@@ -289,7 +289,7 @@ class Refresher:
     def _no_fitting_keys(self) -> Failed:
         """Report that none of our `allowed_algorithms` fits the set.
 
-        Only this worker backs off; the set is good for the rest of the fleet, so no cool-down
+        Only this worker backs off; the set may be usable for the rest of the fleet, so no cool-down
         is shared.
         """
         reason = f"no published key fits allowed_algorithms: {self._unfit_reason}"

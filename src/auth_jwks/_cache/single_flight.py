@@ -106,7 +106,7 @@ class SingleFlight(Generic[T]):
     def start(self, slot: Slot, work: Callable[[], Coroutine[Any, Any, T]]) -> Flight[T]:
         """Start `work` in its own task. All flights of this process and loop take one lock.
 
-        Its context is empty: it works for all, and not for the request that happened to start it.
+        Its context is empty: it works for all callers, not for the request that started it.
         """
         here = self._here()
         began = self._clock.monotonic()  # an eager task may have ended before it is returned
@@ -139,7 +139,7 @@ class SingleFlight(Generic[T]):
             flight.joiners -= 1
 
     async def wait_running(self, flight: Flight[T], seconds: float) -> T | None:
-        """Wait like `wait`, but only time counts for which the event loop ran."""
+        """Wait like `wait`, but only time in which the event loop ran counts."""
         ends = self._clock.monotonic() + seconds - flight.watch.stalled
         while (result := await self.wait(flight, seconds)) is None:
             # While the loop stood still nobody could be answered; a timer may be cancelled, too.

@@ -16,7 +16,7 @@ __all__ = ["Status", "StoreStatus", "status_of"]
 
 @dataclass(frozen=True, slots=True)
 class StoreStatus:
-    """A key store, as this verifier last saw it.
+    """The state of a key store, as this verifier last saw it.
 
     `name` has no credentials. `breaker_open`: calls fail at once for a while. `fault` is the last
     one, `fault_age` says how many seconds ago it was; both are None if there was none.
@@ -35,14 +35,14 @@ class Status:
     """The state of a verifier's keys. Spans are in seconds, None where there are no keys.
 
     `source` is the URL, the path of a `jwks_file`, or "jwks". `expires_in` is the time until the
-    keys are stale, `usable_for` until not even stale keys are used; infinite for given `jwks`.
-    `version` is the store's, 0 before the first. `failure` says how the last refresh failed, None
-    if it did not. `retry_after` is the time until the next attempt may be made.
+    keys are stale, `usable_for` until they are too old even as stale keys; both are infinite for
+    given `jwks`. `version` is the store's, 0 before the first. `failure` says why the last refresh
+    failed, None if it did not. `retry_after` is the time until the next attempt may be made.
 
-    `ready`: a token could be verified now, from memory. `failure_kind` is stable, fit for a
-    metric's label: that of `RefreshFailed`, or "elsewhere" if this worker did not try itself.
-    `failure_age` says how many seconds ago that was. `verifications` counts the results: "ok",
-    "seen" (before), and why tokens were refused, by `Reason`.
+    `ready`: a token could be verified now, with the keys in memory. `failure_kind` is stable and
+    can be the label of a metric: that of `RefreshFailed`, or "elsewhere" if this worker made no
+    attempt. `failure_age` says how many seconds ago that was. `verifications` counts the results:
+    "ok", "seen" (verified before), and rejections by `Reason`.
     """
 
     source: str
@@ -64,7 +64,7 @@ class Status:
     verifications: Mapping[str, int] = field(default_factory=dict, hash=False)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the same for `json.dumps`; what is infinite is None."""
+        """Return the same for `json.dumps`; infinite values are None."""
         return {name: None if value == inf else value for name, value in asdict(self).items()}
 
 
@@ -78,7 +78,7 @@ def status_of(
     version: int,
     store: StoreStatus,
 ) -> Status:
-    """Return what there is to tell of a source, its keys and the attempts to refresh them."""
+    """Return the status of a source, its keys and the attempts to refresh them."""
     now, has_keys, failure = clock.monotonic(), current.document is not None, attempts.failure
     life = current.aged(now, clock.time()).life
     return Status(

@@ -1,4 +1,4 @@
-"""What a worker knows of its store: whether it answers, and who holds the lease. Tells of both."""
+"""What a worker knows of its store: whether it answers, and who holds the lease. Reports both."""
 
 import logging
 from math import inf
@@ -68,7 +68,7 @@ class StoreWatch:
         *,
         opened: bool | None,
     ) -> None:
-        """Tell of a failed call. `opened`: whether the breaker is open, None if nobody knows."""
+        """Report a failed call. `opened`: whether the breaker is open, None if that is unknown."""
         event = StoreFailed(self._source, self._store, operation, kind, reason)
         announce(event, self._observer)
         if kind != "resting":
@@ -82,19 +82,19 @@ class StoreWatch:
         self._turn(is_open=False)
 
     def polled(self, answer: Answer) -> None:
-        """Tell if another worker's lease keeps this one waiting, once for each wait."""
+        """Report that another worker's lease keeps this one waiting, once for each wait."""
         waited, self._waits = self._waits, isinstance(answer, Busy)
         if self._waits and not waited:
             self.lease("waited")
             self.tell()
 
     def lease(self, change: LeaseChange) -> None:
-        """Note what became of the lease."""
+        """Record how the lease ended."""
         if self._is_shared:
             self._changes.append(change)
 
     def tell(self) -> None:
-        """Tell what became of the lease. Not while it is held: no fleet waits for an observer."""
+        """Report how the lease ended. Not while it is held: no fleet waits for an observer."""
         changes, self._changes = self._changes, []
         for change in changes:
             announce(LeaseChanged(self._source, change), self._observer)
@@ -130,7 +130,7 @@ class StoreWatch:
         )  # fmt: skip
 
     def _going_on(self) -> str:
-        """Return what works all the same."""
+        """Return what continues to work."""
         fetched = self.fetched()
         if fetched == -inf:
             return "this worker asks the provider itself"

@@ -1,7 +1,7 @@
-"""`Tally`: the verifications of one verifier, counted; and its refusals, told to log and observers.
+"""`Tally`: counts the verifications of one verifier, and reports its rejections.
 
-A stranger can cause a refusal for each token. So the log has one WARNING a minute at most, for all
-of them together, written by the first refusal after that minute: there is no timer.
+A stranger can cause any number of rejections. So the log has at most one WARNING a minute for all
+of them together, written by the first rejection after that minute: there is no timer.
 """
 
 import logging
@@ -22,7 +22,7 @@ SUMMARY_INTERVAL = 60.0  # seconds between two lines about refusals
 
 # The service's own faults. They have lines of their own, at the refresh that failed.
 OWN_FAULTS = frozenset((Reason.UNAVAILABLE, Reason.MISMATCH))
-# What such a message begins with says no more than the reason before it.
+# The beginnings of messages that only repeat the reason in front of them.
 LABELS = {Reason.AUDIENCE: "aud: ", Reason.ISSUER: "iss: ", Reason.ALGORITHM: "alg: "}
 
 NOTES = "__notes__"
@@ -31,10 +31,10 @@ logger = logging.getLogger("auth_jwks")
 
 
 class Tally:
-    """The results of all verifications: `ok` for the first time, `seen` before, refused by reason.
+    """The results of all verifications: `ok`, `seen` (verified before), or a rejection's reason.
 
-    It is called in several threads and takes no lock. If two refusals come at the same moment, one
-    line too many may be logged.
+    It is called in several threads and takes no lock. If two rejections happen at the same moment,
+    one line too many may be logged.
     """
 
     def __init__(self, observers: Observers, source: str, clock: Clock) -> None:
@@ -51,9 +51,9 @@ class Tally:
 
     @classmethod
     def beside(cls, others: Iterable["Tally"], source: str) -> "Tally":
-        """Return a tally of what is refused before it gets to any of the others.
+        """Return a tally for tokens that are rejected before any of the others sees them.
 
-        It tells the observers of all of them, each once, and has the clock of the first.
+        It reports to the observers of all of them, once to each, and has the clock of the first.
         """
         all_of_them = list(others)
         watching = [each for one in all_of_them for each in one.observers.each]
@@ -76,7 +76,7 @@ class Tally:
             self.count("ok")
 
     def refused(self, error: jwt.InvalidTokenError) -> None:
-        """Count a refused token, and tell of it."""
+        """Count a rejected token, and report it."""
         reason = reason_of(error)
         self._refused[reason] += 1
         if self.count is not None:
@@ -91,7 +91,7 @@ class Tally:
             self._tell(now, reason)
 
     def _tell(self, now: float, reason: Reason) -> None:
-        """Log what has been refused since the last such line, `reason` included."""
+        """Log the rejections since the last such line, `reason` included."""
         since, self._told_at = now - self._told_at, now
         before, self._told = self._told, dict(self._refused)
         counts = {each: count - before[each] for each, count in self._told.items()}

@@ -27,9 +27,9 @@ BYTES_PER_ENTRY = 4096
 class SeenToken:
     """The result of a verification: which key signed the token, and its payload.
 
-    `generation` is that of the keys that confirmed the key last; the keys themselves are not held,
-    lest a token keep a whole document in memory. `begins`, `ends` and `packed` are computed on the
-    first hit, not on insertion, as many tokens are never seen again.
+    `generation` is that of the keys that confirmed the key last; the keys themselves are not kept,
+    so that no token keeps a whole document in memory. `begins`, `ends` and `packed` are computed on
+    the first hit, not on insertion, because many tokens are never seen again.
     """
 
     kid: str | None
@@ -43,7 +43,7 @@ class SeenToken:
     packed: bytes = field(default=b"", repr=False)
 
     def claims(self, current: CurrentKeys, now: float, leeway: float) -> dict[str, Any] | None:
-        """Return the claims, or None if the token must be verified anew."""
+        """Return the claims, or None if the token must be verified again."""
         if self.generation is not current.generation and not self._is_confirmed_by(current):
             return None
         if not self.packed:
@@ -79,10 +79,10 @@ def cache_key(token: object, *options: Hashable, longest: int = MAX_TOKEN) -> Ha
 
 
 class TokenCache:
-    """The least recently used leave first; bounded in entries and in bytes. Size 0 is off.
+    """Evicts the least recently used; bounded in entries and in bytes. Size 0 is off.
 
-    Any thread may use it. `cachetools.LRUCache` has one bound of the two, and takes half as long
-    again for a hit.
+    Any thread may use it. `cachetools.LRUCache` has only one of the two bounds, and takes half as
+    long again for a hit.
     """
 
     def __init__(self, size: int) -> None:
@@ -100,7 +100,7 @@ class TokenCache:
         return f"TokenCache(size={self._size}, used={len(self)})"
 
     def get(self, key: Hashable) -> SeenToken | None:
-        """Return what is known of the token, None if nothing is."""
+        """Return the remembered verification of the token, None if there is none."""
         # Without the lock: each of the two calls is atomic, and between them the token may go.
         seen = self._seen.get(key)
         if seen is not None:
@@ -129,7 +129,7 @@ class TokenCache:
         self._bytes = 0
 
     def forked(self) -> None:
-        """Begin anew in a child, if another thread was amid a change when it was forked."""
+        """Start empty in a child, if another thread was changing the cache at the fork."""
         if self._lock.locked():
             self.clear()
         # In any case: a thread that has just got the lock, and not run since, doesn't show.

@@ -1,4 +1,4 @@
-"""What a refusal says about the configuration, as that may be what is wrong. Pure.
+"""Hints in a rejection that the configuration may be wrong. Pure.
 
 No text holds a claim's value.
 """
@@ -51,7 +51,7 @@ def algorithm_hint(alg: str | None) -> str:
 
 
 def audience_hint(claims: Mapping[str, object], audience: frozenset[str]) -> str:
-    """Return where the audience is, if it is no `aud`: Keycloak adds it only where told to."""
+    """Return where the audience is, if not in `aud`: Keycloak adds it only if configured to."""
     for name in ("azp", "client_id"):
         if isinstance(claims.get(name), str) and claims[name] in audience:
             return f": it is the client of the token ({name}); have the provider add it to aud"
@@ -59,7 +59,7 @@ def audience_hint(claims: Mapping[str, object], audience: frozenset[str]) -> str
 
 
 def _likeness(expected: IssuerNames, stated: str) -> str:
-    """Return what other name of a provider this is, or in what it differs from one of ours."""
+    """Return which other name of a provider this is, or how it differs from one of ours."""
     version = _version_of_entra_id(stated)
     if version not in {None, *map(_version_of_entra_id, expected.names)}:
         return f": this is a token of version {version} of Entra ID; pass issuer= with its name too"
@@ -78,7 +78,7 @@ def _version_of_entra_id(issuer: str) -> int | None:
 
 
 def _difference(name: str, stated: str) -> str | None:
-    """Return in what alone two names differ; an empty path makes no two names alike."""
+    """Return the only difference of two names; an empty path makes no two names alike."""
     (host, path), (stated_host, stated_path) = map(_host_and_path, (name, stated))
     if path != stated_path:
         return None

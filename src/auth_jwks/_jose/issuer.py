@@ -7,7 +7,7 @@ __all__ = ["PLACEHOLDER", "IssuerNames", "fault_in_name", "is_tenant", "issuer_n
 PLACEHOLDER = "{tenantid}"  # as Entra ID's discovery documents spell it
 
 _TEMPLATE = re.compile(r"https?://[^/?#{}]+(?:/[^/?#{}]+)*/\{tenantid\}(?:/[^/?#{}]+)*/?")
-# Lower case only: each tenant has one spelling, so none slips past what refuses it.
+# Lower case only: each tenant has one spelling, so no other spelling escapes a check.
 _TENANT = re.compile(r"[0-9a-f-]+")
 
 
@@ -66,7 +66,7 @@ def issuer_names(names: tuple[str, ...]) -> IssuerNames:
 
 
 def fault_in_name(name: str) -> str | None:
-    """Return why a name is no good as a template; None if it is one, or has no braces."""
+    """Return why a name is not valid as a template; None if it is, or has no braces."""
     if ("{" not in name and "}" not in name) or _TEMPLATE.fullmatch(name):
         return None
     return f"the only placeholder is {PLACEHOLDER}, once, as a whole segment of a URL's path"

@@ -104,7 +104,7 @@ class KeySet:
 
     @cached_property
     def published(self) -> str:
-        """The keys by name and algorithms, a few of them, as a refusal tells them."""
+        """The keys by name and algorithms, a few of them, as a rejection lists them."""
         named: dict[str | None, list[str]] = defaultdict(list)
         for key in self.keys:
             named[key.kid].append(key.alg)

@@ -1,4 +1,4 @@
-"""ML-DSA (FIPS 204) as RFC 9964 puts it into JOSE; PyJWT has nothing of it. Pure."""
+"""ML-DSA (FIPS 204) in JOSE (RFC 9964), which PyJWT lacks. Pure."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Gives an error of PyJWT's the reason that its class does not tell. Pure."""
+"""Adds to an error of PyJWT the reason that its class does not express. Pure."""
 
 from typing import TypeVar
 

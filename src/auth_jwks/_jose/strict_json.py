@@ -18,11 +18,11 @@ _STEPS = {"{": 1, "[": 1, "}": -1, "]": -1}
 def strict_object(raw: bytes, *, unique_members: bool = False) -> dict[str, Any] | None:
     """Return the JSON object in `raw`, or None for anything else.
 
-    Refused: other encodings than UTF-8, a byte order mark, `NaN` and `Infinity`, numbers that
+    Rejected: other encodings than UTF-8, a byte order mark, `NaN` and `Infinity`, numbers that
     Python would read as infinite, integers beyond its digit limit, more than `MAX_DEPTH` levels
     and, with `unique_members`, duplicate members and more than `MAX_DEPTH` arrays and objects: a
-    refusal must be cheap.
-    It returns None instead of raising, because `json`'s exceptions carry the text.
+    rejection must be cheap. It returns None instead of raising, because `json`'s exceptions carry
+    the text.
     """
     decoder = _UNIQUE if unique_members else _LENIENT
     try:

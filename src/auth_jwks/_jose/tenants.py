@@ -1,4 +1,4 @@
-"""Which tenants of an issuer are let in (Entra ID). Pure, if the function that is asked is."""
+"""Which tenants of an issuer are accepted (Entra ID). Pure, if the user's function is."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ __all__ = ["Tenants"]
 
 @dataclass(frozen=True, slots=True)
 class Tenants:
-    """The tenants of `names` that are let in: those of a set, or those that a function admits."""
+    """The accepted tenants of `names`: those of a set, or those that a function admits."""
 
     names: IssuerNames
     admitted: frozenset[str] | Callable[[str], bool]
@@ -42,9 +42,9 @@ class Tenants:
         self.asked(claims)
 
     def asked(self, claims: dict[str, Any]) -> dict[str, Any]:
-        """Return the claims after asking the function, if there is one. What it raises is raised.
+        """Return the claims after calling the function, if there is one. Its exceptions propagate.
 
-        It is asked each time, as it may change its mind.
+        It is called each time, because its answer may change.
         """
         if isinstance(self.admitted, frozenset) or (tenant := self._tenant(claims)) is None:
             return claims

@@ -1,7 +1,7 @@
 """Parses a JWT (RFC 7519) and finds the key that signed it. Pure: the keys are arguments.
 
-PyJWT is the reference: its algorithm classes check signatures, and its exceptions are raised in
-its order. `docs/tokens.md` lists what is refused although PyJWT accepts it.
+PyJWT is the reference: its algorithm classes check signatures, and its exceptions are raised in its
+order. `docs/tokens.md` lists what is rejected although PyJWT accepts it.
 """
 
 import binascii
@@ -127,7 +127,7 @@ def parse_token(
 
 
 def unverified_claims(token: str) -> Claims | None:
-    """Return what a compact JWS claims, whoever signed it; None if that is no JSON object."""
+    """Return the claims of a compact JWS, unverified; None if that is no JSON object."""
     try:
         return strict_object(_decoded(token.split(".")[1].encode(), "payload"))
     except jwt.DecodeError:

@@ -59,7 +59,7 @@ def read_type(header: Mapping[str, Any]) -> tuple[str | None, bool]:
 
 
 def refusal(found: str | None, expected: Collection[str | None] | None) -> str:
-    """Return why a `typ` is refused. One that is None is absent."""
+    """Return why a `typ` is rejected. None means that it is absent."""
     shown = _shown(found)
     if expected is None:
         return f"typ: expected that of an access token or an ID token, found {shown}"

@@ -7,7 +7,7 @@ __all__ = ["either", "few", "listed", "shown", "span"]
 
 MAX_SHOWN = 80  # characters of a value
 MAX_LISTED = 3  # values of several
-MAX_SPAN = 10**9  # seconds that are told exactly
+MAX_SPAN = 10**9  # seconds that are stated exactly
 
 
 def shown(value: object) -> str:

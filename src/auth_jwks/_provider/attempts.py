@@ -1,4 +1,4 @@
-"""Attempts to get one document: one after the other, and beside one that takes long."""
+"""Attempts to get one document: one after the other, or in parallel to a slow one."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -13,7 +13,7 @@ __all__ = ["Attempts"]
 
 FIRST_BACKOFF = 0.1
 MAX_BACKOFF = 1.0
-SLOW_SHARE = 0.25  # of `timeout`: an attempt without an answer by then gets another beside it
+SLOW_SHARE = 0.25  # of `timeout`: without an answer by then, another attempt is made in parallel
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,7 +89,7 @@ class HTTPClient(Protocol):
 class FetchError(Exception):
     """A document could not be fetched, or could not be used.
 
-    `status` is the status of the answer, if that refused it. `transient`: a retry may help.
+    `status` is the status of an error answer. `transient`: a retry may help.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Parsers of the response headers: how long a response is good, and how its body is compressed."""
+"""Parsers of the response headers: how long a response is fresh, and how its body is compressed."""
 
 import re
 from email.utils import parsedate_to_datetime

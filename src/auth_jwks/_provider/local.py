@@ -18,7 +18,7 @@ from auth_jwks._provider.document import Document
 
 __all__ = ["USES", "FileSource", "FixedSource"]
 
-CHECK_INTERVAL = 1.0  # seconds: a file is looked at so often, while tokens come
+CHECK_INTERVAL = 1.0  # seconds: a file is checked so often, while tokens arrive
 MAX_HINT = 10**10  # seconds, as long as a `max-age` may be
 # SPIFFE's name for a key that verifies tokens (SPIFFE Trust Domain and Bundle §4.2.2).
 USES: frozenset[str] = SIGNATURES | {"jwt-svid"}
@@ -55,9 +55,9 @@ class FixedSource:
 
 
 class FileSource:
-    """A key set in a file, which is read anew each time: so no change is too small to be seen.
+    """A key set in a file, which is read again each time, so that no change is missed.
 
-    It is read in a thread, as a network file system may hang. Then one thread hangs, no more.
+    It is read in a thread, because a network file system may hang. Then only one thread hangs.
     """
 
     discovers = False

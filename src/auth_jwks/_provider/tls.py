@@ -13,7 +13,7 @@ VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
 class SharedTLS:
-    """A context that is made when it is first needed, and anew where the environment differs.
+    """A context that is made when it is first needed, and again if the environment has changed.
 
     It takes a megabyte, and 25 ms of CPU time: too much for each verifier.
     """

@@ -52,7 +52,7 @@ def _is_local_set_up(advertised: str, reached: str) -> bool:
     """Return whether one of the hosts is local, or both are names of one cluster.
 
     A Kubernetes service is `name.namespace.svc`, with the cluster's domain behind it or not. It is
-    reached as `name.namespace`, too, which alone can't be told from a public name.
+    reached as `name.namespace` too, which alone can't be distinguished from a public name.
     """
     if is_local(advertised) or is_local(reached) or _name(reached).endswith(".svc"):
         return True

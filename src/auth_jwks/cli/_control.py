@@ -1,4 +1,4 @@
-"""The fake provider of `auth-jwks issuer`: `FakeIssuer`, told by POST what to do."""
+"""The fake provider of `auth-jwks issuer`: `FakeIssuer`, controlled by POST requests."""
 
 import json
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""How a command ends that does not do its work, and by which status that is told."""
+"""How a command fails, and its exit statuses."""
 
 from auth_jwks.errors import reason_of
 
@@ -24,7 +24,7 @@ PIPE = 141  # 128 and the number of SIGPIPE
 
 
 class UsageError(Exception):
-    """A command line that makes no sense. The argument says what was expected, and no secret."""
+    """An invalid command line. The argument says what was expected, and holds no secret."""
 
 
 class UnavailableError(Exception):

@@ -24,7 +24,7 @@ LEEWAY = 30.0  # seconds, that `JWKS` grants by default
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at. `advice` says what to change.
+    """The result of one check. `advice` says what to change.
 
     `unavailable`: it leaves a verifier without keys.
     """

@@ -44,8 +44,8 @@ def main(
 ) -> int:
     """Run the command that `argv` names, by default that of the process; return its exit status.
 
-    0 is good, 1 refused or unhealthy, 2 a command line that makes no sense, 3 keys or a store that
-    can't be reached, 130 an interruption, 141 a pipe that nobody reads.
+    0 is success, 1 rejected or unhealthy, 2 an invalid command line, 3 keys or a store that can't
+    be reached, 130 an interruption, 141 a pipe that nobody reads.
     """
     console = Console(stdin or sys.stdin, stdout or sys.stdout, stderr or sys.stderr)
     try:

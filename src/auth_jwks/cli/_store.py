@@ -138,7 +138,7 @@ async def _facts(opened: Inspected, keys: tuple[bytes, ...]) -> list[EntryFacts]
 
 
 def _refuse_to_break(facts: list[EntryFacts], keys: tuple[bytes, ...]) -> None:
-    """Keep an operator from writing what every worker would reject."""
+    """Keep an operator from storing a document that every worker would reject."""
     sealed = [each for each in facts if each.sealed]
     if sealed and not any(each.is_opened for each in sealed):
         key = "another key" if keys else "a key"

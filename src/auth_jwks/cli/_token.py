@@ -15,7 +15,7 @@ SCHEMES = ("authorization:", "bearer ")
 def read_token(console: Console, file: str) -> str:
     """Return the token in a file, or for `-` in standard input, without what is around it.
 
-    What was taken off is said. Raises `UsageError`.
+    It reports what was stripped. Raises `UsageError`.
     """
     if file == "-" and console.stdin.isatty():
         console.say("Reading the token from standard input; end it with Enter and Ctrl-D.")
@@ -48,7 +48,7 @@ def _read_file(name: str) -> bytes:
 
 
 def _bare(text: str) -> tuple[str, list[str]]:
-    """Return the token, and what was around it in the order in which it was taken off."""
+    """Return the token, and what was around it in the order in which it was stripped."""
     removed = list[str]()
     while True:
         before, text = text, text.removeprefix("\ufeff").strip()

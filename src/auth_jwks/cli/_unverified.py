@@ -1,4 +1,4 @@
-"""What a token says, whoever made it. Pure."""
+"""What a token says, unverified. Pure."""
 
 import binascii
 from base64 import urlsafe_b64decode

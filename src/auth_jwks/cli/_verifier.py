@@ -1,4 +1,4 @@
-"""The verifier that a command's options describe, which also tells what it makes of each part."""
+"""The verifier that a command's options describe, which also explains each check."""
 
 from argparse import Namespace
 from collections.abc import Callable
@@ -98,7 +98,7 @@ def asked_of_tokens(arguments: Namespace) -> dict[str, Any]:
 
 
 def in_options(make: Callable[[], T]) -> T:
-    """Return what is made. A parameter that makes no sense is told by the name of its option."""
+    """Return the verifier. An error about a parameter names its option."""
     try:
         return make()
     except (TypeError, ValueError) as fault:

@@ -1,4 +1,4 @@
-"""Verifies tokens of Cloudflare Access, which speak for a person or for a service token."""
+"""Verifies tokens of Cloudflare Access, which identify a person or a service token."""
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -124,7 +124,7 @@ class CloudFlareTokenValidation:
         return await self._jwks.verify_token(token)
 
     async def verify_user(self, token: str) -> User:
-        """Return the person that a valid token speaks for.
+        """Return the person that a valid token identifies.
 
         Raises as `verify_token`. A machine's token raises `jwt.MissingRequiredClaimError`.
         """
@@ -143,7 +143,7 @@ class CloudFlareTokenValidation:
         return (await self.verify_user(token)).email
 
     async def verify_service_token(self, token: str) -> ServiceToken:
-        """Return the machine that a valid token speaks for.
+        """Return the machine that a valid token identifies.
 
         Raises as `verify_token`. A person's token raises `jwt.MissingRequiredClaimError`.
         """
@@ -174,7 +174,7 @@ class CloudFlareTokenValidation:
         return self._jwks.status()
 
     async def close(self) -> None:
-        """Close everything this verifier opened; a second call does nothing.
+        """Close everything that this verifier opened; a second call does nothing.
 
         Entered again, as in `async with`, it works again.
         """

@@ -25,7 +25,7 @@ HEADER, COOKIE = "Cf-Access-Jwt-Assertion", "CF_Authorization"
 
 
 class CfaAuthMiddleware:
-    """Passes a request on to `app` if it carries a valid token of Cloudflare Access.
+    """Passes a request on to `app` if it has a valid token of Cloudflare Access.
 
     The result of `verify_token` is in `scope["state"]["user"]`, Starlette's `request.state.user`.
     """
@@ -43,7 +43,7 @@ class CfaAuthMiddleware:
 
         `verify_token` takes a token and returns a user, or raises `jwt.InvalidTokenError`. The
         token is read from the header, or from the cookie if there is no such header. With
-        `dev_user` nothing is verified, and every request gets that user.
+        `dev_user` no token is verified, and every request gets that user.
 
         Raises `ValueError` or `TypeError`, which name the parameter and what was expected.
         """
@@ -63,7 +63,7 @@ class CfaAuthMiddleware:
         self._find_cookie = cookie_finder(checked_name("cookie_name", cookie_name, COOKIE))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on with its user, or refuse it."""
+        """Pass a request on with its user, or reject it."""
         kind = scope["type"]
         if kind == "lifespan":
             await self.app(scope, receive, send)

@@ -1,7 +1,8 @@
 """The settings as they are now, with the verifiers of this process that they describe.
 
-`override_settings` brings others. Nothing is locked here, as a fork amid a lock would leave the
-child without its key: of two threads that make the same thing, the second takes the first's.
+`override_settings` brings others. Nothing is locked here, because a fork while a lock is held would
+leave the child with a locked lock: of two threads that make the same value, the second one uses the
+first one's.
 """
 
 from collections.abc import Generator, Iterable
@@ -65,7 +66,7 @@ class Configured:
             raise told(self.verifier, error) from None
 
     def lacking(self, scopes: Iterable[str], found: frozenset[str]) -> InsufficientScopeError:
-        """Return the error for a token without one of the scopes, and tell who verified it."""
+        """Return the error for a token without one of the scopes, and report it to its verifier."""
         made = (*self._made.values(), *self._async_made.values())
         return lacking(next(iter(made), None), scopes, found)
 
@@ -87,7 +88,7 @@ class Configured:
         return response
 
     def refused(self, error: jwt.InvalidTokenError, *scopes: str) -> JsonResponse:
-        """Return the answer to a refused request, where these scopes are required."""
+        """Return the answer to a rejected request, where these scopes are required."""
         refusal = self.settings.challenge.naming(scopes).refusal(error)
         body = {"detail": refusal.detail}
         return _Refused(body, status=refusal.status, headers=dict(refusal.headers))
@@ -121,7 +122,7 @@ def current() -> Configured:
 
 
 def verifier() -> SyncVerifier:
-    """Return the verifier of this process: a `SyncJWKS`, or what your own function made.
+    """Return the verifier of this process: a `SyncJWKS`, or the one that your own function made.
 
     Nothing is fetched. Raises `ImproperlyConfigured` for wrong settings, so that a `wsgi.py`
     which calls it does not start with them.

@@ -1,4 +1,4 @@
-"""The middleware, and what views ask of a request that passed it."""
+"""The middleware, and functions for views whose requests passed it."""
 
 from collections.abc import Awaitable, Callable
 from functools import wraps
@@ -23,7 +23,7 @@ UNSEEN: dict[str, Any] = {}  # of a request that did not pass the middleware
 
 
 class JWTAuthMiddleware:
-    """Passes a request on if it carries a valid token, else refuses it (RFC 6750).
+    """Passes a request on if it has a valid token; otherwise rejects it (RFC 6750).
 
     The claims are in `request.claims`, which `claims_of` returns with their type. They are None
     if the request needs no token and none was verified.
@@ -44,7 +44,7 @@ class JWTAuthMiddleware:
             _ = configured.verifier
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
-        """Pass a request on with its claims, or refuse it."""
+        """Pass a request on with its claims, or reject it."""
         if self._is_async:
             return self._answer(request)
         configured = current()
@@ -89,10 +89,10 @@ def claims_of(request: HttpRequest) -> dict[str, Any]:
 
 
 def requires_scopes(*scopes: str) -> Callable[[ViewT], ViewT]:
-    """Let a view, sync or async, answer only to tokens that were granted all these scopes.
+    """Restrict a view, sync or async, to tokens with all these scopes.
 
-    Without any scope it asks for a valid token. For a class-based view hand it to Django's
-    `method_decorator`. Raises `ValueError` or `TypeError` for what is no scope.
+    Without any scope it requires a valid token. For a class-based view pass it to Django's
+    `method_decorator`. Raises `ValueError` or `TypeError` for a value that is not a scope.
     """
     Challenge(scopes=scopes)
 

@@ -1,4 +1,4 @@
-"""The app that checks the setting `AUTH_JWKS`, and tells drf-spectacular of `JWTAuthentication`."""
+"""The app that checks the setting `AUTH_JWKS`, and registers with drf-spectacular."""
 
 from importlib import import_module
 

@@ -1,4 +1,4 @@
-"""Holds a token to a profile. Pure: the claims are parsed, and the time is an argument.
+"""Checks a token against a profile. Pure: the claims are parsed, and the time is an argument.
 
 No message holds a claim's value: what the profile expects is known, and what was found is a kind.
 """
@@ -31,7 +31,7 @@ OF_LOGOUT_TOKENS = ("iss", "aud", "iat", "exp", "jti", "events")
 BY_PROFILE = "the profile requires it, whatever required_claims= says"
 LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
 
-# Neither is always explicitly typed; what they must hold tells them from all others.
+# Neither always has an explicit `typ`; their claims distinguish them from all others.
 TYPES_OF_ID_TOKENS = frozenset(("jwt", None))
 TYPES_OF_LOGOUT_TOKENS = frozenset(("logout+jwt", "jwt", None))
 
@@ -63,16 +63,16 @@ def accepted_types(profile: Profile) -> frozenset[str | None]:
 
 
 def comes_once(profile: IDToken) -> bool:
-    """Return whether a token is held to something of one login, or of this moment.
+    """Return whether a profile is about one login, or about this moment.
 
-    Such a verdict must not be remembered, nor may what it was held to: it is secret.
+    Such a result must not be remembered, nor may the profile's values, which are secret.
     """
     of_a_login = profile.nonce is not None or profile.access_token is not None
     return of_a_login or profile.max_age is not None
 
 
 def hold(profile: Profile, token: Token, claims: Claims, now: float, leeway: float) -> None:
-    """Hold a token to a profile at Unix time `now`; issuer, audience and times were checked.
+    """Check claims against a profile at Unix time `now`; issuer, audience and times were checked.
 
     Raises `jwt.InvalidTokenError`.
     """
@@ -148,7 +148,7 @@ def _is_logout(claims: Claims) -> bool:
 
 
 def _refuse_logout(claims: Claims) -> None:
-    """Refuse a logout token without a `typ`, whose audience is a client too."""
+    """Reject a logout token without a `typ`, whose audience is a client too."""
     if _is_logout(claims):
         raise jwt.InvalidTokenError("events: expected no logout, found one")
 

@@ -1,4 +1,4 @@
-"""The profiles as data. Each is a value: equal ones hold a token to the same."""
+"""The profiles as data. Each is a value: equal profiles require the same of a token."""
 
 import json
 from collections.abc import Callable, Collection, Mapping
@@ -40,10 +40,10 @@ class AccessToken:
         stands for a token without one. Case and `application/` in front don't matter. `claims` are
         values that the token's claims must have: the same JSON, so `1` is neither `True` nor `1.0`.
 
-        `check` is a function that gets the claims, for each call, and after everything else was
-        found good. What it changes in them is seen by the caller, and by nobody else. It raises
-        `jwt.InvalidTokenError` to refuse the token, and returns None to accept it. Anything else
-        that it raises is passed on, and a value that it returns is a `TypeError`.
+        `check` is a function that receives the claims, for each call, after everything else was
+        found valid. If it changes them, only the caller sees the change. It raises
+        `jwt.InvalidTokenError` to reject the token, and returns None to accept it. Any other
+        exception propagates, and any other return value is a `TypeError`.
 
         Raises `ValueError` or `TypeError`, which name the parameter and what was expected.
         """
@@ -68,11 +68,11 @@ class IDToken:
 
     `client_id` is the audience, in place of the verifier's, and the `azp` if there is one or if
     there are several audiences. `nonce` is that of the authentication request; without one the
-    token may have none. `access_token` came with the ID token, whose `at_hash` must be of it.
-    `max_age` says how many seconds ago the user may have signed in; then `auth_time` is required.
-    `leeway` is granted on it.
+    token may have none. `access_token` was issued with the ID token, whose `at_hash` must be its
+    hash. `max_age` is the maximum number of seconds since the user signed in; then `auth_time` is
+    required, with `leeway`.
 
-    A token that is held to a `nonce`, an `access_token` or a `max_age` is never remembered.
+    A token that is checked against one of these three is never remembered.
 
     Raises `ValueError` or `TypeError`, which name the parameter and what was expected.
     """
@@ -99,7 +99,7 @@ class LogoutToken:
     """The profile of a logout token (OpenID Connect Back-Channel Logout 1.0 §2.4, §2.6).
 
     It has the event of a logout, `iss`, `aud`, `iat`, `exp` and `jti`, a `sub` or a `sid`, and no
-    `nonce`. Whether its `jti` came before is for the caller to check.
+    `nonce`. The caller must check whether its `jti` was seen before.
     """
 
 

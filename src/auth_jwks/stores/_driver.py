@@ -201,8 +201,8 @@ class Driver:
         if local is None:
             local = _LoopLocal(self._client(), asyncio.Semaphore(MAX_CONNECTIONS))
             # A parent process's clients stay untouched here: closing them would disturb the
-            # parent's event loop. A closed loop has taken its connections with it.
-            # The dict is replaced, not changed: a loop in another thread may be reading it.
+            # parent's event loop. The connections of a closed loop are closed with it. The dict is
+            # replaced, not changed: a loop in another thread may be reading it.
             living = {
                 (pid, loop): other for (pid, loop), other in self._locals.items()
                 if pid != place[0] or not loop.is_closed()

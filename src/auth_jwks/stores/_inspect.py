@@ -26,8 +26,8 @@ RECORD_FILE = re.compile(rf"{FORMAT}-[0-9a-f]{{64}}")
 class Entry:
     """One key of a store: its record at the store's time `now`, in microseconds.
 
-    `name` is what the store calls it. `key` is the key of the contract, None where only a digest
-    of it is stored. The gate of the record is what is stored; it may have lapsed.
+    `name` is what the store calls it. `key` is the key of the contract, None where only a digest of
+    it is stored. The gate of the record is what is stored; it may have expired.
     """
 
     name: str

@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 # Seconds. A lease must last much longer than a call to the store: it is renewed by calls, and its
-# commit must arrive in time. One that was granted that long ago may be overtaken by a search.
+# commit must arrive in time. A search may overtake a lease that was granted that long ago.
 LEASE = 3.0
 MAX_CALL = LEASE / 4
 MAX_COOLDOWN = 60.0
@@ -53,8 +53,8 @@ Cause = Literal["age", "unknown_kid", "forced", "repair"]
 class StoreUnavailable(Exception):  # noqa: N818 - a state of the store, and the contract's word for it
     """The store can't answer now. The argument says why, in a few words without secrets.
 
-    `resting`: it failed a moment ago, which was reported then, and so it was not asked.
-    `opened`: after this failure it is not asked for a while, as its breaker is open.
+    `resting`: the store was not asked, because it failed a moment ago, which was reported then.
+    `opened`: after this failure it is not asked for a while, because its breaker is open.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class Newer:
     """The store holds a newer version than the known one.
 
     `age` is the time since its fetch at the provider began, `ttl_left` the time until the store
-    drops it. A store that can tell that the document is not trustworthy says why in `fault`.
+    drops it. If the store can see that the document is not trustworthy, `fault` says why.
     """
 
     version: int
@@ -156,9 +156,9 @@ class KeyStore(Protocol):
     async def poll(self, key: str, *, known: int, lease: LeaseRequest | None) -> Answer:
         """Return the document if newer than `known`, else a lease, else why there is none.
 
-        A stored version below `known` counts as absent. If the holder of the live lease asks
-        again, the lease is renewed and granted with the same fence. A search passes the cool-down
-        of another holder, and a lease that was granted to another `LEASE` seconds ago.
+        A stored version below `known` counts as absent. If the holder of the live lease asks again,
+        the lease is renewed and granted with the same fence. A search ignores the cool-down of
+        another holder, and a lease that another holder was granted `LEASE` seconds ago.
         """
         ...
 
@@ -167,9 +167,9 @@ class KeyStore(Protocol):
     ) -> int | None:
         """Store up to 1 MiB for `ttl` seconds and end the lease; return its version.
 
-        None if a newer version is stored. A lease that has lapsed or was overtaken counts, and
-        ends no other. From now on at most two leases for an unknown key ID or a forced refresh
-        are granted in any `window` seconds.
+        None if a newer version is stored. A lease that has expired or was overtaken counts, and
+        ends no other. From now on at most two leases for an unknown key ID or a forced refresh are
+        granted in any `window` seconds.
         """
         ...
 

@@ -59,7 +59,7 @@ DAY_MICROS = microseconds(DAY)
 REPAIR_MICROS = microseconds(REPAIR_INTERVAL)
 OVERTAKING = microseconds(LEASE)
 UNSCHEDULED = ("unknown_kid", "forced")
-# So many failures of different holders in a row say that it is the provider's.
+# After so many failures in a row of different holders, the provider is at fault.
 AGREEMENT = 2
 
 Failure = Literal["failed", "mismatch"]
@@ -81,11 +81,11 @@ class Gate:
     failed: Failure | None = None
 
     def is_lease_of(self, holder: str) -> bool:
-        """Tell whether this is a lease, and that holder's."""
+        """Return whether this is a lease, and that holder's."""
         return self.failed is None and self.holder == holder
 
     def is_of(self, lease: Lease) -> bool:
-        """Tell whether this is exactly that lease."""
+        """Return whether this is exactly that lease."""
         return self.is_lease_of(lease.holder) and self.fence == lease.fence
 
     def left(self, now: int) -> int:
@@ -145,7 +145,7 @@ def committed(
 ) -> tuple[Record, int | None]:  # fmt: skip
     """Store the result of a lease requested `took` seconds ago, unless a newer one is stored.
 
-    A lease that has lapsed or was overtaken counts as well: its fence shows that its result is
+    A lease that has expired or was overtaken counts as well: its fence shows that its result is
     newer than what is stored. The gate of another holder stays closed.
     """
     gate = _live(record, now)
@@ -166,8 +166,8 @@ def failed(
 ) -> Record:
     """Turn the lease into a cool-down, if it is still live.
 
-    A host that fails again and again says no more than it said at first: only the failures of
-    others after it are counted.
+    Repeated failures of one host add nothing to its first one: only later failures of others are
+    counted.
     """
     gate = _live(record, now)
     if gate is None or not gate.is_of(lease):
@@ -210,7 +210,7 @@ def _closed(
 
 
 def _may_pass(record: Record, gate: Gate, now: int, lease: LeaseRequest) -> bool:
-    """Tell whether a closed gate lets this request through, within the budget.
+    """Return whether a closed gate admits this request, within the budget.
 
     One host must not decide what the others can reach: if it takes long, a search overtakes it;
     its failure holds back no search of theirs, nor anything until a second host has failed.

@@ -127,7 +127,7 @@ class RedisKeyStore:
         return self._name
 
     async def aclose(self) -> None:
-        """Close the store's own connections of this event loop; a client handed in stays open."""
+        """Close the store's own connections of this event loop, but no client that was passed."""
         await self._driver.aclose()
 
     async def __aenter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""A provider's answers over real HTTP on loopback, served by a thread of its own."""
+"""A provider's answers over real HTTP on loopback, from a thread of its own."""
 
 import contextlib
 import socket

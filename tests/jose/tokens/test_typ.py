@@ -37,7 +37,7 @@ def test_only_these_registered_types_are_taken() -> None:
 
 def test_the_page_lists_them() -> None:
     """docs/tokens.md has each, and no other."""
-    _, _, rest = DOCUMENTED.read_text("utf-8").partition("purpose for which nobody is let in:\n\n")
+    _, _, rest = DOCUMENTED.read_text("utf-8").partition("which name other purposes:\n\n")
     listed = re.findall(r"`(.+?)`", rest.partition("\n\n")[0])
     assert listed == sorted(OTHER_PURPOSES)
 
