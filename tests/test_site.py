@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.site.checks import PENDING, faults, pages, unnamed
+from tools.site.checks import faults, pages, unnamed
 from tools.site.html import Page
 from tools.site.llms import write_llms, write_twins
 from tools.site.questions import QUESTIONS
@@ -102,14 +102,6 @@ def test_questions_are_those_of_the_home_page() -> None:
     assert {asked.replace("`", ""): page for asked, page in promised} == {
         question: page for question, (_, page) in QUESTIONS.items()
     }
-
-
-def test_only_pages_that_are_there_are_pending() -> None:
-    """A page that goes leaves the list of those that need an opening."""
-    staged_there = {"changelog": "CHANGELOG.md", "contributing": "CONTRIBUTING.md"}
-    staged_there["reporting"] = "SECURITY.md"
-    files = [ROOT / staged_there.get(name, f"docs/{name}.md") for name in PENDING]
-    assert [path.name for path in files if not path.exists()] == []
 
 
 def test_links_hold_where_the_pages_are_laid_out(tmp_path: Path) -> None:

@@ -11,13 +11,6 @@ from tools.site.html import Page, parsed
 
 __all__ = ["faults", "pages", "unnamed"]
 
-# Pages whose first line does not say yet whom it is for.
-PENDING = {
-    "architecture", "changelog", "cloudflare", "command-line", "contributing", "design", "django",
-    "errors", "fleet", "freshness", "http", "issuers", "keys", "logging", "mcp", "metrics",
-    "readiness", "reporting", "runbooks", "several-issuers", "stores", "sync",
-    "testing", "tokens", "web",
-}  # fmt: skip
 DIRECTIVE = re.compile(r"^::: ([\w.]+)$", re.MULTILINE)
 FROM_NETWORK = re.compile(r"(?:url\(|@import)\s*['\"]?(?:https?:)?//")
 UNRENDERED = re.compile(r"```|\]\(|^ *(?:\*|\d\.) |^\||\*\*\w+[ .*]", re.MULTILINE)
@@ -76,7 +69,7 @@ def _of(name: str, known: dict[str, Page], site: Path) -> Iterator[str]:
     yield from (f"shows {each} without a text in its place" for each in page.unlabelled)
     if unrendered := UNRENDERED.search(page.prose):
         yield f"shows Markdown: {page.prose[max(0, unrendered.start() - 40) :][:80]!r}"
-    if not page.opening.startswith("For ") and name not in PENDING:
+    if not page.opening.startswith("For ") and name != "changelog":
         yield f"does not say whom it is for: {page.opening[:60]!r}"
     if not page.headings:
         yield "has no table of contents"
