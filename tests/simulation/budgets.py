@@ -114,11 +114,11 @@ def _life(plan: Plan, promises: Promises) -> float:
 
 
 def _loners(plan: Plan, near: Sequence[Happening]) -> int:
-    """Return how many refresh for themselves, as they have no store; what is left counts as one."""
+    """Return how many gates there are: the store's, and the own one of who can't rely on it."""
     cut_off = {one.who for one in near if one.kind in STORE_TROUBLE}
-    if plan.store == "own" or "" in cut_off:
+    if plan.store == "own":
         return len(plan.staff)
-    return min(len(plan.staff), 1 + len(cut_off))
+    return 1 + (len(plan.staff) if "" in cut_off else len(cut_off))
 
 
 def _searches(plan: Plan, at: float, span: float) -> int:
