@@ -30,7 +30,7 @@ except ModuleNotFoundError as fault:
     text = "auth_jwks.fastapi needs FastAPI: install auth-jwks[fastapi]"
     raise ImportError(text, name=fault.name) from fault
 
-__all__ = ["JWTBearer"]
+__all__ = ["JWTBearer", "TokenRefusedError"]
 
 COMPONENT_NAME = re.compile(r"[\w.-]+", re.ASCII)  # OpenAPI §4.8.7
 
@@ -46,6 +46,10 @@ class _Options(TypedDict, total=False):
     scheme_name: str | None
     description: str | None
     allow_bound: bool
+
+
+class TokenRefusedError(HTTPException):
+    """A request is refused: FastAPI makes the answer of `status_code`, `detail` and `headers`."""
 
 
 class JWTBearer(SecurityBase, Generic[ClaimsT]):
@@ -125,7 +129,8 @@ class JWTBearer(SecurityBase, Generic[ClaimsT]):
     async def __call__(self, connection: HTTPConnection, security: SecurityScopes) -> ClaimsT:
         """Return the claims. FastAPI passes the scopes that the route requires.
 
-        Raises `HTTPException` with the status and headers of the refusal, or `WebSocketException`.
+        Raises `TokenRefusedError` with the status and headers of the refusal, or, in a handshake
+        that can only be closed, `WebSocketException`.
         Any exception of the verifier but `jwt.InvalidTokenError` propagates.
         """
         try:
@@ -191,4 +196,4 @@ def _exception(refusal: Refusal, connection: HTTPConnection) -> Exception:
     extensions = connection.scope.get("extensions") or {}
     if connection.scope["type"] == "websocket" and DENIAL_EXTENSION not in extensions:
         return WebSocketException(POLICY_VIOLATION, refusal.detail)
-    return HTTPException(refusal.status, refusal.detail, dict(refusal.headers))
+    return TokenRefusedError(refusal.status, refusal.detail, dict(refusal.headers))
