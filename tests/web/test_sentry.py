@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 
 pytest.importorskip("sentry_sdk")
-pytestmark = [pytest.mark.full, pytest.mark.once]
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "logging.md").read_text(encoding="utf-8")
