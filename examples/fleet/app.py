@@ -4,7 +4,7 @@ Importing this opens no connection, so that a server may import it before it for
 """
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from typing import Annotated, Any
 
@@ -25,7 +25,7 @@ bearer = JWTBearer(jwks)
 
 
 @asynccontextmanager
-async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
     """Fetch the keys before the first request. The service starts even if the provider is down."""
     async with store, jwks:
         with suppress(KeysUnavailableError, IssuerMismatchError):
