@@ -1,5 +1,7 @@
 """The web integrations as users write them: read by the type checker, never executed."""
 
+# pyright: strict
+
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, assert_type
 
