@@ -74,6 +74,11 @@ def test_middleware_answers_are_right(tmp_path: Path) -> None:
         "JWTAuthMiddleware",
     }  # fmt: skip
     assert all(name in printed for name in took)
+    frameworks = saved["settings"]["told"]["frameworks"]
+    assert frameworks["wrong"] == 0
+    for name, less in frameworks["faces"].items():
+        assert name in printed
+        assert frameworks["took"].keys() >= {name, *less}
 
 
 def test_observers_count_everything(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """The playground as a web application: the endpoints of its page, and a protected API."""
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -171,7 +171,7 @@ def create_app(issuer: FakeIssuer, clock: ForwardClock) -> FastAPI:
     playground = Playground(issuer, clock)
 
     @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
         yield
         await playground.aclose()
 

@@ -150,16 +150,9 @@ class Issuers(Several[JWKS]):
         """
         if self._closed or verify_iss is not True:
             self._refuse_misuse(verify_iss=verify_iss)
-        guess = self._routes.recall(token)
-        if guess is not None:
-            try:
-                claims = await guess.verify_token(token, audience, profile=profile)
-            except jwt.InvalidTokenError:
-                if self._routes.find(token) is guess:
-                    raise
-            else:
-                if self._routes.of(claims["iss"]) is guess:
-                    return claims
+        known = self._routes.recall(token)
+        if known is not None:
+            return await known.verify_token(token, audience, profile=profile)
         verifier = self._find(token)
         claims = await verifier.verify_token(token, audience, profile=profile)
         self._routes.remember(token, verifier)
@@ -221,16 +214,9 @@ class SyncIssuers(Several[Threaded]):
         """Return the claims of a valid token, or raise, as `Issuers.verify_token` does."""
         if self._closed or verify_iss is not True:
             self._refuse_misuse(verify_iss=verify_iss)
-        guess = self._routes.recall(token)
-        if guess is not None:
-            try:
-                claims = guess.verify_token(token, audience, profile=profile)
-            except jwt.InvalidTokenError:
-                if self._routes.find(token) is guess:
-                    raise
-            else:
-                if self._routes.of(claims["iss"]) is guess:
-                    return claims
+        known = self._routes.recall(token)
+        if known is not None:
+            return known.verify_token(token, audience, profile=profile)
         verifier = self._find(token)
         claims = verifier.verify_token(token, audience, profile=profile)
         self._routes.remember(token, verifier)

@@ -45,7 +45,7 @@ except ModuleNotFoundError as fault:
     text = "auth_jwks.fastapi needs FastAPI: install auth-jwks[fastapi]"
     raise ImportError(text, name=fault.name) from fault
 
-__all__ = ["JWTBearer"]
+__all__ = ["JWTBearer", "TokenRefusedError"]
 
 COMPONENT_NAME = re.compile(r"[\w.-]+", re.ASCII)  # OpenAPI §4.8.7
 
@@ -65,6 +65,10 @@ class _Options(TypedDict, total=False):
     flows: Mapping[str, Mapping[str, Any]] | None
     openid_connect_url: str | None
     allow_bound: bool
+
+
+class TokenRefusedError(HTTPException):
+    """A request is refused: FastAPI makes the answer of `status_code`, `detail` and `headers`."""
 
 
 class JWTBearer(SecurityBase, Generic[ClaimsT]):
@@ -151,7 +155,8 @@ class JWTBearer(SecurityBase, Generic[ClaimsT]):
     async def __call__(self, connection: HTTPConnection, security: SecurityScopes) -> ClaimsT:
         """Return the claims. FastAPI passes the scopes that the route requires.
 
-        Raises `HTTPException` with the status and headers of the refusal, or `WebSocketException`.
+        Raises `TokenRefusedError` with the status and headers of the refusal, or, in a handshake
+        that can only be closed, `WebSocketException`.
         Any exception of the verifier but `jwt.InvalidTokenError` propagates.
         """
         try:
@@ -261,4 +266,4 @@ def _exception(refusal: Refusal, connection: HTTPConnection) -> Exception:
     extensions = connection.scope.get("extensions") or {}
     if connection.scope["type"] == "websocket" and DENIAL_EXTENSION not in extensions:
         return WebSocketException(POLICY_VIOLATION, refusal.detail)
-    return HTTPException(refusal.status, refusal.detail, dict(refusal.headers))
+    return TokenRefusedError(refusal.status, refusal.detail, dict(refusal.headers))

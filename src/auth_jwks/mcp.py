@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import Any
 
 import jwt
@@ -17,8 +16,8 @@ from auth_jwks._settings import (
     checked_strings,
     checked_verifier,
 )
-from auth_jwks.asgi import ASGIApp, JWTAuthMiddleware
-from auth_jwks.bearer import ScopesFrom, Verifier, bearer_token, granted, scopes_of
+from auth_jwks.asgi import ASGIApp, JWTAuthMiddleware, Scope
+from auth_jwks.bearer import ScopesFrom, Verifier, granted, scopes_of
 
 try:
     from mcp.server.auth.provider import AccessToken
@@ -37,15 +36,8 @@ NOT_GUARDED = (
 )
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class _Admitted:
-    """A request that a guard has let in. Without claims it needed no token."""
-
-    by: "JWKSVerifier"
-    token: str
-    claims: dict[str, Any] | None
-
-
+# What a guard has let in: whose guard, the request's scope, its claims if it needed a token.
+_Admitted = tuple["JWKSVerifier", Scope, dict[str, Any] | None]
 _admitted: ContextVar[_Admitted | None] = ContextVar("auth_jwks.mcp", default=None)
 
 
@@ -109,17 +101,17 @@ class JWKSVerifier:
         Raises `RuntimeError` if no guard has verified this token, so that a server without a guard
         admits nobody.
         """
-        admitted = _admitted.get()
+        by, scope, claims = _admitted.get() or (None, {}, None)
         # Another guard may stand outside, around several servers: its word is not enough.
-        if admitted is None or admitted.by is not self:
+        if by is not self:
             raise RuntimeError(NOT_GUARDED)
-        claims = admitted.claims
         if claims is None:
             return None
-        if admitted.token != token.strip(" "):
+        token = token.strip(" ")
+        if [value[7:].strip(" ") for value in authorization(scope)] != [token]:
             raise RuntimeError("JWKSVerifier: the token is not the one that the guard has verified")
         return _Token(
-            token=admitted.token,
+            token=token,
             client_id=_client(claims),
             scopes=sorted(granted(claims, self._scopes_from)),
             expires_at=int(claims["exp"]),
@@ -160,9 +152,7 @@ class _Handover:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        claims = scope["state"]["claims"]
-        token = "" if claims is None else bearer_token(authorization(scope))
-        reset = _admitted.set(_Admitted(self._verifier, token, claims))
+        reset = _admitted.set((self._verifier, scope, scope["state"]["claims"]))
         try:
             await self._app(scope, receive, send)
         finally:
@@ -175,7 +165,9 @@ async def _nothing(_scope: Any, _receive: Any, _send: Any) -> None: ...
 def _matching(claims: Mapping[str, Any], audience: tuple[str, ...]) -> str | None:
     """Return the first of the audiences that the token names (RFC 7519 §4.1.3)."""
     named = claims.get("aud")
-    values = named if isinstance(named, list) else [named]
+    if isinstance(named, str):
+        return named if named in audience else None
+    values = named if isinstance(named, list) else ()
     return next((each for each in audience if each in values), None)
 
 

@@ -75,8 +75,29 @@ def test_no_frame_shows_a_part_of_the_token(
         verify, token = verifier(issuer), TOKENS[name](issuer)
         with pytest.raises(jwt.InvalidTokenError) as caught:
             verify(token)
+    assert_untold(caught.value, token)
+
+
+@pytest.mark.parametrize("verifier", [by_jwks, by_issuers, by_threads, by_threads_and_issuers])
+@pytest.mark.parametrize("stated", [None, "https://other.example"])
+def test_nor_does_one_if_another_token_ended_alike(
+    verifier: Callable[[FakeIssuer], Verify], stated: str | None
+) -> None:
+    """A stranger may take the signature of a token that was verified before."""
+    with FakeIssuer(algorithm="ES256") as issuer:
+        verify, seen = verifier(issuer), issuer.sign(aud="api")
+        verify(seen)
+        changed = issuer.sign(aud="api", email=SECRET, iss=stated or issuer.issuer)
+        token = f"{changed.rpartition('.')[0]}.{seen.rpartition('.')[2]}"
+        with pytest.raises(jwt.InvalidTokenError) as caught:
+            verify(token)
+    assert_untold(caught.value, token)
+
+
+def assert_untold(caught: BaseException, token: str) -> None:
+    """Assert that neither the frames of an error nor those of what led to it show the token."""
     parts = [SECRET, *token.removeprefix("Bearer ").split(".")]
-    error: BaseException | None = caught.value
+    error: BaseException | None = caught
     while error is not None:
         told = told_by(error.__traceback__)
         assert [where for where, text in told.items() if any(part in text for part in parts)] == []

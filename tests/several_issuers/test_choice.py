@@ -7,6 +7,7 @@ import pytest
 
 from auth_jwks import Issuers, UnknownKeyError
 from auth_jwks.errors import reason_of
+from auth_jwks.events import Event, TokenRefused
 from auth_jwks.testing import FakeClock, FakeIssuer, SigningKey
 from tests.several_issuers.pair import A, B, Make, alike, fetches
 
@@ -102,6 +103,27 @@ async def test_a_part_of_a_token_seen_before_opens_nothing(issuers: Issuers, pai
     with pytest.raises(jwt.InvalidIssuerError):
         await issuers.verify_token(a.sign(iss="x").rpartition(".")[0] + "." + signature)
     assert await issuers.verify_token(seen)
+
+
+@pytest.mark.parametrize("stated", [A, B, "https://c.example", None])
+async def test_the_end_of_a_token_seen_before_causes_one_refusal(
+    make: Make, pair: Pair, stated: str | None
+) -> None:
+    """It is counted and told once, where it belongs, and its error has no other behind it."""
+    events: list[Event] = []
+    observer = events.append
+    first, second = (make(each, observer=observer) for each in pair)
+    issuers = Issuers(first, second)
+    seen = pair[0].sign()
+    await issuers.verify_token(seen)
+    pasted = f"{pair[0].sign(iss=stated, jti='x').rpartition('.')[0]}.{seen.rpartition('.')[2]}"
+    with pytest.raises(jwt.InvalidTokenError) as refused:
+        await issuers.verify_token(pasted)
+    assert refused.value.__context__ is None
+    assert len([event for event in events if isinstance(event, TokenRefused)]) == 1
+    judges = [first.status().verifications, second.status().verifications, issuers.refused]
+    told = [sum(counts.values()) - counts.get("ok", 0) for counts in judges]
+    assert told == {A: [1, 0, 0], B: [0, 1, 0]}.get(str(stated), [0, 0, 1])
 
 
 async def test_signatures_that_end_alike_confuse_nobody(make: Make, pair: Pair) -> None:

@@ -1,5 +1,7 @@
 """The public API as users write it: read by the type checker, never executed."""
 
+# pyright: strict
+
 import asyncio
 from collections.abc import Mapping
 from functools import partial

@@ -1,5 +1,7 @@
 """Django and REST framework as users write them: read by the type checker, never executed."""
 
+# pyright: strict
+
 from typing import Any, assert_type
 
 from django.contrib.auth.models import User

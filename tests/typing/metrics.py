@@ -1,5 +1,7 @@
 """The observers that export metrics are what `JWKS` takes; only the type checkers read this."""
 
+# pyright: strict
+
 from typing import assert_type
 
 from auth_jwks import JWKS

@@ -77,8 +77,10 @@ class ProtectedResource:
         """Return whether a request is for the document, at its path or below a `root_path`."""
         if scope["type"] != "http":
             return False
-        path = scope["path"]
-        return self.metadata_path in (path, routed(path, scope.get("root_path", "")))
+        path, root_path = scope["path"], scope.get("root_path", "")
+        if path == self.metadata_path:
+            return True
+        return root_path != "" and routed(path, root_path) == self.metadata_path
 
     async def __call__(self, scope: Scope, _receive: Any, send: Any, /) -> None:
         """Answer a request with the document. `GET` and `HEAD` get it; other methods are a 405."""

@@ -1,6 +1,7 @@
 """Which of several verifiers a token is for: the one that has its issuer. Pure."""
 
 from collections.abc import Sequence
+from hashlib import sha256
 from typing import Generic, Protocol, TypeVar
 
 import jwt
@@ -14,7 +15,6 @@ from auth_jwks._jose.words import listed, shown
 __all__ = ["Claimant", "Routes"]
 
 MAX_REMEMBERED = 4096
-TAIL = 32  # characters
 
 
 class Claimant(Protocol):
@@ -44,7 +44,7 @@ class Routes(Generic[ClaimantT]):
         """Raise `ValueError` if a verifier has no issuer, or one that another has too."""
         self._exact: dict[str, ClaimantT] = {}
         self._templates: dict[str, tuple[IssuerNames, ClaimantT]] = {}
-        self._remembered: dict[str, ClaimantT] = {}
+        self._remembered: dict[bytes, ClaimantT] = {}
         if not verifiers:
             raise ValueError("verifiers: expected at least one")
         self.longest = max(verifier.max_token_length for verifier in verifiers)
@@ -80,18 +80,16 @@ class Routes(Generic[ClaimantT]):
         raise jwt.InvalidIssuerError(f"{text}: no verifier has this issuer")
 
     def recall(self, token: object) -> ClaimantT | None:
-        """Return who verified this token before, or None: a guess, without a look inside.
-
-        Another token may end alike, by the hand of a provider that knows its own key. So an answer
-        counts only if `of` names the same verifier for the claims, or `find` for the token.
-        """
-        return self._remembered.get(token[-TAIL:]) if type(token) is str else None
+        """Return who verified this very token before, or None, without a look inside."""
+        if type(token) is not str or len(token) > self.longest:
+            return None
+        return self._remembered.get(_digest(token))
 
     def remember(self, token: str, verifier: ClaimantT) -> None:
         """Remember who verified a token. Any thread may do so."""
         if len(self._remembered) >= MAX_REMEMBERED:
             self._remembered.clear()
-        self._remembered[token.rstrip(" ")[-TAIL:]] = verifier
+        self._remembered[_digest(token)] = verifier
 
     def _add(self, verifier: ClaimantT) -> None:
         names = issuer_names(tuple(dict.fromkeys(verifier.issuers)))
@@ -102,3 +100,7 @@ class Routes(Generic[ClaimantT]):
                 self._templates[name] = names, verifier
             else:
                 self._exact[name] = verifier
+
+
+def _digest(token: str) -> bytes:
+    return sha256(token.encode(errors="surrogatepass")).digest()

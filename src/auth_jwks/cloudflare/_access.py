@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import jwt
 
+from auth_jwks._asgi.late import told
 from auth_jwks._cache.status import Status
 from auth_jwks._clock import SYSTEM_CLOCK, Clock
 from auth_jwks._jose.tokens import compact
@@ -15,6 +16,7 @@ from auth_jwks._provider.made_client import ClientMaker
 from auth_jwks._settings import checked_client, checked_strings
 from auth_jwks._verifier import JWKS
 from auth_jwks.cloudflare._identity import Identity, IdentitySource
+from auth_jwks.errors import IdentityUnavailableError
 from auth_jwks.events import Observer
 from auth_jwks.stores.base import KeyStore
 
@@ -129,7 +131,7 @@ class CloudFlareTokenValidation:
         Raises as `verify_token`. A machine's token raises `jwt.MissingRequiredClaimError`.
         """
         claims = await self._jwks.verify_token(token)
-        email, sub = _required_text(claims, "email"), _required_text(claims, "sub")
+        email, sub = self._required_text(claims, "email"), self._required_text(claims, "sub")
         country = claims.get("country")
         return User(
             sub,
@@ -150,8 +152,8 @@ class CloudFlareTokenValidation:
         claims = await self._jwks.verify_token(token)
         # Only a machine has an empty `sub`; a person with a certificate has a `common_name` too.
         if claims["sub"] or "email" in claims:
-            raise jwt.MissingRequiredClaimError("common_name")
-        return ServiceToken(_required_text(claims, "common_name"))
+            raise told(self._jwks, jwt.MissingRequiredClaimError("common_name"))
+        return ServiceToken(self._required_text(claims, "common_name"))
 
     async def get_identity(self, token: str) -> Identity:
         """Return Cloudflare's profile of the user. The token is verified before it is sent.
@@ -160,7 +162,18 @@ class CloudFlareTokenValidation:
         and `IdentityUnavailableError` if it returned no profile.
         """
         await self._jwks.verify_token(token)
-        return await self._identities.identity(compact(token))
+        try:
+            return await self._identities.identity(compact(token))
+        except IdentityUnavailableError:
+            raise
+        except jwt.InvalidTokenError as error:
+            raise told(self._jwks, error) from None
+
+    def _required_text(self, claims: Mapping[str, Any], name: str) -> str:
+        value = claims.get(name)
+        if not isinstance(value, str) or not value:
+            raise told(self._jwks, jwt.MissingRequiredClaimError(name))
+        return value
 
     async def refresh(self, *, force: bool = False) -> None:
         """Make sure that the keys are fresh, as a warm-up; `force` fetches them after this call.
@@ -205,10 +218,3 @@ def _checked_aud(aud: object) -> tuple[str, ...]:
     if not tags:
         raise ValueError("aud: expected at least one audience tag")
     return tags
-
-
-def _required_text(claims: Mapping[str, Any], name: str) -> str:
-    value = claims.get(name)
-    if not isinstance(value, str) or not value:
-        raise jwt.MissingRequiredClaimError(name)
-    return value

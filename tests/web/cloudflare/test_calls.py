@@ -6,9 +6,26 @@ from typing import Any
 import jwt
 import pytest
 
-from auth_jwks.cloudflare import CloudFlareTokenValidation, Identity, ServiceToken, User
+from auth_jwks.cloudflare import (
+    CloudFlareTokenValidation,
+    Identity,
+    IdentityUnavailableError,
+    ServiceToken,
+    User,
+)
+from auth_jwks.errors import Reason
+from auth_jwks.events import Event, TokenRefused
 from auth_jwks.testing import FakeIssuer
-from tests.web.cloudflare.access_edge import AUDIENCE, CERTS, HOST, IDENTITY, MACHINE, PERSON, Edge
+from tests.web.cloudflare.access_edge import (
+    AUDIENCE,
+    CERTS,
+    HOST,
+    IDENTITY,
+    MACHINE,
+    PERSON,
+    Edge,
+    answer,
+)
 from tests.web.cloudflare.calls import ALICE, BAD, ISSUER, access, calls, names_of
 
 
@@ -164,3 +181,38 @@ def test_values_are_immutable_and_discreet() -> None:
         with pytest.raises(AttributeError):
             setattr(value, field, "mallory")
         assert not hasattr(value, "__dict__")
+
+
+@pytest.mark.parametrize(
+    ("claims", "name", "detail"),
+    [
+        (MACHINE, "verify_user", 'Token is missing the "email" claim'),
+        (PERSON, "verify_service_token", 'Token is missing the "common_name" claim'),
+        (
+            {**MACHINE, "common_name": ""},
+            "verify_service_token",
+            'Token is missing the "common_name" claim',
+        ),
+        (PERSON, "get_identity", "Cloudflare has ended the session of this token"),
+    ],
+)
+async def test_what_is_refused_after_the_verification_is_told(
+    claims: dict[str, Any], name: str, detail: str, edge: Edge, team: FakeIssuer
+) -> None:
+    """The log, the observers and the counts have it, as they have what `JWKS` refuses."""
+    edge.answers[IDENTITY] = answer(b"{}", 401)
+    events: list[Event] = []
+    async with access(observer=events.append) as cfa:
+        with pytest.raises(jwt.InvalidTokenError):
+            await getattr(cfa, name)(team.sign(claims))
+        assert cfa.status().verifications == {"ok": 1, "seen": 0, "claim": 1}
+    assert events[1:] == [TokenRefused(ISSUER + CERTS, Reason.CLAIM, detail)]
+
+
+async def test_a_profile_that_is_unavailable_is_no_refusal(edge: Edge, team: FakeIssuer) -> None:
+    """The token is good, and nobody refused it."""
+    edge.answers[IDENTITY] = answer(b"{}", 503)
+    async with access() as cfa:
+        with pytest.raises(IdentityUnavailableError):
+            await cfa.get_identity(team.sign(PERSON))
+        assert cfa.status().verifications == {"ok": 1, "seen": 0}
