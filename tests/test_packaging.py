@@ -102,6 +102,7 @@ def test_extras_bring_what_they_are_named_for(requirements: dict[str, list[Requi
         "django": {"django"},
         "drf": {"django", "djangorestframework"},
         "fastapi": {"fastapi", "starlette"},
+        "flask": {"flask"},
         "mcp": {"mcp"},
         "opentelemetry": {"opentelemetry-api"},
         "prometheus": {"prometheus-client"},
