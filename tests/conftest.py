@@ -25,13 +25,14 @@ TIERS = {
     "full": (
         "fleet", "sync/test_forks.py", "test_benchmark*", "test_demo.py", "test_fleet_demo.py",
         "test_deploy.py", "test_logging_recipes.py", "test_oidc_provider.py", "test_packaging.py",
-        "web/mcp", "web/test_django.py", "web/test_flask.py", "web/test_gunicorn*.py",
-        "web/test_playground_demo.py",
+        "test_workers.py", "web/mcp", "web/test_django.py", "web/test_flask.py",
+        "web/test_frameworks.py", "web/test_gunicorn*.py", "web/test_playground_demo.py",
     ),
     "posix": ("cli/test_store.py", "stores/test_directory.py", "stores/file"),
     "once": (
         "stores/test_gate_machine.py", "test_benchmark*", "test_demo.py", "test_deploy.py",
-        "test_fleet_demo.py", "test_packaging.py", "web/test_playground_demo.py",
+        "test_fleet_demo.py", "test_packaging.py", "test_workers.py", "web/test_frameworks.py",
+        "web/test_playground_demo.py",
     ),
 }  # fmt: skip
 SERVERS = {"redis_url", "valkey"}

@@ -9,7 +9,8 @@ import inspect
 import json
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -27,47 +28,58 @@ KINDS = {
 PATIENCE = 60  # seconds
 
 
-def handlers(auth: Any) -> Iterable[grpc.GenericRpcHandler]:
-    """Return services of all kinds, which tell who calls."""
+class Threaded:
+    """What methods do in a thread: they tell who calls."""
+
+    def __init__(self, auth: Any) -> None:
+        self._claims = auth.claims
+
+    def unary(self, _request: object, _context: object) -> bytes:
+        """Return the caller."""
+        return str(self._claims.get()["sub"]).encode()
+
+    def stream(self, request: object, context: object) -> Iterator[bytes]:
+        """Yield the caller twice."""
+        for _ in range(2):
+            yield self.unary(request, context)
+
+    def public(self, _request: object, _context: object) -> bytes:
+        """Return that anybody was let in, of whom nothing is known."""
+        return str(self._claims.get("nobody")).encode()
+
+
+class Async(Threaded):
+    """What methods do on an event loop."""
+
+    async def unary(self, request: object, context: object) -> bytes:  # type: ignore[override]
+        """Return the caller."""
+        return super().unary(request, context)
+
+    async def stream(  # type: ignore[override]
+        self, request: object, context: object
+    ) -> AsyncIterator[bytes]:
+        """Yield the caller twice."""
+        for _ in range(2):
+            yield super().unary(request, context)
+
+    async def public(self, request: object, context: object) -> bytes:  # type: ignore[override]
+        """Return that anybody was let in, of whom nothing is known."""
+        return super().public(request, context)
+
+
+def handlers(auth: Any) -> Iterator[grpc.GenericRpcHandler]:
+    """Return services with methods of all kinds."""
     is_async = issubclass(auth.BearerAuth, grpc.aio.ServerInterceptor)
-
-    def who() -> bytes:
-        return str(auth.claims.get()["sub"]).encode()
-
-    def one(_request: object, _context: object) -> bytes:
-        return who()
-
-    def several(_request: object, _context: object) -> Iterator[bytes]:
-        yield who()
-        yield who()
-
-    async def one_async(_request: object, _context: object) -> bytes:
-        return who()
-
-    async def several_async(_request: object, _context: object) -> AsyncIterator[bytes]:
-        yield who()
-        yield who()
-
-    def served(_request: object, _context: object) -> bytes:
-        return b"served"
-
-    async def served_async(_request: object, _context: object) -> bytes:
-        return b"served"
-
+    behaviours = Async(auth) if is_async else Threaded(auth)
     for method, kind in KINDS.items():
         _, service, name = method.split("/")
-        make = getattr(grpc, f"{kind}_rpc_method_handler")
-        if service != "shop.Shop":
-            behaviour: Any = served_async if is_async else served
-        elif kind.endswith("_stream"):
-            behaviour = several_async if is_async else several
-        else:
-            behaviour = one_async if is_async else one
+        what = "public" if name == "Check" else kind.partition("_")[2]
+        handler = getattr(grpc, f"{kind}_rpc_method_handler")(getattr(behaviours, what))
         if name != "Unlisted":
-            yield grpc.method_handlers_generic_handler(service, {name: make(behaviour)})
+            yield grpc.method_handlers_generic_handler(service, {name: handler})
 
 
-class Services(grpc.GenericRpcHandler):
+class Services:
     """All services as one."""
 
     def __init__(self, auth: Any) -> None:
@@ -97,7 +109,7 @@ def answer(channel: grpc.Channel, method: str, metadata: list[list[str]]) -> lis
         else:
             messages = [call(request, wait_for_ready=True, **options)]
     except grpc.RpcError as error:
-        told = {key: value for key, value in error.trailing_metadata() or ()}
+        told = dict(error.trailing_metadata() or ())
         return [error.code().name, error.details(), told, []]
     finally:
         done.set()
@@ -107,8 +119,7 @@ def answer(channel: grpc.Channel, method: str, metadata: list[list[str]]) -> lis
 def main(folder: str) -> None:
     """Serve, and answer until stdin ends."""
     sys.path.insert(0, folder)
-    from shop import auth  # noqa: PLC0415 - the recipe
-    from shop.serve import serve  # noqa: PLC0415
+    auth, serve = import_module("shop.auth"), import_module("shop.serve").serve
 
     address = f"unix:{Path(folder) / 'socket'}"
 
@@ -120,7 +131,8 @@ def main(folder: str) -> None:
     threading.Thread(target=run, daemon=True).start()
     with grpc.insecure_channel(address) as channel:
         for line in sys.stdin:
-            print(json.dumps(answer(channel, *json.loads(line))), flush=True)
+            sys.stdout.write(json.dumps(answer(channel, *json.loads(line))) + "\n")
+            sys.stdout.flush()
 
 
 if __name__ == "__main__":
