@@ -125,6 +125,10 @@ def sandbox(*, new_loops: bool) -> Iterator[Callable[..., Any]]:
 
         def closed() -> None:
             loop = asyncio.get_event_loop()
+            tasks = asyncio.all_tasks(loop)
+            for task in tasks:
+                task.cancel()
+            loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
             loop.run_until_complete(loop.shutdown_asyncgens())
             loop.close()
 
@@ -146,6 +150,7 @@ def check_lambda(handle: Invoke, issuer: FakeIssuer) -> None:
     for name in ("alice", "bob", "carol"):
         answer = handle(event(bearer(issuer, sub=name)), None)
         assert (answer["statusCode"], json.loads(answer["body"])) == (200, {"sub": name})
+    assert len(issuer.requests) == 2
     good = bearer(issuer)
     refused = {
         (): (401, "Not authenticated"),
@@ -160,7 +165,6 @@ def check_lambda(handle: Invoke, issuer: FakeIssuer) -> None:
         assert (answer["statusCode"], json.loads(answer["body"])["detail"]) == expected
         told = {name.lower(): value for name, value in answer["headers"].items()}
         assert told["www-authenticate"].startswith(NOBODY)
-    assert len(issuer.requests) == 2
 
 
 @pytest.mark.parametrize("new_loops", [False, True], ids=["one loop", "a loop each"])
