@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Any, ClassVar
 
 import pytest
-from flask import Blueprint, Flask, Response
+from flask import Blueprint, Flask
 from flask.testing import FlaskClient
 from flask.views import MethodView
 
@@ -16,7 +16,7 @@ from auth_jwks.errors import InsufficientScopeError
 from auth_jwks.flask import JWTAuth, current_claims, requires_scopes
 from auth_jwks.sync import SyncJWKS
 from auth_jwks.testing import FakeIssuer
-from tests.web.recipes import NO_TOKEN, TABLE
+from tests.web.recipes import NO_TOKEN, PAGES, TABLE
 from tests.web.status_table import AUDIENCE, Answer, answers, challenge, repeated
 
 TOLD = challenge("insufficient_scope", "Insufficient scope") + ', scope="things:write"'
@@ -224,13 +224,22 @@ def test_async_views_are_run_as_flask_runs_them(verifier: SyncJWKS, issuer: Fake
         assert guarded_later() == "run: later"
 
 
-def test_who_answers_before_the_guard(verifier: SyncJWKS) -> None:
-    """A function that was registered earlier, such as one for a browser's preflight."""
+def test_preflights_are_answered_before_the_guard(verifier: SyncJWKS) -> None:
+    """The page's function lets them through, and nothing else."""
+    [code] = re.findall(
+        r"^```py\n(from flask .*?)^```$", PAGES["flask.md"], re.DOTALL | re.MULTILINE
+    )
     app = Flask(__name__)
-    app.before_request(lambda: Response(status=204))
     app.config["AUTH_JWKS"] = {"VERIFIER": verifier}
-    JWTAuth(app)
-    assert app.test_client().options("/me").status_code == 204
+    exec(code, {"app": app, "JWTAuth": JWTAuth})  # noqa: S102 - the page's own code
+    app.add_url_rule("/me", view_func=me, methods=["GET", "DELETE"])
+    client = app.test_client()
+    asked = {"Origin": "https://a.example", "Access-Control-Request-Method": "DELETE"}
+    answer = client.options("/me", headers=asked)
+    assert (answer.status_code, answer.data) == (200, b"")
+    assert "DELETE" in answer.headers["Allow"]
+    assert client.options("/me").status_code == 401
+    assert client.delete("/me", headers=asked).status_code == 401
 
 
 def test_an_application_without_the_guard_lets_nobody_in(issuer: FakeIssuer) -> None:
