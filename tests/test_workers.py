@@ -48,18 +48,25 @@ def issuer() -> Iterator[FakeIssuer]:
         yield issuer
 
 
+# What a test has where the page has the reader's own, or waits too long or too briefly.
+OWN = {
+    f"aud={OWN_AUDIENCE}": f"aud={OWN_AUDIENCE}, retries=0, timeout=30",
+    f'"aud": {OWN_AUDIENCE}': f'"aud": {OWN_AUDIENCE}, "retries": 0, "timeout": 30',
+    "RedisKeyStore(REDIS": "RedisKeyStore(REDIS, timeout=0.75, connect_timeout=1.5",
+}
+
+
 def written(section: str, folder: Path, issuer: FakeIssuer) -> None:
     """Write the package `shop` of a section, which verifies a provider's tokens."""
     recipes = MODULE.findall(SECTIONS[section].replace("shop/management/commands/", "shop/"))
     assert recipes
     (folder / "shop").mkdir()
+    places = {PROVIDER: issuer.url, DIRECTORY: str(folder / "keys")}
     for code, name in recipes:
-        own = code.replace(PROVIDER, issuer.url).replace(DIRECTORY, str(folder / "keys"))
-        (folder / name).write_text(
-            own.replace(OWN_AUDIENCE, '"my-api", retries=0, timeout=30').replace(
-                '"aud": "my-api", retries=0, timeout=30', '"aud": "my-api"'
-            )
-        )
+        own = code
+        for text, replacement in (places | OWN).items():
+            own = own.replace(text, replacement)
+        (folder / name).write_text(own)
 
 
 @contextmanager
