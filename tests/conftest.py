@@ -30,15 +30,17 @@ TIERS = {
     "full": (
         "fleet", "sync/test_forks.py", "test_benchmark*", "test_demo.py", "test_fleet_demo.py",
         "test_deploy.py", "test_logging_recipes.py", "test_oidc_provider.py", "test_packaging.py",
-        "test_site.py", "test_start_pages.py", "testing/test_recipes.py", "web/mcp",
-        "web/playground", "web/test_django.py", "web/test_fastapi_login.py", "web/test_flask.py",
-        "web/test_gunicorn*.py", "web/test_sentry.py",
+        "test_site.py", "test_start_pages.py", "test_workers.py", "testing/test_recipes.py",
+        "web/mcp", "web/playground", "web/test_django.py", "web/test_fastapi_login.py",
+        "web/test_flask.py", "web/test_frameworks.py", "web/test_gunicorn*.py",
+        "web/test_sentry.py",
     ),
     "posix": ("cli/test_store.py", "stores/test_directory.py", "stores/file"),
     "once": (
         "stores/test_gate_machine.py", "test_benchmark*", "test_demo.py", "test_deploy.py",
         "test_fleet_demo.py", "test_packaging.py", "test_site.py", "test_start_pages.py",
-        "web/playground", "web/test_fastapi_login.py", "web/test_sentry.py",
+        "test_workers.py", "web/playground", "web/test_fastapi_login.py", "web/test_frameworks.py",
+        "web/test_sentry.py",
     ),
 }  # fmt: skip
 SERVERS = {"redis_url", "valkey"}

@@ -62,8 +62,8 @@ DOCUMENTS = {
 README = DOCUMENTS["README.md"]
 EXECUTED = (
     "README.md", "docs/cloudflare.md", "docs/django.md", "docs/errors.md", "docs/fastapi.md",
-    "docs/fleet.md", "docs/freshness.md", "docs/issuers.md", "docs/keys.md", "docs/metrics.md",
-    "docs/readiness.md", "docs/several-issuers.md", "docs/stores.md",
+    "docs/flask.md", "docs/fleet.md", "docs/freshness.md", "docs/issuers.md", "docs/keys.md",
+    "docs/metrics.md", "docs/readiness.md", "docs/several-issuers.md", "docs/stores.md",
     "docs/sync.md", "docs/testing.md", "docs/tokens.md", "docs/web.md",
 )  # fmt: skip
 

@@ -75,6 +75,7 @@ def test_the_public_modules_are_these() -> None:
         "auth_jwks.events",
         "auth_jwks.fastapi",
         "auth_jwks.fastmcp",
+        "auth_jwks.flask",
         "auth_jwks.health",
         "auth_jwks.mcp",
         "auth_jwks.opentelemetry",

@@ -102,6 +102,7 @@ def test_extras_bring_what_they_are_named_for(requirements: dict[str, list[Requi
         "django": {"django"},
         "drf": {"django", "djangorestframework"},
         "fastapi": {"fastapi", "starlette"},
+        "flask": {"flask"},
         "mcp": {"mcp"},
         "opentelemetry": {"opentelemetry-api"},
         "prometheus": {"prometheus-client"},
@@ -114,7 +115,7 @@ def test_extras_bring_what_they_are_named_for(requirements: dict[str, list[Requi
 def test_extras_without_code_of_ours_are_gone(metadata: Metadata) -> None:
     """That of Cloudflare Access, which 0.4.0 had, stays though the core is enough for it."""
     assert set(metadata.provides_extra or ()) == {
-        "all", "cli", "cloudflare", "django", "drf", "fastapi", "mcp", "opentelemetry",
+        "all", "cli", "cloudflare", "django", "drf", "fastapi", "flask", "mcp", "opentelemetry",
         "prometheus", "redis", "starlette", "testing",
     }  # fmt: skip
 

@@ -1,6 +1,6 @@
 """Bearer tokens over HTTP (RFC 6750): the token in a request, and the answer that rejects it.
 
-No web framework is needed. `asgi`, `starlette`, `fastapi` and `django` build on it; Flask can.
+No web framework is needed. `asgi`, `starlette`, `fastapi`, `flask` and `django` build on it.
 """
 
 import logging

@@ -1,4 +1,4 @@
-"""The recipes of docs/sync.md and docs/django.md as they are deployed, behind a real server.
+"""The recipes of docs/flask.md and docs/django.md as they are deployed, behind a real server.
 
 Each is a package `shop`.
 """
@@ -22,10 +22,9 @@ from tests.web.status_table import AUDIENCE, REFUSED, STRANGE, Answer, answer_of
 
 ROOT = Path(__file__).parents[2]
 PAGES = {
-    name: (ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("sync.md", "django.md")
+    name: (ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("flask.md", "django.md")
 }
 SECTION = re.compile(r"^## (.+?)\n(.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
-# Where both have one, that of Django's own page is the recipe.
 SECTIONS = {name: text for page in PAGES.values() for name, text in SECTION.findall(page)}
 MODULE = re.compile(r"^```py(?:thon)?\n(# (shop/\w+\.py)\n.*?)^```$", re.MULTILINE | re.DOTALL)
 # What the page has where the reader's own belongs.
@@ -108,25 +107,17 @@ def serving(command: tuple[str, ...], folder: Path, **environment: str) -> Itera
 
 
 @contextmanager
-def served(
-    section: str, server: str, folder: Path, *, recipe: str, entry: str,
-    rest: Mapping[str, str] | None = None,
-) -> Iterator[Site]:  # fmt: skip
-    """Serve a recipe with gunicorn.
-
-    `recipe` is the module that has the verifier, `entry` the one that has the application, as
-    `module:name`.
-    """
+def served(section: str, server: str, folder: Path, *, factory: str) -> Iterator[Site]:
+    """Serve a recipe with gunicorn; `factory` makes its application, as `module:name`."""
     with ExitStack() as stack:
         issuer, down, misled = (
             stack.enter_context(FakeIssuer(algorithm="ES256")) for _ in range(3)
         )
         down.outage(retry_after=60)
         misled.announce(issuer="https://other.example")
-        written(section, folder, issuer.url, rest or {})
+        written(section, folder, issuer.url, {})
         environment = {
-            "RECIPE": recipe, "ENTRY": entry, "DOWN": down.discovery_url,
-            "MISLED": misled.discovery_url,
+            "FACTORY": factory, "DOWN": down.discovery_url, "MISLED": misled.discovery_url,
         }  # fmt: skip
         command = (*SERVERS[server], "--bind", "fd://{fd}", "tests.web.switched:application")
         client = stack.enter_context(serving(command, folder, **environment))

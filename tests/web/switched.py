@@ -1,6 +1,6 @@
-"""A recipe's application, for a server to run: the header `X-Verifier` says who checks a token.
+"""A recipe's applications, for a server to run: the header `X-Verifier` says who checks a token.
 
-The application is that of the environment's `ENTRY`; its verifier is `jwks` in `RECIPE`.
+They are made by the factory that the environment's `FACTORY` names.
 """
 
 import os
@@ -24,18 +24,17 @@ def impatient(variable: str) -> SyncJWKS:
     return SyncJWKS(os.environ[variable], AUDIENCE, issuer="https://a.example", retries=0)
 
 
-recipe = import_module(os.environ["RECIPE"])
-module, _, name = os.environ["ENTRY"].partition(":")
-guarded = getattr(import_module(module), name)
-verifiers = {
-    "own": recipe.jwks,
-    "down": impatient("DOWN"),
-    "misled": impatient("MISLED"),
-    "broken": Broken(),
+module, _, name = os.environ["FACTORY"].partition(":")
+create_app = getattr(import_module(module), name)
+applications = {
+    "own": create_app(),
+    "down": create_app(impatient("DOWN")),
+    "misled": create_app(impatient("MISLED")),
+    "broken": create_app(Broken()),
 }
 
 
 def application(environ: dict[str, Any], start_response: Any) -> Any:
-    """Answer one request; they come one at a time."""
-    vars(recipe)["jwks"] = verifiers[environ.pop("HTTP_X_VERIFIER", "own")]
-    return guarded(environ, start_response)
+    """Answer one request."""
+    chosen = applications[environ.pop("HTTP_X_VERIFIER", "own")]
+    return chosen(environ, start_response)

@@ -132,4 +132,4 @@ def test_around_the_application(tmp_path: Path) -> None:
 def test_no_module_goes_untested() -> None:
     """Each section that prints a module is served here or for Flask."""
     served = {section for section in SECTIONS if modules(section)}
-    assert served == {"Flask", MIDDLEWARE, REST, AROUND}
+    assert served == {"An application", MIDDLEWARE, REST, AROUND}

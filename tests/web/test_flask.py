@@ -1,4 +1,4 @@
-"""The recipe for Flask of docs/sync.md, behind gunicorn's workers."""
+"""The application of docs/flask.md, behind gunicorn's workers."""
 
 from collections.abc import Iterator
 
@@ -23,7 +23,7 @@ def site(
 ) -> Iterator[Site]:
     """Serve the recipe."""
     folder = tmp_path_factory.mktemp("flask")
-    with served("Flask", request.param, folder, recipe="shop.app", entry="shop.views:app") as site:
+    with served("An application", request.param, folder, factory="shop.app:create_app") as site:
         yield site
 
 

@@ -32,7 +32,7 @@ QUESTIONS = {
     "How do I move from PyJWKClient?": ("PyJWKClient", "migrate/pyjwt"),
     "Can I use Postgres as the store?": ("postgres", "stores"),
     "What happens when Redis is down?": ("redis down", "outages"),
-    "How do I run it on AWS Lambda?": ("lambda", "start/scripts"),
+    "How do I run it on AWS Lambda?": ("lambda", "workers"),
     "What is in Redis?": ("what is in redis", "runbooks"),
     "A key has leaked. What now?": ("key leaked", "runbooks"),
     "Which algorithms are accepted?": ("algorithms", "tokens"),

@@ -1,0 +1,170 @@
+"""Bearer tokens in Flask: an extension that guards every endpoint, and `@requires_scopes`."""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from functools import wraps
+from inspect import iscoroutinefunction, signature
+from typing import Any, TypeVar, cast
+
+import jwt
+
+from auth_jwks._asgi.late import lacking, told
+from auth_jwks._settings import checked_parts, checked_strings
+from auth_jwks.bearer import Challenge, ScopesFrom, bearer_token, granted, scopes_of, unbound
+from auth_jwks.errors import BoundTokenError, MissingTokenError
+from auth_jwks.sync import SyncJWKS
+
+try:
+    from flask import Flask, Response, current_app, jsonify, request
+except ModuleNotFoundError as fault:
+    text = "auth_jwks.flask needs Flask: install auth-jwks[flask]"
+    raise ImportError(text, name=fault.name) from fault
+
+__all__ = ["JWTAuth", "current_claims", "requires_scopes"]
+
+NAME = "AUTH_JWKS"
+EXTENSION = "auth_jwks"
+NAMES = ("PUBLIC_ENDPOINTS", "REALM", "SCOPES_FROM", "VERIFIER")
+# Kept in the environment of the request: `g` is shared by the requests of one application context.
+CLAIMS, SCOPES = "auth_jwks.claims", "auth_jwks.scopes"
+
+ViewT = TypeVar("ViewT", bound=Callable[..., Any])
+
+
+class JWTAuth:
+    """Guards every endpoint of an application, and answers refusals as RFC 6750 asks.
+
+    The guard is a `before_request` function: functions that were registered before it answer
+    first. A `jwt.InvalidTokenError` that a view raises is answered likewise.
+    """
+
+    def __init__(self, app: Flask | None = None) -> None:
+        """Guard an application at once, or later with `init_app`. Raises as `init_app` does."""
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: Flask) -> None:
+        """Guard an application as `app.config["AUTH_JWKS"]` says. Nothing is fetched.
+
+        `VERIFIER` is required: a mapping of the parameters of `SyncJWKS`, or an object with its
+        `verify_token`. `PUBLIC_ENDPOINTS` lists endpoints that need no token; a name with a dot
+        at its end stands for a whole blueprint. `REALM` is told in the challenge. `SCOPES_FROM`
+        finds the granted scopes in the claims.
+
+        Raises `ValueError` or `TypeError`, which name the setting and what was expected, and
+        `RuntimeError` for an application that is guarded already.
+        """
+        if EXTENSION in app.extensions:
+            raise RuntimeError("app: expected one that is not guarded by a JWTAuth already")
+        guard = _configured(app.config.get(NAME))
+        app.extensions[EXTENSION] = guard
+        app.before_request(guard.authenticate)
+        app.register_error_handler(jwt.InvalidTokenError, guard.refuse)
+
+
+@dataclass(frozen=True, slots=True)
+class _Guard:
+    verifier: Any
+    challenge: Challenge
+    scopes_from: ScopesFrom
+    public: frozenset[str]
+    public_blueprints: tuple[str, ...]
+
+    def authenticate(self) -> None:
+        """Keep the claims of the current request, None if its endpoint is public, or raise."""
+        name = request.endpoint
+        is_public = name is not None and (
+            name in self.public or name.startswith(self.public_blueprints)
+        )
+        request.environ[CLAIMS] = None if is_public else self._verified()
+
+    def _verified(self) -> dict[str, Any]:
+        token = bearer_token(request.headers.getlist("Authorization"))
+        claims: dict[str, Any] = self.verifier.verify_token(token)
+        if not claims:
+            raise TypeError("verifier: expected verify_token to return claims, or to raise")
+        try:
+            return unbound(claims)
+        except BoundTokenError as error:
+            raise told(self.verifier, error) from None
+
+    def refuse(self, error: jwt.InvalidTokenError) -> tuple[Response, int, dict[str, str]]:
+        """Return the answer to the current request."""
+        challenge = self.challenge.naming(request.environ.get(SCOPES, ()))
+        refusal = challenge.refusal(error)
+        return jsonify(detail=refusal.detail), refusal.status, dict(refusal.headers)
+
+
+def current_claims() -> dict[str, Any]:
+    """Return the claims of the token of the current request.
+
+    Raises `MissingTokenError` if none was verified, as the endpoint is public: it is answered with
+    401. Raises `RuntimeError` if the request did not pass the guard.
+    """
+    if CLAIMS not in request.environ:
+        raise RuntimeError("auth_jwks.flask.JWTAuth: expected it to guard this application")
+    claims: dict[str, Any] | None = request.environ[CLAIMS]
+    if claims is None:
+        raise MissingTokenError("no bearer token was verified")
+    return claims
+
+
+def requires_scopes(*scopes: str) -> Callable[[ViewT], ViewT]:
+    """Let a view, sync or async, answer only to tokens that were granted all these scopes.
+
+    Without any scope it asks for a valid token. Place it below `@app.route`; for a class-based
+    view list it in `decorators`. Raises `ValueError` or `TypeError` for what is no scope.
+    """
+    Challenge(scopes=scopes)
+
+    def decorate(view: ViewT) -> ViewT:
+        @wraps(view)
+        def guarded(*args: Any, **kwargs: Any) -> Any:
+            _require(scopes)
+            return current_app.ensure_sync(view)(*args, **kwargs)
+
+        return cast("ViewT", guarded)
+
+    return decorate
+
+
+def _require(scopes: tuple[str, ...]) -> None:
+    request.environ[SCOPES] = scopes
+    claims = current_claims()
+    guard: _Guard = current_app.extensions[EXTENSION]
+    found = granted(claims, guard.scopes_from)
+    if not found.issuperset(scopes):
+        raise lacking(guard.verifier, scopes, found)
+
+
+def _configured(found: object) -> _Guard:
+    """Return what the setting says. Raises `ValueError` or `TypeError`."""
+    if not isinstance(found, Mapping):
+        raise TypeError(f"{NAME}: expected a mapping in app.config, got {type(found).__name__}")
+    _refuse_unknown(NAME, found, NAMES)
+    if "VERIFIER" not in found:
+        raise ValueError(f"{NAME}: VERIFIER: expected parameters of a SyncJWKS, or a verifier")
+    public = checked_strings("PUBLIC_ENDPOINTS", found.get("PUBLIC_ENDPOINTS", ()))
+    scopes_from = found.get("SCOPES_FROM", scopes_of)
+    return _Guard(
+        verifier=_verifier(found["VERIFIER"]),
+        challenge=Challenge(found.get("REALM")),
+        scopes_from=checked_parts("SCOPES_FROM", scopes_from, "a function", "__call__"),
+        public=frozenset(public),
+        public_blueprints=tuple(name for name in public if name.endswith(".")),
+    )
+
+
+def _verifier(value: object) -> object:
+    if isinstance(value, Mapping):
+        _refuse_unknown("VERIFIER", value, signature(SyncJWKS).parameters)
+        return SyncJWKS(**value)
+    if iscoroutinefunction(getattr(value, "verify_token", None)):
+        raise TypeError(f"VERIFIER: expected a SyncJWKS, got a {type(value).__name__}")
+    return checked_parts("VERIFIER", value, "a SyncJWKS, or its parameters", "verify_token")
+
+
+def _refuse_unknown(where: str, found: Mapping[Any, Any], known: Collection[str]) -> None:
+    unknown = [name for name in found if name not in known]
+    if unknown:
+        raise ValueError(f"{where}: expected only {', '.join(known)}, got {unknown[0]!r}")
