@@ -308,8 +308,9 @@ class Oracle:
             limit, name = self._promises.stale_wait, "I2 wait for stale keys"
             misled = record.is_misled(call.fetched, until=call.began - self._promises.recovery)
             if record.staff.loop_per_call or misled or stepped:
-                # Nobody is given stale keys then; or these are dead by a clock that was set.
-                limit = self._refresh
+                # Nobody is given stale keys then; or these are dead by a clock that was set. A call
+                # may wait for the refresh of another worker, and then for its own.
+                limit = 2 * self._refresh
             else:
                 limit = self._stale_limit(record, call)
             if waited > 0.0 and call.ended > record.left_at:
