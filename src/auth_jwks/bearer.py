@@ -122,7 +122,7 @@ def scopes_of(claims: Mapping[str, Any]) -> frozenset[str]:
 
 
 def granted(claims: Mapping[str, Any], scopes_from: ScopesFrom) -> frozenset[str]:
-    """Return the scopes that `scopes_from` finds in the claims, without those that are no strings.
+    """Return the scopes that `scopes_from` finds in the claims, without those that are not strings.
 
     Raises `TypeError` if it finds a bare string, as each character would be a scope, or a
     mapping, as each key would be one, whatever its value.

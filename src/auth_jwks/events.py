@@ -185,7 +185,7 @@ class CountingObserver(Observer, Protocol):
 
 
 class TimingObserver(Observer, Protocol):
-    """An observer that is told when work begins and ends."""
+    """An observer that is called when work begins and ends."""
 
     def during(self, operation: Operation, source: str, /) -> AbstractContextManager[object]:
         """Return a context that is entered while the operation runs.

@@ -68,7 +68,7 @@ class _Options(TypedDict, total=False):
 
 
 class TokenRefusedError(HTTPException):
-    """A request is refused: FastAPI makes the answer of `status_code`, `detail` and `headers`."""
+    """A request is rejected. FastAPI answers with `status_code`, `detail` and `headers`."""
 
 
 class JWTBearer(SecurityBase, Generic[ClaimsT]):

@@ -35,7 +35,7 @@ class JWTAuth:
     """Guards every endpoint of an application, and answers refusals as RFC 6750 asks.
 
     The guard is a `before_request` function: functions that were registered before it answer
-    first. A `jwt.InvalidTokenError` that a view raises is answered likewise.
+    first. A `jwt.InvalidTokenError` that a view raises is answered in the same way.
     """
 
     def __init__(self, app: Flask | None = None) -> None:
@@ -48,7 +48,7 @@ class JWTAuth:
 
         `VERIFIER` is required: a mapping of the parameters of `SyncJWKS`, or an object with its
         `verify_token`. `PUBLIC_ENDPOINTS` lists endpoints that need no token; a name with a dot
-        at its end stands for a whole blueprint. `REALM` is told in the challenge. `SCOPES_FROM`
+        at its end stands for a whole blueprint. `REALM` is in the challenge. `SCOPES_FROM`
         finds the granted scopes in the claims.
 
         Raises `ValueError` or `TypeError`, which name the setting and what was expected, and
@@ -112,8 +112,8 @@ def current_claims() -> dict[str, Any]:
 def requires_scopes(*scopes: str) -> Callable[[ViewT], ViewT]:
     """Let a view, sync or async, answer only to tokens that were granted all these scopes.
 
-    Without any scope it asks for a valid token. Place it below `@app.route`; for a class-based
-    view list it in `decorators`. Raises `ValueError` or `TypeError` for what is no scope.
+    Without any scope it requires a valid token. Place it below `@app.route`; for a class-based
+    view list it in `decorators`. Raises `ValueError` or `TypeError` for a value that is no scope.
     """
     Challenge(scopes=scopes)
 

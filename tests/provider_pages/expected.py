@@ -90,7 +90,7 @@ PAGES = {
         {ONLY: ("Okta", "jwks")},
         {
             "A token of the organization's own server": Mistake(ORGANIZATION_S_TOKEN),
-            "An ID token in the place of an access token": Mistake(OKTA_ID_TOKEN),
+            "An ID token instead of an access token": Mistake(OKTA_ID_TOKEN),
         },
         {GUARD: shapes.OKTA_TOKEN.but(scp=["openid"])},
     ),

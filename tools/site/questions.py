@@ -24,7 +24,7 @@ CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
 SITE = Path(__file__).parents[2] / "build" / "site"
 # What people type of each question, and the page that answers it.
 QUESTIONS = {
-    "Why is my token refused?": ("token refused", "troubleshooting"),
+    "Why is my token rejected?": ("token rejected", "troubleshooting"),
     "How do I set up Entra ID for three tenants?": ("entra tenants", "providers/entra"),
     "What goes into my readiness probe?": ("readiness probe", "readiness"),
     "What does a token cost?": ("token cost", "performance"),
