@@ -56,7 +56,7 @@ def test_version(command: Command) -> None:
     [
         ([], "the following arguments are required: COMMAND"),
         (["melt"], "expected one of those (choose from 'doctor', 'keys'"),
-        (["demo", "--yes"], "unexpected arguments"),
+        (["demo", "--yes"], "unexpected arguments: this command takes no such option"),
         (["--tok"], "required: COMMAND"),
     ],
 )

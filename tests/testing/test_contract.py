@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -505,6 +506,21 @@ def test_without_its_extra_only_the_suite_is_missing(missing: str) -> None:
     ran = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
     words = "KeyStoreContract needs pytest and hypothesis: install auth-jwks[testing]"
     assert ran.stdout.startswith(words)
+
+
+def test_the_suite_is_found_after_its_own_module(tmp_path: Path) -> None:
+    """Otherwise pytest would warn of modules that were imported before it could improve them."""
+    (tmp_path / "test_it.py").write_text(
+        "import auth_jwks.testing.contract\n"
+        "from auth_jwks.testing import KeyStoreContract\n"
+        "def test_it(): assert KeyStoreContract is auth_jwks.testing.contract.KeyStoreContract\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-W", "error", "-p", "no:cacheprovider"]
+    command += ["-p", "no:asyncio", "--rootdir", str(tmp_path)]
+    ran = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert ran.returncode == 0, ran.stdout
 
 
 def test_unknown_name_is_told() -> None:

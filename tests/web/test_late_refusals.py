@@ -103,7 +103,7 @@ async def test_the_verifier_is_told(
     assert events[1:] == [TokenRefused(source, reason, detail)]
     assert counts == {"ok": 1, "seen": 0, reason.value: 1}
     assert [line for line in caplog.messages if line.startswith("refused")] == [
-        f"refused a token: {reason}: {detail}; source: {source}"
+        f"refused a token: {reason}: {detail.removeprefix('scope: ')}; source: {source}"
     ]
 
 

@@ -23,7 +23,13 @@ SUMMARY_INTERVAL = 60.0  # seconds between two lines about refusals
 # The service's own faults. They have lines of their own, at the refresh that failed.
 OWN_FAULTS = frozenset((Reason.UNAVAILABLE, Reason.MISMATCH))
 # The beginnings of messages that only repeat the reason in front of them.
-LABELS = {Reason.AUDIENCE: "aud: ", Reason.ISSUER: "iss: ", Reason.ALGORITHM: "alg: "}
+LABELS = {
+    Reason.ALGORITHM: "alg: ",
+    Reason.AUDIENCE: "aud: ",
+    Reason.ISSUER: "iss: ",
+    Reason.SCOPE: "scope: ",
+    Reason.TYPE: "typ: ",
+}
 
 NOTES = "__notes__"
 

@@ -37,7 +37,8 @@ class _Parser(ArgumentParser):
         text = re.sub(r"invalid choice: .* \(choose", "expected one of those (choose", message)
         text = re.sub(r"ignored explicit argument .*", "expected no value", text, flags=re.DOTALL)
         if text.startswith("unrecognized arguments"):
-            text = f"unexpected arguments, more than this command has{ON_THE_COMMAND_LINE}"
+            text = "unexpected arguments: this command takes no such option or value"
+            text += ON_THE_COMMAND_LINE
         raise UsageError(f"{text}\n{self.format_usage().rstrip()}")
 
 

@@ -1,5 +1,6 @@
 """A provider, a clock and a suite for stores. HTTP runs on loopback, or without a socket."""
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,7 @@ def __getattr__(name: str) -> Any:
         except ModuleNotFoundError as fault:
             text = "KeyStoreContract needs pytest and hypothesis: install auth-jwks[testing]"
             raise ImportError(text, name=fault.name) from fault
-        pytest.register_assert_rewrite(*(f"{__name__}.{module}" for module in REWRITTEN_MODULES))
+        names = {f"{__name__}.{module}" for module in REWRITTEN_MODULES}
+        pytest.register_assert_rewrite(*names - sys.modules.keys())  # it warns of the others
         return import_module(f"{__name__}.contract").KeyStoreContract
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
