@@ -173,7 +173,10 @@ class JWTBearer(SecurityBase, Generic[ClaimsT]):
         """Have the OpenAPI document of `app` list 401, 403 and 503 for each route that this guards.
 
         Responses that a route lists itself stay as they are. Call it in any order with the routes.
+        Raises `TypeError` for anything but a `FastAPI`, such as a router.
         """
+        if not isinstance(app, FastAPI):
+            raise TypeError(f"app: expected a FastAPI, got {type(app).__name__}")
         described = app.openapi
 
         def openapi() -> dict[str, Any]:
