@@ -8,10 +8,10 @@ from typing import Any, TypeVar, cast
 
 import jwt
 
-from auth_jwks._asgi.late import lacking, told
+from auth_jwks._asgi.late import SyncVerifier, lacking, let_in_sync
 from auth_jwks._settings import checked_parts, checked_strings
-from auth_jwks.bearer import Challenge, ScopesFrom, bearer_token, granted, scopes_of, unbound
-from auth_jwks.errors import BoundTokenError, MissingTokenError
+from auth_jwks.bearer import Challenge, ScopesFrom, granted, scopes_of
+from auth_jwks.errors import MissingTokenError
 from auth_jwks.sync import SyncJWKS
 
 try:
@@ -69,7 +69,7 @@ class JWTAuth:
 
 @dataclass(frozen=True, slots=True)
 class _Guard:
-    verifier: Any
+    verifier: SyncVerifier
     challenge: Challenge
     scopes_from: ScopesFrom
     public: frozenset[str]
@@ -84,21 +84,13 @@ class _Guard:
         is_public = name is not None and (
             name in self.public or name.startswith(self.public_blueprints)
         )
+        values = request.headers.getlist("Authorization")
         try:
-            request.environ[ADMITTED] = self, None if is_public else self._verified()
+            claims = None if is_public else let_in_sync(self.verifier, values)
         except jwt.InvalidTokenError as error:
             return self.refuse(error)
+        request.environ[ADMITTED] = self, claims
         return None
-
-    def _verified(self) -> dict[str, Any]:
-        token = bearer_token(request.headers.getlist("Authorization"))
-        claims: dict[str, Any] = self.verifier.verify_token(token)
-        if not claims:
-            raise TypeError("verifier: expected verify_token to return claims, or to raise")
-        try:
-            return unbound(claims)
-        except BoundTokenError as error:
-            raise told(self.verifier, error) from None
 
     def refuse(self, error: jwt.InvalidTokenError) -> Answer:
         """Return the answer to the current request."""
@@ -174,13 +166,16 @@ def _configured(found: object) -> _Guard:
     )
 
 
-def _verifier(value: object) -> object:
+def _verifier(value: Any) -> SyncVerifier:
     if isinstance(value, Mapping):
         _refuse_unknown("VERIFIER", value, signature(SyncJWKS).parameters)
         return SyncJWKS(**value)
     if iscoroutinefunction(getattr(value, "verify_token", None)):
         raise TypeError(f"VERIFIER: expected a SyncJWKS, got a {type(value).__name__}")
-    return checked_parts("VERIFIER", value, "a SyncJWKS, or its parameters", "verify_token")
+    verifier: SyncVerifier = checked_parts(
+        "VERIFIER", value, "a SyncJWKS, or its parameters", "verify_token"
+    )
+    return verifier
 
 
 def _refuse_unknown(where: str, found: Mapping[Any, Any], known: Collection[str]) -> None:
