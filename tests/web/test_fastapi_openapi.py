@@ -247,6 +247,17 @@ async def test_flows_have_the_form_of_openapi(flows: Any, fault: str, jwks: JWKS
         JWTBearer(jwks, flows=flows)
 
 
+@pytest.mark.parametrize("url", ["javascript:alert(1)", "https://a:b@example.com", "//a/b"])
+async def test_urls_of_a_flow_are_for_a_browser(url: str, jwks: JWKS) -> None:
+    """The document publishes them; one of the service itself may be relative."""
+    JWTBearer(jwks, flows={"authorizationCode": CODE | {"refreshUrl": "token"}})
+    for name in ("authorizationUrl", "tokenUrl", "refreshUrl"):
+        with pytest.raises(
+            ValueError, match=f"^flows: authorizationCode.{name}: (it must|the scheme must)"
+        ):
+            JWTBearer(jwks, flows={"authorizationCode": CODE | {name: url}})
+
+
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
