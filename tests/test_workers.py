@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -343,6 +344,32 @@ print(result.get(timeout=120))
 """
 
 
+# Prints how a task is sent again, and what it fails with after its last attempt.
+IN_ONE_PROCESS = """
+import sys
+from celery.signals import before_task_publish
+from shop.tasks import report
+
+token = sys.stdin.readline().strip()
+
+
+@before_task_publish.connect
+def sent(headers, **_):
+    print(headers["argsrepr"])
+
+
+for retries in (0, report.max_retries):
+    report.push_request(
+        id="first", args=(token,), kwargs={}, retries=retries, called_directly=False,
+        delivery_info={}, argsrepr="('<token>',)",
+    )
+    try:
+        report.run(token)
+    except Exception as error:
+        print(type(error).__name__, token in repr(error))
+"""
+
+
 @contextmanager
 def celery(
     pool: str, folder: Path, issuer: FakeIssuer, server: ValkeyServer
@@ -405,3 +432,22 @@ def test_celery_threads(issuer: FakeIssuer, tmp_path: Path, valkey: ValkeyServer
         issuer.recover()
         printed, _ = process.communicate("\n")
     assert printed == "alice\n"
+
+
+def test_celery_tells_no_token_when_it_tries_again(issuer: FakeIssuer, tmp_path: Path) -> None:
+    """Neither in what the monitors show of the next attempt, nor in the error after the last."""
+    issuer.outage()
+    written(CELERY, tmp_path, issuer)
+    tasks = tmp_path / "shop/tasks.py"
+    # A broker within the process, and keys that no other process needs.
+    here = tasks.read_text().replace("backend=REDIS", "backend=None")
+    here = re.sub(r"^store = .*$", "store = None", here, flags=re.MULTILINE)
+    tasks.write_text(here)
+    environment = unmeasured() | {
+        "PYTHONPATH": str(tmp_path), "REDIS_URL": "memory://", "JWKS_INTEGRITY_KEY": "k" * 32,
+    }  # fmt: skip
+    with client(IN_ONE_PROCESS, tmp_path, environment) as process:
+        printed, _ = process.communicate(issuer.sign(aud="my-api"))
+    assert printed.splitlines() == [
+        "('<token>',)", "Retry False", "KeysUnavailableError False",
+    ]  # fmt: skip

@@ -46,9 +46,12 @@ def with_refusals(document: dict[str, Any], scheme: str) -> dict[str, Any]:
 
 
 def _guarded(document: dict[str, Any], scheme: str) -> Iterator[tuple[dict[str, Any], list[str]]]:
-    """Find each operation that requires the scheme (OpenAPI §4.8.30), with its scopes."""
+    """Find each operation that requires the scheme (OpenAPI §4.8.30), with its scopes.
+
+    An application's own document may have other members beside the operations (§4.8.9).
+    """
     for path in document.get("paths", {}).values():
-        for operation in path.values():
+        for operation in (member for member in path.values() if isinstance(member, dict)):
             for requirement in operation.get("security", ()):
                 if scheme in requirement:
                     yield operation, requirement[scheme]

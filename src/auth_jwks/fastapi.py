@@ -9,6 +9,7 @@ import jwt
 from auth_jwks._asgi.late import lacking, let_in, told
 from auth_jwks._asgi.places import CookieToken, HeaderToken, finder
 from auth_jwks._openapi import with_refusals
+from auth_jwks._provider.urls import fault_in
 from auth_jwks._settings import (
     checked_flag,
     checked_parts,
@@ -173,7 +174,10 @@ class JWTBearer(SecurityBase, Generic[ClaimsT]):
         """Have the OpenAPI document of `app` list 401, 403 and 503 for each route that this guards.
 
         Responses that a route lists itself stay as they are. Call it in any order with the routes.
+        Raises `TypeError` for anything but a `FastAPI`, such as a router.
         """
+        if not isinstance(app, FastAPI):
+            raise TypeError(f"app: expected a FastAPI, got {type(app).__name__}")
         described = app.openapi
 
         def openapi() -> dict[str, Any]:
@@ -234,9 +238,21 @@ def _checked_flows(flows: object) -> OAuthFlows:
         names = [f"{at}{name}" for at, part in parts for name in part.model_extra or ()]
         unknown = [name for name in names if not name.rpartition(".")[2].startswith("x-")]
         if known and not unknown:
+            for each in known:
+                _check_urls(*each)
             return model
         fault = f"unknown: {', '.join(unknown)}" if unknown else "got no flow"
     raise ValueError(f"flows: expected OpenAPI's form, such as {FLOWS_FORM}; {fault}")
+
+
+def _check_urls(at: str, flow: OAuthFlow) -> None:
+    """Refuse credentials, which the document would publish, and schemes that run in a browser."""
+    for name in ("authorizationUrl", "tokenUrl", "refreshUrl"):
+        url = getattr(flow, name, None) or ""
+        is_absolute = ":" in url.partition("/")[0] or url.startswith("//")
+        fault = fault_in(url) if is_absolute else None
+        if fault is not None:
+            raise ValueError(f"flows: {at}{name}: {fault}")
 
 
 def _checked_name(name: str | None) -> str | None:

@@ -8,10 +8,10 @@ from typing import Any, TypeVar, cast
 
 import jwt
 
-from auth_jwks._asgi.late import lacking, told
+from auth_jwks._asgi.late import SyncVerifier, lacking, let_in_sync
 from auth_jwks._settings import checked_parts, checked_strings
-from auth_jwks.bearer import Challenge, ScopesFrom, bearer_token, granted, scopes_of, unbound
-from auth_jwks.errors import BoundTokenError, MissingTokenError
+from auth_jwks.bearer import Challenge, ScopesFrom, granted, scopes_of
+from auth_jwks.errors import MissingTokenError
 from auth_jwks.sync import SyncJWKS
 
 try:
@@ -26,16 +26,19 @@ NAME = "AUTH_JWKS"
 EXTENSION = "auth_jwks"
 NAMES = ("PUBLIC_ENDPOINTS", "REALM", "SCOPES_FROM", "VERIFIER")
 # Kept in the environment of the request: `g` is shared by the requests of one application context.
-CLAIMS, SCOPES = "auth_jwks.claims", "auth_jwks.scopes"
+# The first is a guard with the claims that it admitted: one application may call another.
+ADMITTED, SCOPES = "auth_jwks.admitted", "auth_jwks.scopes"
 
+Answer = tuple[Response, int, dict[str, str]]
 ViewT = TypeVar("ViewT", bound=Callable[..., Any])
 
 
 class JWTAuth:
     """Guards every endpoint of an application, and answers refusals as RFC 6750 asks.
 
-    The guard is a `before_request` function: functions that were registered before it answer
-    first. A `jwt.InvalidTokenError` that a view raises is answered in the same way.
+    The guard is a `before_request` function: functions that were registered before it run first,
+    and so does each `url_value_preprocessor`. A `jwt.InvalidTokenError` that a view raises is
+    answered likewise, unless an error handler of its blueprint catches it.
     """
 
     def __init__(self, app: Flask | None = None) -> None:
@@ -54,6 +57,8 @@ class JWTAuth:
         Raises `ValueError` or `TypeError`, which name the setting and what was expected, and
         `RuntimeError` for an application that is guarded already.
         """
+        if not isinstance(app, Flask):
+            raise TypeError(f"app: expected a Flask, got {type(app).__name__}")
         if EXTENSION in app.extensions:
             raise RuntimeError("app: expected one that is not guarded by a JWTAuth already")
         guard = _configured(app.config.get(NAME))
@@ -64,31 +69,30 @@ class JWTAuth:
 
 @dataclass(frozen=True, slots=True)
 class _Guard:
-    verifier: Any
+    verifier: SyncVerifier
     challenge: Challenge
     scopes_from: ScopesFrom
     public: frozenset[str]
     public_blueprints: tuple[str, ...]
 
-    def authenticate(self) -> None:
-        """Keep the claims of the current request, None if its endpoint is public, or raise."""
+    def authenticate(self) -> Answer | None:
+        """Keep the claims of the current request, None if its endpoint is public, or refuse it.
+
+        The refusal is returned: a blueprint's handler of any `Exception` would replace it.
+        """
         name = request.endpoint
         is_public = name is not None and (
             name in self.public or name.startswith(self.public_blueprints)
         )
-        request.environ[CLAIMS] = None if is_public else self._verified()
-
-    def _verified(self) -> dict[str, Any]:
-        token = bearer_token(request.headers.getlist("Authorization"))
-        claims: dict[str, Any] = self.verifier.verify_token(token)
-        if not claims:
-            raise TypeError("verifier: expected verify_token to return claims, or to raise")
+        values = request.headers.getlist("Authorization")
         try:
-            return unbound(claims)
-        except BoundTokenError as error:
-            raise told(self.verifier, error) from None
+            claims = None if is_public else let_in_sync(self.verifier, values)
+        except jwt.InvalidTokenError as error:
+            return self.refuse(error)
+        request.environ[ADMITTED] = self, claims
+        return None
 
-    def refuse(self, error: jwt.InvalidTokenError) -> tuple[Response, int, dict[str, str]]:
+    def refuse(self, error: jwt.InvalidTokenError) -> Answer:
         """Return the answer to the current request."""
         challenge = self.challenge.naming(request.environ.get(SCOPES, ()))
         refusal = challenge.refusal(error)
@@ -99,11 +103,9 @@ def current_claims() -> dict[str, Any]:
     """Return the claims of the token of the current request.
 
     Raises `MissingTokenError` if none was verified, as the endpoint is public: it is answered with
-    401. Raises `RuntimeError` if the request did not pass the guard.
+    401. Raises `RuntimeError` if the request did not pass the guard of the current application.
     """
-    if CLAIMS not in request.environ:
-        raise RuntimeError("auth_jwks.flask.JWTAuth: expected it to guard this application")
-    claims: dict[str, Any] | None = request.environ[CLAIMS]
+    claims = _admitted()[1]
     if claims is None:
         raise MissingTokenError("no bearer token was verified")
     return claims
@@ -120,21 +122,30 @@ def requires_scopes(*scopes: str) -> Callable[[ViewT], ViewT]:
     def decorate(view: ViewT) -> ViewT:
         @wraps(view)
         def guarded(*args: Any, **kwargs: Any) -> Any:
-            _require(scopes)
-            return current_app.ensure_sync(view)(*args, **kwargs)
+            refusal = _refusal(scopes)
+            return current_app.ensure_sync(view)(*args, **kwargs) if refusal is None else refusal
 
         return cast("ViewT", guarded)
 
     return decorate
 
 
-def _require(scopes: tuple[str, ...]) -> None:
+def _admitted() -> tuple[_Guard, dict[str, Any] | None]:
+    found: tuple[_Guard, dict[str, Any] | None] | None = request.environ.get(ADMITTED)
+    if found is None or found[0] is not current_app.extensions.get(EXTENSION):
+        raise RuntimeError("auth_jwks.flask.JWTAuth: expected it to guard this application")
+    return found
+
+
+def _refusal(scopes: tuple[str, ...]) -> Answer | None:
     request.environ[SCOPES] = scopes
-    claims = current_claims()
-    guard: _Guard = current_app.extensions[EXTENSION]
+    guard, claims = _admitted()
+    if claims is None:
+        return guard.refuse(MissingTokenError("no bearer token was verified"))
     found = granted(claims, guard.scopes_from)
-    if not found.issuperset(scopes):
-        raise lacking(guard.verifier, scopes, found)
+    if found.issuperset(scopes):
+        return None
+    return guard.refuse(lacking(guard.verifier, scopes, found))
 
 
 def _configured(found: object) -> _Guard:
@@ -155,13 +166,16 @@ def _configured(found: object) -> _Guard:
     )
 
 
-def _verifier(value: object) -> object:
+def _verifier(value: Any) -> SyncVerifier:
     if isinstance(value, Mapping):
         _refuse_unknown("VERIFIER", value, signature(SyncJWKS).parameters)
         return SyncJWKS(**value)
     if iscoroutinefunction(getattr(value, "verify_token", None)):
         raise TypeError(f"VERIFIER: expected a SyncJWKS, got a {type(value).__name__}")
-    return checked_parts("VERIFIER", value, "a SyncJWKS, or its parameters", "verify_token")
+    verifier: SyncVerifier = checked_parts(
+        "VERIFIER", value, "a SyncJWKS, or its parameters", "verify_token"
+    )
+    return verifier
 
 
 def _refuse_unknown(where: str, found: Mapping[Any, Any], known: Collection[str]) -> None:

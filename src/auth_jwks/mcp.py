@@ -16,7 +16,7 @@ from auth_jwks._settings import (
     checked_strings,
     checked_verifier,
 )
-from auth_jwks.asgi import ASGIApp, JWTAuthMiddleware, Scope
+from auth_jwks.asgi import ASGIApp, JWTAuthMiddleware
 from auth_jwks.bearer import ScopesFrom, Verifier, granted, scopes_of
 
 try:
@@ -36,8 +36,9 @@ NOT_GUARDED = (
 )
 
 
-# What a guard has let in: whose guard, the request's scope, its claims if it needed a token.
-_Admitted = tuple["JWKSVerifier", Scope, dict[str, Any] | None]
+# What a guard has let in: whose guard, the request's headers at that time, its claims if it needed
+# a token.
+_Admitted = tuple["JWKSVerifier", tuple[tuple[bytes, bytes], ...], dict[str, Any] | None]
 _admitted: ContextVar[_Admitted | None] = ContextVar("auth_jwks.mcp", default=None)
 
 
@@ -101,14 +102,14 @@ class JWKSVerifier:
         Raises `RuntimeError` if no guard has verified this token, so that a server without a guard
         admits nobody.
         """
-        by, scope, claims = _admitted.get() or (None, {}, None)
+        by, headers, claims = _admitted.get() or (None, (), None)
         # Another guard may stand outside, around several servers: its word is not enough.
         if by is not self:
             raise RuntimeError(NOT_GUARDED)
         if claims is None:
             return None
         token = token.strip(" ")
-        if [value[7:].strip(" ") for value in authorization(scope)] != [token]:
+        if [value[7:].strip(" ") for value in authorization({"headers": headers})] != [token]:
             raise RuntimeError("JWKSVerifier: the token is not the one that the guard has verified")
         return _Token(
             token=token,
@@ -152,7 +153,9 @@ class _Handover:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        reset = _admitted.set((self._verifier, scope, scope["state"]["claims"]))
+        # A copy: a middleware in between may change the list.
+        headers = tuple(scope.get("headers", ()))
+        reset = _admitted.set((self._verifier, headers, scope["state"]["claims"]))
         try:
             await self._app(scope, receive, send)
         finally:

@@ -144,6 +144,29 @@ async def test_two_bearers_describe_one_application(jwks: JWKS) -> None:
     assert app.openapi() is document
 
 
+async def test_a_document_of_the_applications_own(jwks: JWKS) -> None:
+    """A path may have a summary and parameters beside its operations."""
+    app = FastAPI()
+    app.get("/me", dependencies=[Depends(bearer := JWTBearer(jwks))])(lambda: None)
+    made = app.openapi
+
+    def own() -> dict[str, Any]:
+        document = made()
+        document["paths"]["/me"] |= {"summary": "Who", "parameters": []}
+        return document
+
+    app.openapi = own  # type: ignore[method-assign]
+    bearer.describe_refusals(app)
+    assert [*app.openapi()["paths"]["/me"]["get"]["responses"]] == ["200", "401", "503"]
+
+
+@pytest.mark.parametrize("app", [APIRouter(), FastAPI, None])
+async def test_only_an_application_has_a_document(app: Any, jwks: JWKS) -> None:
+    """A router has none, and the class would get one for all its applications."""
+    with pytest.raises(TypeError, match=r"^app: expected a FastAPI, got "):
+        JWTBearer(jwks).describe_refusals(app)
+
+
 async def test_without_the_call_nothing_is_listed(jwks: JWKS) -> None:
     """The document of an application that wasn't described is FastAPI's own."""
     app = FastAPI(dependencies=[Depends(JWTBearer(jwks))])
@@ -222,6 +245,17 @@ async def test_flows_have_the_form_of_openapi(flows: Any, fault: str, jwks: JWKS
     """A misspelt member is named, as FastAPI's model would pass it on."""
     with pytest.raises(ValueError, match=f"^flows: expected OpenAPI's form, .*; {fault}$"):
         JWTBearer(jwks, flows=flows)
+
+
+@pytest.mark.parametrize("url", ["javascript:alert(1)", "https://a:b@example.com", "//a/b"])
+async def test_urls_of_a_flow_are_for_a_browser(url: str, jwks: JWKS) -> None:
+    """The document publishes them; one of the service itself may be relative."""
+    JWTBearer(jwks, flows={"authorizationCode": CODE | {"refreshUrl": "token"}})
+    for name in ("authorizationUrl", "tokenUrl", "refreshUrl"):
+        with pytest.raises(
+            ValueError, match=f"^flows: authorizationCode.{name}: (it must|the scheme must)"
+        ):
+            JWTBearer(jwks, flows={"authorizationCode": CODE | {name: url}})
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,8 @@ PAGE = (ROOT / "docs" / "fastapi.md").read_text("utf-8")
 MODULE = re.compile(r"^```py\n(# (\w+\.py)\n.*?)^```$", re.MULTILINE | re.DOTALL)
 MODULES = {name: code for code, name in MODULE.findall(PAGE)}
 FLEET = ROOT / "examples" / "fleet"
-OPTIONS = ("-W", "error", "-p", "no:cacheprovider", "-rs")
+# A plugin that these tests do not use warns of a setting that it lacks.
+OPTIONS = ("-W", "error", "-p", "no:cacheprovider", "-p", "no:asyncio", "-rs")
 # Starlette's test client, with older releases of anyio.
 QUIET = ("-W", "ignore:The anyio:DeprecationWarning")
 

@@ -7,9 +7,10 @@ from importlib import import_module
 from typing import Any, ClassVar
 
 import pytest
-from flask import Blueprint, Flask
+from flask import Blueprint, Flask, request
 from flask.testing import FlaskClient
 from flask.views import MethodView
+from werkzeug.wrappers import Response
 
 from auth_jwks import JWKS
 from auth_jwks.errors import InsufficientScopeError
@@ -204,6 +205,25 @@ def test_views_of_other_kinds(verifier: SyncJWKS, issuer: FakeIssuer) -> None:
     assert client.get("/raises", headers=headers).status_code == 403
 
 
+def test_no_handler_of_a_blueprint_replaces_a_refusal(
+    verifier: SyncJWKS, issuer: FakeIssuer
+) -> None:
+    """A blueprint that answers any exception itself would make a 500 of it."""
+    pages = Blueprint("pages", __name__)
+    pages.add_url_rule("/me", view_func=me)
+    pages.add_url_rule("/things", view_func=requires_scopes("things:write")(remove))
+    pages.register_error_handler(Exception, lambda _: ("a fault", 500))
+    app = guarded(VERIFIER=verifier, PUBLIC_ENDPOINTS=["pages.remove"])
+    app.register_blueprint(pages, url_prefix="/pages")
+    client = app.test_client()
+    assert answer_of(client.get("/pages/me")) == (401, "Not authenticated", [NO_TOKEN])
+    assert client.get("/pages/things").status_code == 401
+    closed = guarded(VERIFIER=verifier)
+    closed.register_blueprint(pages, url_prefix="/pages")
+    refused = closed.test_client().get("/pages/things", headers=bearer(issuer))
+    assert answer_of(refused) == (403, "Insufficient scope", [TOLD])
+
+
 def test_async_views_are_run_as_flask_runs_them(verifier: SyncJWKS, issuer: FakeIssuer) -> None:
     """The decorator leaves that to the application."""
 
@@ -253,6 +273,25 @@ def test_an_application_without_the_guard_lets_nobody_in(issuer: FakeIssuer) -> 
     app.testing = True
     with pytest.raises(RuntimeError, match="expected it to guard this application"):
         client.get("/me")
+
+
+def test_the_guard_of_another_application_counts_for_nothing(
+    verifier: SyncJWKS, issuer: FakeIssuer
+) -> None:
+    """One application may pass its requests on to another, with what it has left in them."""
+    outer, open_app = guarded(VERIFIER=verifier), Flask("open")
+    open_app.add_url_rule("/me", view_func=me)
+    open_app.add_url_rule("/things", view_func=requires_scopes()(remove))
+    inner = {"open": open_app, "guarded": guarded(VERIFIER=verifier)}
+
+    @outer.get("/<app>/<path>")
+    def passed_on(app: str, path: str) -> Response:
+        return Response.from_app(inner[app], request.environ | {"PATH_INFO": f"/{path}"})
+
+    client, headers = outer.test_client(), bearer(issuer, sub="bob")
+    assert client.get("/guarded/me", headers=headers).json == {"sub": "bob"}
+    for path in ("me", "things"):
+        assert client.get(f"/open/{path}", headers=headers).status_code == 500
 
 
 class Mute:
@@ -308,6 +347,13 @@ def test_wrong_settings(setting: object, fault: type[Exception], text: str) -> N
     if setting is not None:
         app.config["AUTH_JWKS"] = setting
     with pytest.raises(fault, match=text):
+        JWTAuth(app)
+
+
+@pytest.mark.parametrize("app", ["shop", Flask, Blueprint("pages", __name__)])
+def test_only_an_application_can_be_guarded(app: Any) -> None:
+    """A blueprint has no requests of its own."""
+    with pytest.raises(TypeError, match=r"^app: expected a Flask, got "):
         JWTAuth(app)
 
 

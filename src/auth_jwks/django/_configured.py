@@ -16,10 +16,10 @@ from django.http import HttpRequest, JsonResponse
 from django.http.response import HttpResponseBase
 from django.utils.cache import patch_vary_headers
 
-from auth_jwks._asgi.late import lacking, told
-from auth_jwks.bearer import Verifier, bearer_token, unbound
-from auth_jwks.django._settings import SyncVerifier, read
-from auth_jwks.errors import BoundTokenError, InsufficientScopeError
+from auth_jwks._asgi.late import SyncVerifier, lacking, let_in_sync
+from auth_jwks.bearer import Verifier
+from auth_jwks.django._settings import read
+from auth_jwks.errors import InsufficientScopeError
 from auth_jwks.sync import SyncJWKS
 
 __all__ = ["Configured", "current", "verifier"]
@@ -57,13 +57,7 @@ class Configured:
 
     def verified(self, request: HttpRequest) -> dict[str, Any]:
         """Return the claims of the token in a request, as `auth_jwks.bearer.verified` does."""
-        claims = self.verifier.verify_token(bearer_token(credentials(request)))
-        if not claims:
-            raise TypeError("verifier: expected verify_token to return claims, or to raise")
-        try:
-            return unbound(claims)
-        except BoundTokenError as error:
-            raise told(self.verifier, error) from None
+        return let_in_sync(self.verifier, credentials(request))
 
     def lacking(self, scopes: Iterable[str], found: frozenset[str]) -> InsufficientScopeError:
         """Return the error for a token without one of the scopes, and report it to its verifier."""

@@ -4,18 +4,19 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from inspect import iscoroutinefunction, signature
-from typing import Any, Protocol
+from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
+from auth_jwks._asgi.late import SyncVerifier
 from auth_jwks._asgi.public_paths import PublicPaths
 from auth_jwks._settings import checked_flag, checked_parts, checked_verifier
 from auth_jwks._verifier import JWKS
 from auth_jwks.bearer import Challenge, ScopesFrom, Verifier, scopes_of
 from auth_jwks.sync import SyncJWKS
 
-__all__ = ["Settings", "SyncVerifier", "read"]
+__all__ = ["Settings", "read"]
 
 NAMES = frozenset(
     (
@@ -23,14 +24,6 @@ NAMES = frozenset(
         "RESOURCE_METADATA", "SCOPES_FROM", "USER", "VERIFIER",
     )
 )  # fmt: skip
-
-
-class SyncVerifier(Protocol):
-    """Anything that verifies tokens in a thread: a `SyncJWKS`, or a wrapper around one."""
-
-    def verify_token(self, token: str, /) -> dict[str, Any]:
-        """Return the claims, or raise `jwt.InvalidTokenError`."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,6 +158,19 @@ async def test_another_token_than_the_verified_one_lets_nobody_in() -> None:
         await sent(it.guard(Server(it.verify_token, "d.e.f")), http(b"Bearer a.b.c"))
 
 
+async def test_a_token_put_in_after_the_guard_lets_nobody_in() -> None:
+    """A middleware in between may write its own header into the request."""
+    it = mcp.JWKSVerifier(claiming(), RESOURCE)
+    inner = Server(it.verify_token, "d.e.f")
+
+    async def between(scope: Any, receive: Any, send: Any) -> None:
+        scope["headers"][:] = [(b"authorization", b"Bearer d.e.f")]
+        await inner(scope, receive, send)
+
+    with pytest.raises(RuntimeError, match="not the one that the guard has verified"):
+        await sent(it.guard(between), http(b"Bearer a.b.c"))
+
+
 async def test_nothing_is_left_behind() -> None:
     """After a request the verifier knows nothing of it."""
     it = mcp.JWKSVerifier(claiming(), RESOURCE)
