@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 from collections.abc import Generator, Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -71,6 +72,17 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         item.add_marker(mark)
     if not POSIX and item.get_closest_marker("posix"):
         item.add_marker(pytest.mark.skip(reason="needs a POSIX system"))
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_left() -> Iterator[None]:
+    """See that a test closes its verifiers for threads: other tests count the threads of these."""
+    before = set(threading.enumerate())
+    yield
+    for thread in set(threading.enumerate()) - before:
+        if thread.name == "auth_jwks":
+            thread.join(60)
+            assert not thread.is_alive(), "a SyncJWKS is left open"
 
 
 @pytest.fixture(scope="session")
