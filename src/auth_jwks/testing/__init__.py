@@ -1,5 +1,6 @@
 """A provider, a clock and a suite for stores. HTTP runs on loopback, or without a socket."""
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -28,13 +29,17 @@ REWRITTEN_MODULES = ("_calls", "_documents", "_interleavings", "_leases")
 
 def __getattr__(name: str) -> Any:
     # The suite needs an extra that users of the provider alone may not have installed. pytest
-    # improves its assertion messages, but must be told to before the modules are imported.
+    # improves its assertion messages, but must be told to before the modules are imported, and
+    # warns if it is told later.
     if name == "KeyStoreContract":
         try:
             pytest, _ = import_module("pytest"), import_module("hypothesis")
         except ModuleNotFoundError as fault:
             text = "KeyStoreContract needs pytest and hypothesis: install auth-jwks[testing]"
             raise ImportError(text, name=fault.name) from fault
-        pytest.register_assert_rewrite(*(f"{__name__}.{module}" for module in REWRITTEN_MODULES))
-        return import_module(f"{__name__}.contract").KeyStoreContract
+        contract = f"{__name__}.contract"
+        if contract not in sys.modules:
+            rewritten = (f"{__name__}.{module}" for module in REWRITTEN_MODULES)
+            pytest.register_assert_rewrite(*rewritten)
+        return import_module(contract).KeyStoreContract
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
