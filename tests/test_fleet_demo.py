@@ -57,7 +57,7 @@ def run(*options: str, **changes: str) -> subprocess.CompletedProcess[str]:
     """Run the demo as a user does, piped."""
     return subprocess.run(
         [*DEMO, *options], cwd=ROOT, env=environment(**changes), capture_output=True,
-        encoding="utf-8", check=False, timeout=120,
+        encoding="utf-8", check=False, timeout=170,
     )  # fmt: skip
 
 
