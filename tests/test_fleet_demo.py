@@ -156,7 +156,9 @@ def test_nothing_outlives_the_demo(ending: signal.Signals) -> None:
         assert demo.stdout is not None
         scene = ""
         while "The provider saw" not in scene:
-            scene += demo.stdout.readline()
+            line = demo.stdout.readline()
+            assert line, "the demo has ended"
+            scene += line
         demo.send_signal(ending)
         _, errors = demo.communicate(timeout=60)
     assert (demo.returncode, errors) == (130, "")
