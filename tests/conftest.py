@@ -25,6 +25,10 @@ POSIX = hasattr(os, "fork")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Whatever proxy this machine has, it leads to no server of a test.
+DIRECT = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
+os.environ["no_proxy"] = f"{DIRECT},127.0.0.1" if DIRECT else "127.0.0.1"
+
 # The markers of whole files and folders; a class or a test among others has its marker beside it.
 HERE = Path(__file__).parent
 TIERS = {

@@ -22,6 +22,7 @@ def test_application_passes_its_test(name: str, tmp_path: Path) -> None:
     for file, code in files.items():
         (tmp_path / file).write_text(code, encoding="utf-8")
     command = [sys.executable, "-m", "pytest", "-W", "error", "-p", "no:cacheprovider", "-rs"]
+    command.append("--color=no")
     command += ["-p", "anyio", "-p", "pytest_auth_jwks"]  # and no other plugin, to be quick
     command += ["-W", "ignore:The anyio:DeprecationWarning"]  # Starlette's test client
     alone = os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}

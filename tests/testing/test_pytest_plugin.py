@@ -65,6 +65,7 @@ def test_the_plugin(tmp_path: Path, text: str, tests: int) -> None:
         "NO_PROXY": "127.0.0.1",
     }  # fmt: skip
     command = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider"]
+    command.append("--color=no")
     run = subprocess.run(
         [*command, "-p", "pytest_auth_jwks", "--rootdir", str(tmp_path), str(tmp_path)],
         env=environment, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60,

@@ -21,7 +21,7 @@ FLEET = ROOT / "examples" / "fleet"
 # With these plugins and no others: pytest-asyncio warns of a setting, and each takes its time.
 OPTIONS = ("-W", "error", "-p", "no:cacheprovider", "-rs", "-p", "anyio", "-p", "pytest_auth_jwks")
 # Starlette's test client, with older releases of anyio.
-QUIET = ("-W", "ignore:The anyio:DeprecationWarning")
+QUIET = ("--color=no", "-W", "ignore:The anyio:DeprecationWarning")
 
 
 @pytest.mark.parametrize(("name", "passed"), [("shop", 4), ("service", 2), ("app", 2)])
