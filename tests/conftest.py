@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 from collections.abc import Generator, Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -23,6 +24,10 @@ POSIX = hasattr(os, "fork")
 # A shell lets what runs in its background ignore ^C, and so would each program of a test.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Whatever proxy this machine has, it leads to no server of a test.
+DIRECT = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
+os.environ["no_proxy"] = f"{DIRECT},127.0.0.1" if DIRECT else "127.0.0.1"
 
 # The markers of whole files and folders; a class or a test among others has its marker beside it.
 HERE = Path(__file__).parent
@@ -71,6 +76,17 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         item.add_marker(mark)
     if not POSIX and item.get_closest_marker("posix"):
         item.add_marker(pytest.mark.skip(reason="needs a POSIX system"))
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_left() -> Iterator[None]:
+    """See that a test closes its verifiers for threads: other tests count the threads of these."""
+    before = set(threading.enumerate())
+    yield
+    for thread in set(threading.enumerate()) - before:
+        if thread.name == "auth_jwks":
+            thread.join(60)
+            assert not thread.is_alive(), "a SyncJWKS is left open"
 
 
 @pytest.fixture(scope="session")

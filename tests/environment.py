@@ -26,7 +26,7 @@ def running(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen
     try:
         yield process
         process.terminate()
-        process.wait(timeout=15)
+        process.wait(timeout=60)
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)

@@ -46,7 +46,7 @@ def _install(folder: Path, locked: str) -> None:
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=80,
+        timeout=150,
         check=False,
     )
     if done.returncode and (why := CANNOT_INSTALL.search(done.stderr)):

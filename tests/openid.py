@@ -50,14 +50,14 @@ class Provider:
     async def token(self, alg: str) -> str:
         """Return an access token for the resource server that wants `alg`."""
         form = {"grant_type": "client_credentials", "resource": f"urn:api:{alg}"}
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
             reply = await client.post(f"{self.issuer}/token", auth=self.client, data=form)
         token: str = reply.raise_for_status().json()["access_token"]
         return token
 
     async def published_keys(self) -> list[dict[str, Any]]:
         """Return the members of its key set."""
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
             reply = await client.get(f"{self.issuer}/jwks")
         keys: list[dict[str, Any]] = reply.raise_for_status().json()["keys"]
         return keys
@@ -69,6 +69,7 @@ class Provider:
             aud=f"urn:api:{alg}",
             allowed_algorithms=set(ALGORITHMS),
             issuer=self.issuer,
+            timeout=30,
         )
 
 

@@ -39,7 +39,7 @@ def run(*options: str, **environment: str) -> subprocess.CompletedProcess[str]:
     variables |= {"COLUMNS": "80", "PYTHONIOENCODING": "utf-8", **environment}
     return subprocess.run(
         [sys.executable, "-m", "examples.demo", *options], cwd=ROOT, env=variables,
-        capture_output=True, encoding="utf-8", check=False, timeout=60,
+        capture_output=True, encoding="utf-8", check=False, timeout=170,
     )  # fmt: skip
 
 

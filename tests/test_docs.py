@@ -186,6 +186,7 @@ def test_example_of_tests_passes(place: str, tmp_path: Path) -> None:
 def printed_for(folder: Path) -> str:
     """Return what pytest prints of the tests in a folder, which must pass."""
     command = [sys.executable, "-m", "pytest", "-W", "error", "-p", "no:cacheprovider", "-rs"]
+    command.append("--color=no")
     command += ["-p", "no:asyncio", "--hypothesis-profile=ci"]  # the same examples each time
     command += ["-W", "ignore:The anyio:DeprecationWarning"]  # Starlette's test client
     run = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)

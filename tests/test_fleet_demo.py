@@ -57,7 +57,7 @@ def run(*options: str, **changes: str) -> subprocess.CompletedProcess[str]:
     """Run the demo as a user does, piped."""
     return subprocess.run(
         [*DEMO, *options], cwd=ROOT, env=environment(**changes), capture_output=True,
-        encoding="utf-8", check=False, timeout=120,
+        encoding="utf-8", check=False, timeout=170,
     )  # fmt: skip
 
 
@@ -156,7 +156,9 @@ def test_nothing_outlives_the_demo(ending: signal.Signals) -> None:
         assert demo.stdout is not None
         scene = ""
         while "The provider saw" not in scene:
-            scene += demo.stdout.readline()
+            line = demo.stdout.readline()
+            assert line, "the demo has ended"
+            scene += line
         demo.send_signal(ending)
         _, errors = demo.communicate(timeout=60)
     assert (demo.returncode, errors) == (130, "")

@@ -76,7 +76,7 @@ async def lines_of(command: list[str], folder: Path, url: str) -> list[str]:
     """Return the lines of a server's log after a request with a bad token."""
     log = folder / "log"
     with log.open("wb") as file, running(command, cwd=folder, stderr=file, env=os.environ):
-        async with httpx.AsyncClient(trust_env=False) as client, asyncio.timeout(20):
+        async with httpx.AsyncClient(trust_env=False) as client, asyncio.timeout(60):
             answer = None
             while answer is None:
                 with suppress(httpx.NetworkError, httpx.RemoteProtocolError):

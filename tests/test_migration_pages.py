@@ -168,6 +168,7 @@ def test_tests_of_the_page_pass_with_its_new_code(page: str, tmp_path: Path) -> 
     imports = "\n".join(f"import {name.removesuffix('.py')}" for name, _ in blocks)
     (tmp_path / "test_blocks.py").write_text(f"{imports}\n\ndef test_imported() -> None: ...\n")
     command = [sys.executable, "-m", "pytest", "-W", "error", "-p", "no:cacheprovider", "-q"]
+    command.append("--color=no")
     command += ["-p", "anyio", "-p", "pytest_auth_jwks"]  # and no other plugin, to be quick
     command += ["-W", "ignore:The anyio:DeprecationWarning"]  # Starlette's test client
     alone = os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}

@@ -23,7 +23,7 @@ __all__ = ["CHROMIUM", "DRIVER", "Page", "browsing", "outage", "playing"]
 
 CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
 ROOT = Path(__file__).parents[2]
-TIMEOUT = 30.0
+TIMEOUT = 60.0
 FLAGS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -105,7 +105,7 @@ class Page:
         element.click()
 
     def until(self, condition: Callable[[], bool], meaning: str = "") -> None:
-        """Return once the condition holds; selenium's `TimeoutException` after half a minute."""
+        """Return once the condition holds; selenium's `TimeoutException` after a minute."""
         wait = WebDriverWait(self.driver, TIMEOUT, poll_frequency=0.02)
         wait.until(lambda _: condition(), meaning)
 
@@ -118,6 +118,7 @@ class Page:
         before = self.find("#token").text
         self.click("#sign-in .primary")
         self.until(lambda: self.find("#token").text != before, "another token")
+        self.expect("#did", "Signed in: ")  # the last thing that happens
 
     def call(self, button: str = "[data-call=GET]") -> str:
         """Click a button that calls the API, and return the status of the answer."""

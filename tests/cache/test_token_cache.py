@@ -276,7 +276,7 @@ def test_child_process_keeps_the_cache(*, amid_a_change: bool) -> None:
     thread = threading.Thread(target=cache.put, args=(name, seen()))
     if amid_a_change:
         thread.start()
-        assert name.asked.wait(5)
+        assert name.asked.wait(60)
     cache.forked()
     assert (cache.get("name") is None) is amid_a_change
     cache.put("name", seen())
@@ -294,7 +294,7 @@ class SlowName:
 
     def __hash__(self) -> int:
         self.asked.set()
-        assert self.goes_on.wait(5)
+        assert self.goes_on.wait(60)
         return 7
 
     def __eq__(self, other: object) -> bool:

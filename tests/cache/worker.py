@@ -117,7 +117,7 @@ class Worker:
 
     async def landed(self) -> None:
         """Return when nothing is under way in the background."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while self.cache.status().refreshing:  # noqa: ASYNC110 - a state, and no event
                 await asyncio.sleep(0)
 

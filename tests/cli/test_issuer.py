@@ -31,7 +31,9 @@ def controlled(key: SigningKey) -> Iterator[ControlledIssuer]:
 
 def post(provider: FakeIssuer, action: str, *, answered: int = 200, **query: str) -> dict[str, Any]:
     """Tell the provider what to do."""
-    answer = httpx.post(f"{provider.url}/control/{action}", params=query, trust_env=False)
+    answer = httpx.post(
+        f"{provider.url}/control/{action}", params=query, trust_env=False, timeout=60
+    )
     assert answer.status_code == answered
     loaded: dict[str, Any] = answer.json()
     return loaded
@@ -39,7 +41,7 @@ def post(provider: FakeIssuer, action: str, *, answered: int = 200, **query: str
 
 def jwks_status(provider: FakeIssuer) -> int:
     """Return the status of the key set."""
-    return httpx.get(provider.jwks_uri, trust_env=False).status_code
+    return httpx.get(provider.jwks_uri, trust_env=False, timeout=60).status_code
 
 
 def test_tokens_by_post(controlled: ControlledIssuer, command: Command) -> None:
@@ -56,13 +58,13 @@ def test_faults_by_post(controlled: ControlledIssuer) -> None:
     assert post(controlled, "outage", status="500", times="1")["kids"] == ["k1"]
     assert (jwks_status(controlled), jwks_status(controlled)) == (500, 200)
     post(controlled, "junk", body="<html>", on="jwks")
-    assert httpx.get(controlled.jwks_uri, trust_env=False).text == "<html>"
+    assert httpx.get(controlled.jwks_uri, trust_env=False, timeout=60).text == "<html>"
     post(controlled, "recover")
     kids = post(controlled, "rotate", keep="false")["kids"]
     assert kids != ["k1"]
     assert post(controlled, "state")["jwks_requests"] == 3
     post(controlled, "withdraw", kid=kids[0])
-    assert httpx.get(controlled.jwks_uri, trust_env=False).json() == {"keys": []}
+    assert httpx.get(controlled.jwks_uri, trust_env=False, timeout=60).json() == {"keys": []}
 
 
 @pytest.mark.parametrize(
@@ -83,7 +85,7 @@ def test_bad_control(
 
 def test_control_by_get(controlled: ControlledIssuer) -> None:
     """A link can't change anything."""
-    answer = httpx.get(f"{controlled.url}/control/rotate", trust_env=False)
+    answer = httpx.get(f"{controlled.url}/control/rotate", trust_env=False, timeout=60)
     assert (answer.status_code, answer.headers["Allow"]) == (405, "POST")
 
 
@@ -108,7 +110,7 @@ def test_process(number: signal.Signals, status: int) -> None:
     with started("--alg", "ES256") as process:
         assert process.stdout is not None
         url = process.stdout.readline().strip()
-        found = httpx.get(f"{url}/.well-known/openid-configuration", trust_env=False)
+        found = httpx.get(f"{url}/.well-known/openid-configuration", trust_env=False, timeout=60)
         assert found.json()["issuer"] == url
         assert found.headers["Access-Control-Allow-Origin"] == "*"
         process.send_signal(number)
@@ -126,7 +128,9 @@ def test_name_for_others() -> None:
         told = json.loads("".join(lines))
         assert told["issuer"] == "http://issuer:8080"
         assert told["control"] == told["url"] + "/control/"
-        found = httpx.get(f"{told['url']}/.well-known/openid-configuration", trust_env=False)
+        found = httpx.get(
+            f"{told['url']}/.well-known/openid-configuration", trust_env=False, timeout=60
+        )
         assert found.json()["jwks_uri"] == "http://issuer:8080/jwks"
         process.terminate()
         process.communicate(timeout=30)

@@ -125,7 +125,7 @@ class ForkServer:
     def close(self) -> None:
         """Start no more."""
         self._orders.close()
-        self._process.wait(timeout=10)
+        self._process.wait(timeout=60)
 
 
 async def hired(

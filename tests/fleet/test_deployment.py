@@ -46,14 +46,14 @@ def deployed(
 async def client() -> AsyncIterator[httpx.AsyncClient]:
     """Return a client that makes a connection for each request, so that any worker may take it."""
     limits = httpx.Limits(max_keepalive_connections=0)
-    async with httpx.AsyncClient(limits=limits, trust_env=False, timeout=15) as client:
+    async with httpx.AsyncClient(limits=limits, trust_env=False, timeout=60) as client:
         yield client
 
 
 async def answer(client: httpx.AsyncClient, port: int, token: str) -> httpx.Response:
     """Return what the service says to a token, as soon as there is a service."""
     headers = {"Authorization": f"Bearer {token}"}
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             # A worker that is told to end may drop a connection which it has just accepted.
             with suppress(httpx.NetworkError, httpx.RemoteProtocolError):
@@ -66,7 +66,7 @@ async def accepted(
 ) -> frozenset[int]:
     """Wait until four workers, beside those, have accepted a token, which none may refuse."""
     seen: set[int] = set()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while len(seen - but) < WORKERS:
             burst = [answer(client, port, token) for _ in range(2 * WORKERS)]
             responses = await asyncio.gather(*burst)
@@ -78,7 +78,7 @@ async def accepted(
 
 async def ended(pids: frozenset[int]) -> None:
     """Wait until none of the processes is left."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         for pid in pids:
             with suppress(ProcessLookupError):
                 while True:

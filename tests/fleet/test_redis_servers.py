@@ -108,7 +108,7 @@ def servers(program: str, tmp_path: Path) -> Iterator[Servers]:
 
 async def until(holds: Callable[[], Awaitable[object]]) -> None:
     """Wait until it holds; an error of the server or the store means not yet."""
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while True:
             with suppress(RedisError, StoreUnavailable):
                 if await holds():

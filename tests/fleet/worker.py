@@ -125,7 +125,7 @@ class Worker:
 
     async def settle(self) -> None:
         """Wait until no refresh is under way."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while self.jwks.status().refreshing:  # noqa: ASYNC110 - nobody tells of it
                 await asyncio.sleep(0.01)
 

@@ -123,7 +123,8 @@ async def without_store(scene: Scene) -> None:
 
 async def with_redis(scene: Scene, url: str) -> None:
     """A worker starts with that URL for a Redis."""
-    store = RedisKeyStore(url, integrity_key=SECRET, clock=scene.clock)
+    patient: dict[str, Any] = {"timeout": 0.75, "connect_timeout": 1.5}
+    store = RedisKeyStore(url, integrity_key=SECRET, clock=scene.clock, **patient)
     scene.verifier(store)
     await scene.verify()
     scene.clock.advance(899)

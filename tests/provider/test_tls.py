@@ -90,7 +90,7 @@ assert made == [os.getpid()]
 def run(text: str) -> str:
     """Return what a program prints."""
     command = [sys.executable, "-W", "ignore", "-c", text]
-    program = subprocess.run(command, capture_output=True, check=False, text=True, timeout=20)
+    program = subprocess.run(command, capture_output=True, check=False, text=True, timeout=60)
     assert program.returncode == 0, program.stderr
     return program.stdout
 

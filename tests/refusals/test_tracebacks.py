@@ -1,8 +1,10 @@
 """What an error tracker would send of a refused token: it takes the locals of every frame."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
+from typing import Any
 
 import jwt
 import pytest
@@ -28,29 +30,40 @@ TOKENS: dict[str, Callable[[FakeIssuer], str]] = {
     "in another spelling": lambda issuer: f"Bearer {issuer.sign(aud='other', email=SECRET)}",
 }
 Verify = Callable[[str], object]
+Verifying = Callable[[FakeIssuer], AbstractContextManager[Verify]]
 
 
-def by_jwks(issuer: FakeIssuer) -> Verify:
+def options(issuer: FakeIssuer) -> dict[str, Any]:
+    """Return what a verifier of the provider is made of."""
+    return {"issuer": issuer.issuer, "aud": "api", "retries": 0, "timeout": 30}
+
+
+@contextmanager
+def by_jwks(issuer: FakeIssuer) -> Iterator[Verify]:
     """Verify on an event loop."""
-    jwks = JWKS(issuer=issuer.issuer, aud="api", retries=0)
-    return lambda token: asyncio.run(jwks.verify_token(token))
+    jwks = JWKS(**options(issuer))
+    yield lambda token: asyncio.run(jwks.verify_token(token))
 
 
-def by_issuers(issuer: FakeIssuer) -> Verify:
+@contextmanager
+def by_issuers(issuer: FakeIssuer) -> Iterator[Verify]:
     """Verify with one of several."""
-    issuers = Issuers(JWKS(issuer=issuer.issuer, aud="api", retries=0))
-    return lambda token: asyncio.run(issuers.verify_token(token))
+    issuers = Issuers(JWKS(**options(issuer)))
+    yield lambda token: asyncio.run(issuers.verify_token(token))
 
 
-def by_threads(issuer: FakeIssuer) -> Verify:
+@contextmanager
+def by_threads(issuer: FakeIssuer) -> Iterator[Verify]:
     """Verify in a thread."""
-    jwks = SyncJWKS(issuer=issuer.issuer, aud="api", retries=0)
-    return jwks.verify_token
+    with SyncJWKS(**options(issuer)) as jwks:
+        yield jwks.verify_token
 
 
-def by_threads_and_issuers(issuer: FakeIssuer) -> Verify:
+@contextmanager
+def by_threads_and_issuers(issuer: FakeIssuer) -> Iterator[Verify]:
     """Verify in a thread, with one of several."""
-    return SyncIssuers(SyncJWKS(issuer=issuer.issuer, aud="api", retries=0)).verify_token
+    with SyncIssuers(SyncJWKS(**options(issuer))) as issuers:
+        yield issuers.verify_token
 
 
 def told_by(traceback: TracebackType | None) -> dict[str, str]:
@@ -67,12 +80,10 @@ def told_by(traceback: TracebackType | None) -> dict[str, str]:
 
 @pytest.mark.parametrize("name", TOKENS)
 @pytest.mark.parametrize("verifier", [by_jwks, by_issuers, by_threads, by_threads_and_issuers])
-def test_no_frame_shows_a_part_of_the_token(
-    verifier: Callable[[FakeIssuer], Verify], name: str
-) -> None:
+def test_no_frame_shows_a_part_of_the_token(verifier: Verifying, name: str) -> None:
     """Neither as it came nor decoded, in the frames of the error and of what led to it."""
-    with FakeIssuer(algorithm="ES256") as issuer:
-        verify, token = verifier(issuer), TOKENS[name](issuer)
+    with FakeIssuer(algorithm="ES256") as issuer, verifier(issuer) as verify:
+        token = TOKENS[name](issuer)
         with pytest.raises(jwt.InvalidTokenError) as caught:
             verify(token)
     assert_untold(caught.value, token)
@@ -80,12 +91,10 @@ def test_no_frame_shows_a_part_of_the_token(
 
 @pytest.mark.parametrize("verifier", [by_jwks, by_issuers, by_threads, by_threads_and_issuers])
 @pytest.mark.parametrize("stated", [None, "https://other.example"])
-def test_nor_does_one_if_another_token_ended_alike(
-    verifier: Callable[[FakeIssuer], Verify], stated: str | None
-) -> None:
+def test_nor_does_one_if_another_token_ended_alike(verifier: Verifying, stated: str | None) -> None:
     """A stranger may take the signature of a token that was verified before."""
-    with FakeIssuer(algorithm="ES256") as issuer:
-        verify, seen = verifier(issuer), issuer.sign(aud="api")
+    with FakeIssuer(algorithm="ES256") as issuer, verifier(issuer) as verify:
+        seen = issuer.sign(aud="api")
         verify(seen)
         changed = issuer.sign(aud="api", email=SECRET, iss=stated or issuer.issuer)
         token = f"{changed.rpartition('.')[0]}.{seen.rpartition('.')[2]}"

@@ -330,7 +330,7 @@ def test_a_close_waits_for_no_other_loop() -> None:
     driver = Driver("redis://127.0.0.1:1", ECHO, timeout=0.5, connect_timeout=1.0)
 
     async def close() -> bool:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await driver.aclose()
         return True
 

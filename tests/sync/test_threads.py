@@ -44,12 +44,12 @@ def test_verification_needs_no_other_thread(make: Make, issuer: FakeIssuer) -> N
 
     def block(_event: Event) -> None:
         entered.set()
-        assert goes_on.wait(10)
+        assert goes_on.wait(60)
 
     jwks = make(observer=block)
     with ThreadPoolExecutor(1) as pool:
         warming = pool.submit(jwks.refresh)
-        entered.wait(10)
+        entered.wait(60)
         tokens = [issuer.sign(jti=str(number)) for number in range(3)]
         checked: list[object] = []
         sys.setprofile(lambda frame, event, _: _note(frame, event, checked))

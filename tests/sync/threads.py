@@ -25,13 +25,13 @@ def let_end() -> None:
     """Wait for those that are ending: of a test before, or that nobody waited for."""
     for thread in threading.enumerate():
         if thread.name == "auth_jwks":
-            thread.join(10)
+            thread.join(60)
     assert threads() == 0
 
 
 def until(holds: Callable[[], object]) -> None:
     """Wait until it holds."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not holds():
         assert time.monotonic() < deadline, "it never does"
         time.sleep(0.002)
@@ -51,7 +51,7 @@ def all_at_once(number: int, work: Callable[[], object]) -> list["Future[object]
     barrier = threading.Barrier(number)
 
     def begin() -> object:
-        barrier.wait(10)
+        barrier.wait(60)
         return work()
 
     with ThreadPoolExecutor(number) as pool:

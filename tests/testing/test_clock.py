@@ -194,9 +194,9 @@ def test_advance_wakes_a_loop_of_another_thread() -> None:
 
     thread = threading.Thread(target=asyncio.run, args=(sleep(),), daemon=True)
     thread.start()
-    assert asleep.wait(10)
+    assert asleep.wait(60)
     clock.advance(5)
-    thread.join(10)
+    thread.join(60)
     assert not thread.is_alive()
 
 

@@ -42,8 +42,21 @@ def test_nothing_was_imported():
     assert [name for name in sys.modules if name.split(".")[0] in ("auth_jwks", "httpx")] == []
 """
 
+# The module of the suite before its package's own name for it, as tools do that import everything.
+BY_MODULE = """
+from auth_jwks.testing.contract import KeyStoreContract
+from auth_jwks import testing
 
-@pytest.mark.parametrize(("text", "tests"), [(USING, 4), (NOT_USING, 1)], ids=["used", "not used"])
+def test_it_is_found_twice():
+    assert testing.KeyStoreContract is KeyStoreContract
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "tests"),
+    [(USING, 4), (NOT_USING, 1), (BY_MODULE, 1)],
+    ids=["used", "not used", "by module"],
+)
 def test_the_plugin(tmp_path: Path, text: str, tests: int) -> None:
     """Each test has a provider of its own; who uses none imports nothing, and warns of nothing."""
     (tmp_path / "test_it.py").write_text(text)
@@ -52,6 +65,7 @@ def test_the_plugin(tmp_path: Path, text: str, tests: int) -> None:
         "NO_PROXY": "127.0.0.1",
     }  # fmt: skip
     command = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider"]
+    command.append("--color=no")
     run = subprocess.run(
         [*command, "-p", "pytest_auth_jwks", "--rootdir", str(tmp_path), str(tmp_path)],
         env=environment, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60,

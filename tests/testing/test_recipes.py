@@ -38,6 +38,7 @@ def test_the_end():
 def passing(folder: Path, *plugins: str) -> str:
     """Return what pytest prints of the tests in a folder, with these plugins and no others."""
     command = [sys.executable, "-m", "pytest", "-W", "error", "-p", "no:cacheprovider", "-rs"]
+    command.append("--color=no")
     for plugin in ("pytest_auth_jwks", *plugins):
         command += ["-p", plugin]
     environment = {

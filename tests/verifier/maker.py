@@ -13,6 +13,6 @@ Make = Callable[..., JWKS]
 
 async def landed(jwks: JWKS) -> None:
     """Return when nothing is under way in the background."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while jwks.status().refreshing:  # noqa: ASYNC110 - a state, and no event
             await asyncio.sleep(0)

@@ -33,5 +33,5 @@ async def jwks(issuer: FakeIssuer) -> AsyncIterator[JWKS]:
 @pytest.fixture
 async def client() -> AsyncIterator[httpx.AsyncClient]:
     """Return a client that goes straight to the loopback."""
-    async with httpx.AsyncClient(trust_env=False, timeout=15) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
         yield client

@@ -94,13 +94,13 @@ def serving(command: tuple[str, ...], folder: Path, **environment: str) -> Itera
         )  # fmt: skip
     try:
         url = f"http://127.0.0.1:{port}"
-        with httpx.Client(base_url=url, trust_env=False, timeout=15) as client:
+        with httpx.Client(base_url=url, trust_env=False, timeout=60) as client:
             assert answers_at_all(client), (folder / "log").read_text()
             yield client
     finally:
         process.terminate()
         try:
-            process.wait(timeout=10)
+            process.wait(timeout=60)
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)

@@ -48,7 +48,7 @@ FAULTS: dict[str, Callable[[FakeIssuer], object]] = {
 
 def options(issuer: FakeIssuer) -> dict[str, Any]:
     """Return what a verifier of the provider is made of."""
-    return {"issuer": issuer.issuer, "aud": "api", "retries": 0}
+    return {"issuer": issuer.issuer, "aud": "api", "retries": 0, "timeout": 30}
 
 
 def asked(app: Any) -> Ask:
@@ -149,5 +149,5 @@ def statuses(made: Callable[[FakeIssuer], Ask]) -> dict[str, int]:
 if __name__ == "__main__":
     exec(sys.stdin.read())  # noqa: S102 - of the test, or of the page
     told = {name: statuses(SITES[name]) for name in sys.argv[1:]}
-    sentry_sdk.flush(30)
+    sentry_sdk.flush(100)
     sys.stdout.write(json.dumps(told))

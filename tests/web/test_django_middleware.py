@@ -405,7 +405,7 @@ def test_threads_get_the_same_verifier() -> None:
     start = Barrier(8)
 
     def asked(_number: int) -> int:
-        start.wait(timeout=10)
+        start.wait(timeout=60)
         return id(verifier())
 
     with ThreadPoolExecutor(8) as pool:

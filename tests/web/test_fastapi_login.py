@@ -10,7 +10,11 @@ from typing import Any
 import pytest
 from fastapi import FastAPI, Request
 from fastapi.staticfiles import StaticFiles
-from selenium.common.exceptions import StaleElementReferenceException
+from selenium.common.exceptions import (
+    ElementClickInterceptedException,
+    ElementNotInteractableException,
+    StaleElementReferenceException,
+)
 from selenium.webdriver.chrome.webdriver import WebDriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
@@ -69,51 +73,76 @@ class Docs:
 
     def __init__(self, driver: WebDriver, url: str) -> None:
         self.driver = driver
-        # Swagger UI replaces elements while it works.
-        self.wait = WebDriverWait(driver, TIMEOUT, 0.05, [StaleElementReferenceException])
+        # Swagger UI replaces elements while it works, and moves what it opens.
+        passing = (
+            ElementClickInterceptedException,
+            ElementNotInteractableException,
+            StaleElementReferenceException,
+        )
+        self.wait = WebDriverWait(driver, TIMEOUT, 0.05, passing)
         driver.get(url)
         self.page = driver.current_window_handle
 
-    def find(self, selector: str, text: str = "") -> WebElement:
+    def shown(self, selector: str, text: str = "") -> WebElement | None:
         """Return the first element that a CSS selector matches and that is shown with this text."""
+        elements = self.driver.find_elements(By.CSS_SELECTOR, selector)
+        return next((it for it in elements if it.is_displayed() and text in it.text), None)
 
-        def found(driver: WebDriver) -> WebElement | bool:
-            elements = driver.find_elements(By.CSS_SELECTOR, selector)
-            return next((it for it in elements if it.is_displayed() and text in it.text), False)
-
-        element = self.wait.until(found, f"{selector} with {text!r}")
-        assert isinstance(element, WebElement)
+    def find(self, selector: str, text: str = "") -> WebElement:
+        """Wait for such an element, and return it."""
+        element = self.wait.until(lambda _: self.shown(selector, text), f"{selector}: {text!r}")
+        assert element
         return element
+
+    def click(self, selector: str) -> None:
+        """Wait until such an element takes a click."""
+
+        def clicked(_driver: WebDriver) -> bool:
+            element = self.shown(selector)
+            if element is not None:
+                element.click()
+            return element is not None
+
+        self.wait.until(clicked, selector)
+
+    def chosen(self, label: str) -> bool:
+        """Tell whether the box of a label is ticked, and tick it if it is not."""
+        text = self.driver.find_element(By.CSS_SELECTOR, label)
+        if self.driver.find_element(By.ID, text.get_attribute("for") or "").is_selected():
+            return True
+        text.click()
+        return False
 
     def log_in(self, flow: str, scope: str) -> None:
         """Press Authorize, log in at the provider as alice, allow the scope, and come back."""
-        self.find("button.authorize").click()
-        box = self.find(f"label[for='{scope}-{flow}-checkbox-JWTBearer']")
-        if not self.driver.find_element(By.ID, box.get_attribute("for") or "").is_selected():
-            box.click()
-        form = box.find_element(By.XPATH, "./ancestor::div[@class='auth-container']")
-        form.find_element(By.CSS_SELECTOR, "button.authorize").click()
+        self.click("button.authorize")
+        box = f"label[for='{scope}-{flow}-checkbox-JWTBearer']"
+        self.find(box)
+        self.wait.until(lambda _: self.chosen(box), box)
+        self.click(f".auth-container:has({box}) button.authorize")
         self.turn(2)
         self.find("[name=login]").send_keys("alice")
         self.find("[name=password]").send_keys("any")
-        self.find("[type=submit]").click()
+        self.click("[type=submit]")
         # The window closes after it, and a driver that waits for what a click does would fail.
         button = self.find("[type=submit]", "Continue")
         self.driver.execute_script("setTimeout(() => arguments[0].click())", button)
         self.turn(1)
         self.find(".auth-container button", "Logout")
-        self.find(".close-modal").click()
+        self.click(".close-modal")
 
     def try_out(self) -> list[str]:
         """Open the one operation, and return the statuses that it lists."""
-        self.find(".opblock-summary-control").click()
-        self.find("button.try-out__btn").click()
-        statuses = self.driver.find_elements(By.CSS_SELECTOR, ".response td.response-col_status")
-        return [each.text for each in statuses]
+        self.click(".opblock-summary-control")
+        self.click("button.try-out__btn")
+        self.find("button.execute")
+        script = "return [...document.querySelectorAll(arguments[0])].map((it) => it.innerText)"
+        found = self.driver.execute_script(script, ".response td.response-col_status")
+        return [str(each).strip() for each in found]
 
     def execute(self, status: str) -> Any:
         """Send the request, and return the body of the answer, which has that status."""
-        self.find("button.execute").click()
+        self.click("button.execute")
         self.find(".live-responses-table .response td.response-col_status", status)
         body = ".live-responses-table .highlight-code code"
         return json.loads(self.wait.until(lambda it: it.find_element(By.CSS_SELECTOR, body).text))

@@ -311,12 +311,14 @@ def test_a_verifier_must_return_claims(issuer: FakeIssuer) -> None:
 def test_the_setting_holds_parameters_of_the_verifier(issuer: FakeIssuer) -> None:
     """They make one, in each application."""
     parameters = {"issuer": issuer.issuer, "aud": AUDIENCE, "retries": 0, "timeout": 30}
-    client = guarded(VERIFIER=parameters).test_client()
-    assert client.get("/me", headers=bearer(issuer)).json == {"sub": "alice"}
-    issuer.outage(retry_after=60)
-    late = guarded(VERIFIER=parameters).test_client().get("/me", headers=bearer(issuer))
-    assert answer_of(late) == (503, "Temporarily unavailable", [])
-    assert int(late.headers["Retry-After"]) >= 60
+    app, other = (guarded(VERIFIER=parameters) for _ in range(2))
+    made, late = (each.extensions["auth_jwks"].verifier for each in (app, other))
+    with made, late:
+        assert app.test_client().get("/me", headers=bearer(issuer)).json == {"sub": "alice"}
+        issuer.outage(retry_after=60)
+        refused = other.test_client().get("/me", headers=bearer(issuer))
+    assert answer_of(refused) == (503, "Temporarily unavailable", [])
+    assert int(refused.headers["Retry-After"]) >= 60
 
 
 URL = {"issuer": "https://a.example"}

@@ -62,7 +62,7 @@ def workers(site: Site, headers: dict[str, str]) -> list[int]:
     url, answered = f"{site.client.base_url}/me", list[int]()
 
     def asked(_number: int) -> int:
-        worker: int = httpx.get(url, headers=headers, trust_env=False, timeout=15).json()["worker"]
+        worker: int = httpx.get(url, headers=headers, trust_env=False, timeout=60).json()["worker"]
         return worker
 
     with ThreadPoolExecutor(8) as threads:

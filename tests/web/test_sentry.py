@@ -86,8 +86,8 @@ def test_no_token_is_sent_and_no_refusal_is_an_event(
     """Only the wrong settings of the service are one, by the line about them."""
     run = subprocess.run(
         [sys.executable, "-m", "tests.web.sentry_worker", *sites], input=code, cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": f"{ROOT}/src", "NO_PROXY": "127.0.0.1"},
-        capture_output=True, text=True, check=False, timeout=120,
+        env={**os.environ, "PYTHONPATH": f"{ROOT}/src", "no_proxy": "127.0.0.1"},
+        capture_output=True, text=True, check=False, timeout=170,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
     assert json.loads(run.stdout) == dict.fromkeys(sites, STATUSES)

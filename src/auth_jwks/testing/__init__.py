@@ -29,7 +29,8 @@ REWRITTEN_MODULES = ("_calls", "_documents", "_interleavings", "_leases")
 
 def __getattr__(name: str) -> Any:
     # The suite needs an extra that users of the provider alone may not have installed. pytest
-    # improves its assertion messages, but must be told to before the modules are imported.
+    # improves its assertion messages, but must be told to before the modules are imported, and
+    # warns if it is told later.
     if name == "KeyStoreContract":
         try:
             pytest, _ = import_module("pytest"), import_module("hypothesis")

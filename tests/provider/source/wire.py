@@ -30,7 +30,7 @@ class Wire:
 
     async def deserted(self) -> None:
         """Return once every client has gone away; `TimeoutError` if one stays."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             for connection in self._connections:
                 await connection.wait()
 

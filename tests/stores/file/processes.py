@@ -51,7 +51,7 @@ class Worker:
     def end(self) -> None:
         """Kill it, frozen or not."""
         self._process.kill()
-        self._process.communicate(timeout=10)
+        self._process.communicate(timeout=60)
 
 
 Hire = Callable[[int], list[Worker]]

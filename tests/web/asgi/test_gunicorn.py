@@ -54,7 +54,7 @@ def deployed(folder: Path, issuer: FakeIssuer, down: FakeIssuer) -> Iterator[str
 
 async def first(client: httpx.AsyncClient, url: str) -> httpx.Response:
     """Return the first answer of a service that is about to start."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             with suppress(httpx.NetworkError, httpx.RemoteProtocolError):
                 return await client.get(url)

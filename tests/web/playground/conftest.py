@@ -29,7 +29,7 @@ def browser() -> Iterator[WebDriver]:
 @pytest.fixture
 def page(url: str, browser: WebDriver) -> Iterator[Page]:
     """Return the page at the start: a provider in good health, an empty store, new workers."""
-    httpx.post(f"{url}api/start-over", trust_env=False).raise_for_status()
+    httpx.post(f"{url}api/start-over", trust_env=False, timeout=60).raise_for_status()
     page = Page(browser)
     page.resize(1280, 900)
     page.look("light")

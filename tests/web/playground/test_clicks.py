@@ -2,6 +2,7 @@
 
 import re
 import signal
+import time
 
 import httpx
 import pytest
@@ -215,14 +216,16 @@ def test_a_worker_that_starts_in_an_outage_takes_keys_from_the_store(page: Page)
 
 
 def test_a_flood_reaches_the_provider_twice_at_most(page: Page) -> None:
-    """Three thousand made-up kids are refused, and a good token is not."""
+    """Three thousand made-up kids are refused, and a good token is not; twice in 10 seconds."""
     page.sign_in()
     assert page.call() == "200 OK"
     _, before, _ = asked(page)
+    since = time.monotonic()
     for _ in range(3):
         assert page.call(FLOOD) == "1,000 tokens"
         assert told(page, "body") == ["UnknownKeyError x1000"]
-    assert 1 <= asked(page)[1] - before <= 2
+    most = 2 * (1 + (time.monotonic() - since) // 10)
+    assert 1 <= asked(page)[1] - before <= most
     assert page.call() == "200 OK"
 
 
@@ -231,7 +234,7 @@ def test_a_flood_reaches_the_provider_twice_at_most(page: Page) -> None:
 
 def test_the_page_allows_no_inline_script(url: str) -> None:
     """By its Content-Security-Policy."""
-    policy = httpx.get(url, trust_env=False).headers["content-security-policy"]
+    policy = httpx.get(url, trust_env=False, timeout=60).headers["content-security-policy"]
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
 
@@ -239,7 +242,7 @@ def test_the_page_allows_no_inline_script(url: str) -> None:
 @pytest.mark.parametrize("path", ["/", "/api/state", "/A/documents"])
 def test_other_hosts_are_refused(url: str, path: str) -> None:
     """A name that leads here by DNS rebinding is none of ours."""
-    answer = httpx.get(url + path, headers={"Host": "evil.example"}, trust_env=False)
+    answer = httpx.get(url + path, headers={"Host": "evil.example"}, trust_env=False, timeout=60)
     assert answer.status_code == 400
 
 
@@ -247,21 +250,23 @@ def test_other_hosts_are_refused(url: str, path: str) -> None:
 def test_other_pages_press_no_buttons(url: str, site: str, status: int) -> None:
     """A browser sends what they send, but says where it is from."""
     headers = {"Sec-Fetch-Site": site}
-    answer = httpx.post(f"{url}api/provider?fault=none", headers=headers, trust_env=False)
+    answer = httpx.post(
+        f"{url}api/provider?fault=none", headers=headers, trust_env=False, timeout=60
+    )
     assert answer.status_code == status
 
 
 def test_it_ends_with_ctrl_c() -> None:
     """Without a word."""
     with playing() as (process, url):
-        assert httpx.get(url, trust_env=False).status_code == 200
+        assert httpx.get(url, trust_env=False, timeout=60).status_code == 200
         process.send_signal(signal.SIGINT)
-        _, stderr = process.communicate(timeout=10)
+        _, stderr = process.communicate(timeout=60)
     assert (process.returncode, stderr) == (0, "")
 
 
 def test_it_ends_when_nobody_looks() -> None:
     """After the time it was given."""
     with playing("--idle", "0.05") as (process, _):
-        _, stderr = process.communicate(timeout=10)
+        _, stderr = process.communicate(timeout=60)
     assert (process.returncode, stderr) == (0, "")

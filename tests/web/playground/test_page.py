@@ -40,6 +40,7 @@ def axe() -> str:
 def findings(page: Page, axe: str) -> list[list[str]]:
     """Return what axe finds on the page as it is."""
     page.driver.execute_script(axe)
+    page.driver.set_script_timeout(120)
     found: list[list[str]] = page.driver.execute_async_script(FINDINGS, RULES)
     return found
 
