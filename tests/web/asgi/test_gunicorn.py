@@ -34,6 +34,9 @@ up, down = guarded(os.environ["UP"]), guarded(os.environ["DOWN"])
 
 async def app(scope, receive, send):
     await (down if scope.get("path") == "/down" else up)(scope, receive, send)
+
+def create_app():
+    return app
 """
 
 
