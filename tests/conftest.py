@@ -42,9 +42,10 @@ TIERS = {
     ),
     "posix": ("cli/test_store.py", "stores/test_directory.py", "stores/file"),
     "once": (
-        "stores/test_gate_machine.py", "test_benchmark*", "test_demo.py", "test_deploy.py",
-        "test_fleet_demo.py", "test_packaging.py", "test_site.py", "test_start_pages.py",
-        "test_workers.py", "web/playground", "web/test_fastapi_login.py", "web/test_frameworks.py",
+        "provider_pages", "stores/test_gate_machine.py", "test_benchmark*", "test_demo.py",
+        "test_deploy.py", "test_fleet_demo.py", "test_packaging.py", "test_site.py",
+        "test_start_pages.py", "test_workers.py", "testing/test_recipes.py", "web/playground",
+        "web/test_fastapi_login.py", "web/test_fastapi_page.py", "web/test_frameworks.py",
         "web/test_sentry.py",
     ),
 }  # fmt: skip
