@@ -3,9 +3,11 @@
 import argparse
 from pathlib import Path
 
-__all__ = ["RESULTS", "command"]
+__all__ = ["OLD", "RESULTS", "command"]
 
 RESULTS = Path(__file__).with_name("results")
+# The interpreter that has auth-jwks 0.4.0, which has our import name; `make bench` makes it.
+OLD = RESULTS.parents[1] / ".venv" / "bench-040" / "bin" / "python"
 
 
 def command(name: str, description: str | None, quick: str) -> argparse.ArgumentParser:

@@ -6,9 +6,9 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks.report import Row, grid
-from benchmarks.verify_crew import Hired, Mode, Times
-from benchmarks.verify_peers import OLD, OURS
-from benchmarks.verify_tokens import ALGORITHMS, SIZES, Cell
+from benchmarks.verify.crew import Hired, Mode, Times
+from benchmarks.verify.peers import OLD, OURS
+from benchmarks.verify.tokens import ALGORITHMS, SIZES, Cell
 
 __all__ = ["Results"]
 

@@ -20,7 +20,7 @@ from auth_jwks.testing import FakeIssuer
 
 __all__ = ["LATENCY", "Arena", "Process", "arena", "released"]
 
-PROGRAM = Path(__file__).with_name("fleet_worker.py")
+PROGRAM = Path(__file__).with_name("worker.py")
 LATENCY = 0.25  # seconds per request at the provider
 CALLS = ("evalsha", "eval")
 

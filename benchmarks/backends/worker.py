@@ -1,4 +1,4 @@
-"""A worker process of the comparison of backends: `fleet_worker`, with one backend of several."""
+"""A worker process of the comparison of backends: `fleet.worker`, with one backend of several."""
 
 import asyncio
 import json
@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import Any
 
 from auth_jwks import JWKS, FileKeyStore, KeyStore, MemoryKeyStore, RedisKeyStore
-from benchmarks.fleet_worker import SEAL, Verifier, Worker, outcome, renamed, serve
+from benchmarks.fleet.worker import SEAL, Verifier, Worker, outcome, renamed, serve
 
 ROUNDS = 5
 BATCH = 50
@@ -62,7 +62,7 @@ def backend(
     """Return the verifiers over the backend of that name."""
     store = _store(name, url, folder)
     if store is None:
-        shared: Verifier = import_module("benchmarks.backends_diy").ALTERNATIVES[name](
+        shared: Verifier = import_module("benchmarks.backends.diy").ALTERNATIVES[name](
             url, **source, ttl=cache_ttl
         )
         return Backend([shared] * verifiers)

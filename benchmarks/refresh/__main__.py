@@ -20,12 +20,12 @@ from rich.console import Console
 
 from auth_jwks.testing import FakeIssuer, SigningKey
 from benchmarks.command import command
-from benchmarks.fleet_crew import Arena, Process, arena
-from benchmarks.refresh_worker import FIRST, SEEN
+from benchmarks.fleet.crew import Arena, Process, arena
+from benchmarks.refresh.worker import FIRST, SEEN
 from benchmarks.report import Row, Rule, chart, failed, grid, machine, printed, saved
 
 TITLE = "What a verify notices of a refresh"
-PROGRAM = Path(__file__).with_name("refresh_worker.py")
+PROGRAM = Path(__file__).with_name("worker.py")
 HOUR = 3600
 SEEN_TOKENS = 50
 SOFT_WAIT = 0.5
@@ -130,8 +130,8 @@ async def _hired(ground: Arena, tokens: Path, size: Size) -> AsyncIterator[Proce
     settings = {"url": ground.url, "tokens": str(tokens), "cache_ttl": size.cache_ttl, "jwks": jwks}
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "benchmarks.refresh_worker", json.dumps(settings),
-        cwd=PROGRAM.parents[1], stdin=pipe, stdout=pipe, limit=2**22,
+        sys.executable, "-m", "benchmarks.refresh.worker", json.dumps(settings),
+        cwd=PROGRAM.parents[2], stdin=pipe, stdout=pipe, limit=2**22,
     )  # fmt: skip
     worker = Process(process)
     try:

@@ -29,7 +29,7 @@ from auth_jwks.fastapi import JWTBearer
 from auth_jwks.mcp import JWKSVerifier
 from auth_jwks.starlette import JWTAuthBackend
 from auth_jwks.sync import SyncJWKS
-from benchmarks.middleware_worker import USUAL, Caller, application, receive
+from benchmarks.middleware.worker import USUAL, Caller, application, receive
 
 VERIFY, SYNC = "JWKS.verify_token", "SyncJWKS.verify_token"
 # Each integration, what stands in for it, and which verification is a part of it.

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
-from benchmarks.verify_peers import PEERS, Contender, Peer, Scene
+from benchmarks.verify.peers import PEERS, Contender, Peer, Scene
 
 __all__: list[str] = []
 

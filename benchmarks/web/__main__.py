@@ -18,10 +18,9 @@ from typing import Any
 from rich.console import Console
 
 from auth_jwks.testing import FakeIssuer
-from benchmarks.command import command
-from benchmarks.fleet_crew import Process
+from benchmarks.command import OLD, command
+from benchmarks.fleet.crew import Process
 from benchmarks.report import Row, bars, failed, grid, machine, printed, saved
-from benchmarks.start import OLD
 
 TITLE = "Requests per second of a FastAPI service"
 HERE = Path(__file__).parent
@@ -55,11 +54,11 @@ async def measured(size: Size, *, old: bool) -> tuple[Told, dict[str, Any]]:
     with FakeIssuer() as issuer, TemporaryDirectory() as folder:
         files = _written(issuer, Path(folder), size.tokens)
         async with AsyncExitStack() as stack:
-            load = await stack.enter_async_context(_started(sys.executable, "web_load.py"))
+            load = await stack.enter_async_context(_started(sys.executable, "load.py"))
             seen = {}
             for name, python, kind in _services(old=old):
                 words = (kind, issuer.discovery_url, issuer.issuer, issuer.sign())
-                service = await stack.enter_async_context(_started(python, "web_app.py", *words))
+                service = await stack.enter_async_context(_started(python, "app.py", *words))
                 seen[name] = await service.end()
             for turn in range(size.rounds):
                 # Nobody is always the one after the slowest.

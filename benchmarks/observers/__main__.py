@@ -19,7 +19,7 @@ from benchmarks.command import command
 from benchmarks.report import Row, bars, failed, grid, machine, printed, saved
 
 TITLE = "Observers, beside none"
-PROGRAM = Path(__file__).with_name("observers_worker.py")
+PROGRAM = Path(__file__).with_name("worker.py")
 HOUR = 3600
 LIMIT = 5  # µs, of a token seen before
 NONE = "no observer"

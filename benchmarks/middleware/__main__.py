@@ -16,15 +16,14 @@ from typing import Any
 from rich.console import Console
 
 from auth_jwks.testing import FakeIssuer
-from benchmarks.command import command
+from benchmarks.command import OLD, command
 from benchmarks.report import Row, bars, failed, grid, machine, printed, saved
-from benchmarks.start import OLD
 
 TITLE = "A middleware, beyond the verification"
-PROGRAM = Path(__file__).with_name("middleware_worker.py")
+PROGRAM = Path(__file__).with_name("worker.py")
 HOUR = 3600
 LIMIT = 5  # µs
-FACES = "benchmarks.middleware_faces"
+FACES = "benchmarks.middleware.faces"
 OURS, THEIRS = "auth_jwks", "auth-jwks 0.4.0"
 BARE, VERIFY, SYNC = "bare application", "JWKS.verify_token", "SyncJWKS.verify_token"
 FRAMEWORKS = "frameworks"

@@ -15,7 +15,7 @@ from hishel import AsyncRedisStorage
 from hishel.httpx import AsyncCacheClient
 from redis.asyncio import Redis
 
-from benchmarks.fleet_worker import SEAL, Verifier
+from benchmarks.fleet.worker import SEAL, Verifier
 
 __all__ = ["ALTERNATIVES"]
 

@@ -13,10 +13,10 @@ from rich.console import Console
 from auth_jwks.testing import FakeIssuer
 from benchmarks.command import command
 from benchmarks.report import failed, machine, printed, saved
-from benchmarks.verify_crew import Hired, Pace, crew, measured, tried
-from benchmarks.verify_peers import Scene
-from benchmarks.verify_tables import Results
-from benchmarks.verify_tokens import AUDIENCE, SIZES, Mint, keys
+from benchmarks.verify.crew import Hired, Pace, crew, measured, tried
+from benchmarks.verify.peers import Scene
+from benchmarks.verify.tables import Results
+from benchmarks.verify.tokens import AUDIENCE, SIZES, Mint, keys
 
 TITLE = "One token, beside other libraries"
 QUICK = Pace(rounds=1, first=5, again=20, warm_up=20)

@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 from rich.console import Console
 
 from benchmarks.command import command
-from benchmarks.fleet_crew import LATENCY, Arena, Process, arena, released
+from benchmarks.fleet.crew import LATENCY, Arena, Process, arena, released
 from benchmarks.report import Row, Rule, bars, failed, machine, printed, saved
 
 TITLE = "Backends, and what a user would put together instead"
@@ -118,7 +118,7 @@ def crew(
         "source": {"jwks_uri": ground.issuer.jwks_uri, "issuer": ground.issuer.issuer},
         "cache_ttl": cache_ttl,
     }  # fmt: skip
-    return ground.hired(size.processes, settings, "-m", "benchmarks.backends_worker")
+    return ground.hired(size.processes, settings, "-m", "benchmarks.backends.worker")
 
 
 async def _start(ground: Arena, workers: list[Process]) -> dict[str, float]:

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import fleet_faults as faults
 from benchmarks.command import command
-from benchmarks.fleet_crew import LATENCY
-from benchmarks.fleet_start import FULL, QUICK, WITHOUT_STORE, cold_starts, workers
+from benchmarks.fleet import faults
+from benchmarks.fleet.crew import LATENCY
+from benchmarks.fleet.start import FULL, QUICK, WITHOUT_STORE, cold_starts, workers
 from benchmarks.report import Row, chart, failed, machine, printed, saved
 
 TITLE = "One key set for a fleet, over Valkey"

@@ -11,9 +11,9 @@ from typing import Any
 
 from auth_jwks import JWKS, RedisKeyStore
 from auth_jwks.testing import FakeClock
-from benchmarks.fleet_crew import Arena, Process, arena, released
-from benchmarks.fleet_start import EXTRA, PROVIDER, most_polls
-from benchmarks.fleet_worker import SEAL
+from benchmarks.fleet.crew import Arena, Process, arena, released
+from benchmarks.fleet.start import EXTRA, PROVIDER, most_polls
+from benchmarks.fleet.worker import SEAL
 from benchmarks.report import Row
 
 __all__ = ["broken_store", "flood", "hour", "killed_holder"]

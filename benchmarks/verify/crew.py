@@ -11,12 +11,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
-from benchmarks.verify_peers import PEERS, Peer, Scene
-from benchmarks.verify_tokens import ALGORITHMS, SIZES, Cell, Mint
+from benchmarks.verify.peers import PEERS, Peer, Scene
+from benchmarks.verify.tokens import ALGORITHMS, SIZES, Cell, Mint
 
 __all__ = ["Hired", "Pace", "Times", "crew", "measured", "tried"]
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 UNTIMED = 10  # calls before the timed ones of a round
 
 Mode = Literal["seen before", "seen first"]
@@ -67,7 +67,7 @@ def crew(scene: Scene, pythons: dict[str, str]) -> Iterator[list[Hired]]:
     with ExitStack() as stack:
         hired = []
         for name, peer in PEERS.items():
-            command = [pythons.get(peer.home, sys.executable), "-m", "benchmarks.verify_worker"]
+            command = [pythons.get(peer.home, sys.executable), "-m", "benchmarks.verify.worker"]
             process = subprocess.Popen(  # noqa: S603 - a module of this program
                 [*command, name, words], cwd=ROOT, env=variables, encoding="utf-8",
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE,

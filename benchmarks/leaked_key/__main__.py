@@ -3,7 +3,7 @@
 Prints, for each worker, the seconds from `refresh(force=True)` in one process until it refuses a
 token of that key. Takes as long as the slowest, about 80 seconds.
 
-    python benchmarks/leaked_key.py [workers]
+    python -m benchmarks.leaked_key [workers]
 """
 
 import asyncio

@@ -16,15 +16,12 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks.command import command
-from benchmarks.fleet_crew import Arena, arena
+from benchmarks.command import OLD, command
+from benchmarks.fleet.crew import Arena, arena
 from benchmarks.report import Row, failed, grid, machine, printed, saved
 
-__all__ = ["OLD"]
-
 TITLE = "A quick start"
-PROGRAM = Path(__file__).with_name("start_worker.py")
-OLD = Path(__file__).parents[1] / ".venv" / "bench-040" / "bin" / "python"
+PROGRAM = Path(__file__).with_name("worker.py")
 OPTIONAL = (
     "redis", "starlette", "fastapi", "prometheus_client", "opentelemetry", "rich", "hypothesis",
     "pytest",

@@ -4,7 +4,7 @@ import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
-from benchmarks.fleet_crew import LATENCY, arena, released
+from benchmarks.fleet.crew import LATENCY, arena, released
 from benchmarks.report import Row
 
 __all__ = [

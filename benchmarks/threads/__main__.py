@@ -20,7 +20,7 @@ from benchmarks.command import command
 from benchmarks.report import Row, bars, failed, grid, machine, printed, saved
 
 TITLE = "Threads"
-PROGRAM = Path(__file__).with_name("threads_worker.py")
+PROGRAM = Path(__file__).with_name("worker.py")
 HOUR = 3600
 LIMIT = 15  # µs
 SEARCHES = 2  # in the 30 s that the made-up key ids take at most
