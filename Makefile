@@ -69,21 +69,8 @@ docs-find: docs ## what a reader finds on it, by clicks and by its search, in Ch
 	.venv/docs/$(BIN)/python -m tools.site.questions
 
 BENCH := bench bench-040 bench-old bench-peers
-bench: $(BENCH:%=.venv/%/ready) ## measures for a quarter of an hour, and writes to benchmarks/results
-	@# One that misses a target keeps no other from being run.
-	@failed=0; run() { .venv/bench/$(BIN)/python -m "benchmarks.$$@" || failed=1; }; \
-	run fleet; \
-	run backends; \
-	run scale; \
-	run verify --peers=.venv/bench-peers/$(BIN)/python --old=.venv/bench-old/$(BIN)/python; \
-	run refresh; \
-	run start; \
-	run middleware; \
-	run threads; \
-	run observers; \
-	run web; \
-	run page; \
-	exit $$failed
+bench: $(BENCH:%=.venv/%/ready) ## the benchmarks, in a quarter of an hour; NAME=verify runs one
+	.venv/bench/$(BIN)/python -m benchmarks $(NAME)
 
 venvs: ## the environments of test-all
 	@$(MAKE) $(VERSIONS:%=.venv/%/ready) .venv/floors/ready

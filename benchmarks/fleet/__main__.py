@@ -9,15 +9,14 @@ import os
 import sys
 from collections.abc import AsyncIterator, Callable
 from functools import partial
-from pathlib import Path
 
 from rich.console import Console
 
 from benchmarks.command import command
 from benchmarks.fleet import faults
 from benchmarks.fleet.crew import LATENCY
-from benchmarks.fleet.start import FULL, QUICK, WITHOUT_STORE, cold_starts, workers
-from benchmarks.report import Row, chart, failed, machine, printed, saved
+from benchmarks.fleet.start import FULL, QUICK, cold_starts
+from benchmarks.report import Row, failed, machine, printed, saved
 
 TITLE = "One key set for a fleet, over Valkey"
 
@@ -51,23 +50,10 @@ async def measured(chosen: list[Scenario], console: Console) -> list[Row]:
     return rows
 
 
-def drawn(file: Path, rows: list[Row]) -> None:
-    """Draw the requests at the provider as the fleet grows, with a store and without."""
-    alone = [row for row in rows if row.what == WITHOUT_STORE]
-    numbers = [workers(row.scenario) for row in alone]
-    lines = {
-        "each worker for itself": [
-            (n, row.measured) for n, row in zip(numbers, alone, strict=True)
-        ],
-        "with a shared store": [(n, row.limit) for n, row in zip(numbers, alone, strict=True)],
-    }
-    chart(file, "Cold start of a fleet", lines, ("workers", "requests at the provider"))
-
-
 def options() -> argparse.Namespace:
     """Read the command line."""
     names = [*scenarios(quick=True, slack=0.0)]
-    parser = command("fleet", __doc__, "smallest sizes, no picture")
+    parser = command("fleet", __doc__, "smallest sizes")
     parser.add_argument("names", nargs="*", metavar="scenario", help=f"of {', '.join(names)}")
     parser.add_argument("--slack", type=float, default=0.0, help="seconds added to limits on time")
     chosen = parser.parse_args()
@@ -90,8 +76,6 @@ def main() -> bool:
         chosen.output, "fleet", rows, where,
         quick=chosen.quick, slack=chosen.slack, latency_per_request=LATENCY,
     )  # fmt: skip
-    if not chosen.quick:
-        drawn(chosen.output / "fleet.png", rows)
     return not failed(rows)
 
 

@@ -17,11 +17,12 @@ from rich.console import Console
 
 from auth_jwks.testing import FakeIssuer
 from benchmarks.command import OLD, command
-from benchmarks.report import Row, bars, failed, grid, machine, printed, saved
+from benchmarks.report import Row, failed, grid, machine, printed, saved
 
 TITLE = "A middleware, beyond the verification"
 PROGRAM = Path(__file__).with_name("worker.py")
 HOUR = 3600
+LIBRARIES = ("django", "djangorestframework", "fastapi", "mcp", "starlette")
 LIMIT = 5  # µs
 FACES = "benchmarks.middleware.faces"
 OURS, THEIRS = "auth_jwks", "auth-jwks 0.4.0"
@@ -77,15 +78,15 @@ def rows_of(told: Told) -> list[Row]:
     ]
     rows.append(
         Row("SyncJWKS, beside JWKS", "token seen before", _middle(took[SYNC]), "beside",
-            _middle(took[VERIFY]), "µs")
+            _middle(took[VERIFY]), "µs", "JWKS")
     )  # fmt: skip
     if THEIRS in told:
         theirs = told[THEIRS]["took"]
         rows += [
             Row(f"beside {THEIRS}", f"{ACCESS}, beyond", extra(took, ACCESS), "beside",
-                extra(theirs, ACCESS), "µs"),
+                extra(theirs, ACCESS), "µs", THEIRS),
             Row(f"beside {THEIRS}", f"{ACCESS}, whole request", _middle(took[ACCESS]), "beside",
-                _middle(theirs[ACCESS]), "µs"),
+                _middle(theirs[ACCESS]), "µs", THEIRS),
         ]  # fmt: skip
     wrong = sum(each["wrong"] for each in told.values())
     return [*rows, Row("answers", "of another status", wrong, "exactly", 0)]
@@ -114,7 +115,7 @@ def main() -> bool:
     """Measure, print and save; return whether every target is met."""
     chosen = command("middleware", __doc__, "few calls, without auth-jwks 0.4.0").parse_args()
     os.environ["no_proxy"] = "127.0.0.1"  # a proxy could not reach this machine's loopback
-    where, console = machine(), Console()
+    where, console = machine(*LIBRARIES), Console()
     old = OLD.exists() and not chosen.quick
     rounds, number = (1, 100) if chosen.quick else (30, 2000)
     told = measured(rounds, number, old=old)
@@ -124,10 +125,8 @@ def main() -> bool:
     printed("Beside targets and others", rows, where, console)
     saved(
         chosen.output, "middleware", rows, where,
-        quick=chosen.quick, rounds=rounds, calls=number, told=told,
+        quick=chosen.quick, rounds=rounds, calls=number,
     )  # fmt: skip
-    if not chosen.quick:
-        bars(chosen.output / "middleware.png", TITLE, rows[:-1], log=False)
     return not failed(rows)
 
 

@@ -11,10 +11,9 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from rich.console import Console
 
@@ -22,7 +21,7 @@ from auth_jwks.testing import FakeIssuer, SigningKey
 from benchmarks.command import command
 from benchmarks.fleet.crew import Arena, Process, arena
 from benchmarks.refresh.worker import FIRST, SEEN
-from benchmarks.report import Row, Rule, chart, failed, grid, machine, printed, saved
+from benchmarks.report import Row, Rule, failed, grid, machine, printed, saved
 
 TITLE = "What a verify notices of a refresh"
 PROGRAM = Path(__file__).with_name("worker.py")
@@ -161,7 +160,12 @@ def targets(told: Told, waits: list[float], size: Size) -> list[Row]:
     # One fetch that was under way may have to end before the one that brings the key.
     limit = 4 * size.latency + 2 * STORE_TIMEOUT
     rows.append(Row(ROTATING, "first token of a key waits", max(waits), "at most", limit, "s"))
-    return rows
+    return rows + [
+        Row(f"slowest of a thousand, tokens {kind}", phase, told[phase][kind]["p99.9"], "beside",
+            told[STEADY][kind]["p99.9"], "µs", STEADY)
+        for kind in (SEEN, FIRST)
+        for phase in (STEADY, *WARM)
+    ]  # fmt: skip
 
 
 def cells(phase: str, calls: dict[str, float], steady: dict[str, float]) -> tuple[str, ...]:
@@ -178,21 +182,9 @@ def tables(told: Told, console: Console) -> None:
         grid(f"tokens {kind}" if kind in {SEEN, FIRST} else kind, HEAD, lines, console)
 
 
-def drawn(file: Path, told: Told) -> None:
-    """Draw how long the slowest of so many calls takes."""
-    lines = {phase: _curve(kinds[SEEN]) for phase, kinds in told.items()}
-    axes = ("the slowest of so many calls", "µs")
-    chart(file, "Tokens seen before, while keys are refreshed", lines, axes)
-
-
-def _curve(calls: dict[str, float]) -> list[tuple[int, float]]:
-    ranks = (2, 100, 1000, int(calls["calls"]))
-    return [(rank, calls[name]) for rank, name in zip(ranks, TIMES, strict=True)]
-
-
 def main() -> bool:
     """Measure, print and save; return whether every target is met."""
-    chosen = command("refresh", __doc__, "shortest phases, no picture").parse_args()
+    chosen = command("refresh", __doc__, "shortest phases").parse_args()
     os.environ["no_proxy"] = "127.0.0.1"  # a proxy could not reach this machine's loopback
     size = QUICK if chosen.quick else FULL
     where, console = machine(), Console()
@@ -201,10 +193,7 @@ def main() -> bool:
     console.print(TITLE, style="bold")
     tables(told, console)
     printed("Targets", rows, where, console)
-    details: dict[str, Any] = {"phases_us": told, "first_token_of_a_key_waits": waits}
-    saved(chosen.output, "refresh", rows, where, quick=chosen.quick, **details)
-    if not chosen.quick:
-        drawn(chosen.output / "refresh.png", told)
+    saved(chosen.output, "refresh", rows, where, quick=chosen.quick, size=asdict(size))
     return not failed(rows)
 
 

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from auth_jwks.testing import FakeIssuer
 from benchmarks.command import command
-from benchmarks.report import Row, bars, failed, grid, machine, printed, saved
+from benchmarks.report import Row, failed, grid, machine, printed, saved
 
 TITLE = "Threads"
 PROGRAM = Path(__file__).with_name("worker.py")
@@ -68,7 +68,7 @@ def rows_of(told: Told) -> list[Row]:
     return [
         *(
             Row(f"beside {THEIRS}", kind, microseconds(told, OURS, kind, "wall"), "beside",
-                microseconds(told, THEIRS, kind, "wall"), "µs")
+                microseconds(told, THEIRS, kind, "wall"), "µs", THEIRS)
             for kind in KNOWN + MADE_UP
         ),
         *(
@@ -103,9 +103,7 @@ def main() -> bool:
     console.print(TITLE, style="bold")
     table(told, console)
     printed("Beside targets and others", rows, where, console)
-    saved(chosen.output, "threads", rows, where, quick=chosen.quick, rounds=rounds, told=told)
-    if not chosen.quick:
-        bars(chosen.output / "threads.png", TITLE, rows[:-1], log=False)
+    saved(chosen.output, "threads", rows, where, quick=chosen.quick, rounds=rounds)
     return not failed(rows)
 
 

@@ -42,7 +42,7 @@ def where_measured(present: list[Hired]) -> dict[str, object]:
 
 def options() -> argparse.Namespace:
     """Read the command line."""
-    parser = command("verify", __doc__, "smallest sizes, no picture")
+    parser = command("verify", __doc__, "smallest sizes")
     parser.add_argument("--peers", default=sys.executable, help="interpreter that has the peers")
     parser.add_argument(
         "--old", default=sys.executable, help="interpreter that has auth-jwks 0.4.0"
@@ -66,8 +66,6 @@ def main() -> bool:
         quick=chosen.quick, pace=asdict(pace), value="the quickest round's time per call",
         bytes=SIZES, notes=list(results.notes()),
     )  # fmt: skip
-    if not chosen.quick:
-        results.drawn(chosen.output / "verify.png")
     return not failed(targets)
 
 

@@ -1,7 +1,6 @@
 """What the verify benchmark shows: ratios first, and whether the targets are met."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from rich.console import Console
 
@@ -51,7 +50,7 @@ class Results:
         for (mode, cell, name), time in sorted(self._best.items(), key=str):
             ours = self._best[mode, cell, OURS]
             scenario = f"{mode}, {cell.algorithm}, {cell.size}"
-            yield Row(scenario, name, time, "beside", ours, "µs")
+            yield Row(scenario, name, time, "beside", ours, "µs", OURS, kept=cell == MAIN)
 
     def notes(self) -> Iterator[str]:
         """Say what could not be measured, and why."""
@@ -77,21 +76,6 @@ class Results:
                 console.print()
         for note in self.notes():
             console.print(note, style="dim", markup=False, highlight=False)
-
-    def drawn(self, file: Path) -> None:
-        """Draw the bars of the tokens the targets are for."""
-        from matplotlib.figure import Figure  # noqa: PLC0415 - the tests do without it
-
-        figure = Figure(figsize=(9, 4.5), layout="constrained")
-        for plot, mode in zip(figure.subplots(1, 2), MODES, strict=True):
-            known = [(self.microseconds(mode, MAIN, name), name) for name in self._names]
-            bars = sorted(((time, name) for time, name in known if time is not None), reverse=True)
-            colours = ["tab:orange" if name == OURS else "tab:blue" for _, name in bars]
-            drawn = plot.barh([name for _, name in bars], [time for time, _ in bars], color=colours)
-            plot.bar_label(drawn, fmt="%.3g", padding=2)
-            plot.set(title=f"{mode}: {MAIN.algorithm}, {MAIN.size}", xlabel="µs", xscale="log")
-            plot.margins(x=0.25)
-        figure.savefig(file, dpi=120, metadata={"Software": None})
 
     def _table(self, mode: Mode, size: str) -> Iterator[list[str]]:
         for name in self._names:

@@ -20,7 +20,7 @@ from rich.console import Console
 from auth_jwks.testing import FakeIssuer
 from benchmarks.command import OLD, command
 from benchmarks.fleet.crew import Process
-from benchmarks.report import Row, bars, failed, grid, machine, printed, saved
+from benchmarks.report import Row, failed, grid, machine, printed, saved
 
 TITLE = "Requests per second of a FastAPI service"
 HERE = Path(__file__).parent
@@ -114,7 +114,7 @@ def rows_of(told: Told) -> list[Row]:
         bare = middle(services[BARE])["requests_per_second"]
         for name in sorted(services, key=ORDER.index):
             rate = middle(services[name])["requests_per_second"]
-            rows.append(Row(case, name, rate, "beside", bare, "/s"))
+            rows.append(Row(case, name, rate, "beside", bare, "/s", BARE))
     wrong = sum(
         each["wrong"] for services in told.values() for all_ in services.values() for each in all_
     )
@@ -141,9 +141,7 @@ def tables(told: Told, console: Console) -> None:
 
 def main() -> bool:
     """Measure, print and save; return whether every answer was right."""
-    chosen = command(
-        "web", __doc__, "few requests, no picture, without auth-jwks 0.4.0"
-    ).parse_args()
+    chosen = command("web", __doc__, "few requests, without auth-jwks 0.4.0").parse_args()
     os.environ["no_proxy"] = "127.0.0.1"  # a proxy could not reach this machine's loopback
     where, console = machine(), Console()
     old = OLD.exists() and not chosen.quick
@@ -152,10 +150,7 @@ def main() -> bool:
     console.print(TITLE, style="bold")
     tables(told, console)
     printed("Beside the bare service", rows, where, console)
-    details: dict[str, Any] = {"rounds": told, "services": services}
-    saved(chosen.output, "web", rows, where, quick=chosen.quick, **details)
-    if not chosen.quick:
-        bars(chosen.output / "web.png", TITLE, rows, log=False)
+    saved(chosen.output, "web", rows, where, quick=chosen.quick, services=services)
     return not failed(rows)
 
 
