@@ -18,7 +18,7 @@ WIDTH = 390  # points
 INCH = 72  # likewise
 LETTERS = 12
 LINE = 20  # points a bar takes
-AROUND = 64  # likewise the title and the axis of a panel
+AROUND = 50  # likewise the title and the axis of a panel
 HEADING = 30
 LINES = 330  # a picture of lines
 ROOM = 1.22  # beyond the longest bar, for its number
@@ -65,7 +65,8 @@ def bars(
     with _drawing(file, title, sum(heights)) as figure:
         plots = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
         for plot, (name, group) in zip(plots, panels.items(), strict=True):
-            plot.set_title(name, loc="left")
+            unit = "".join(f", {row.unit}" for row in group[:1] if row.unit)
+            plot.set_title(f"{name}{unit}", loc="left")
             _panel(plot, sorted(group, key=lambda row: order.index(row.what)), ours)
 
 
@@ -83,8 +84,8 @@ def _panel(plot: Any, rows: Sequence[Bar], ours: Collection[str]) -> None:
         label.set_fontweight("bold" if each else "normal")
         word.set_fontweight("bold" if each else "normal")
     plot.set_xlim(0, max((row.measured for row in rows), default=0) * ROOM or 1)
-    plot.set_xlabel(rows[0].unit or "number")
     plot.locator_params(axis="x", nbins=4)
+    plot.xaxis.set_major_formatter(lambda value, _: number(value))
     plot.invert_yaxis()
 
 

@@ -18,7 +18,7 @@ from benchmarks.numbers import multiple, number
 from benchmarks.questions import LIMIT, QUESTIONS, Question
 from benchmarks.report import Row, failed
 
-__all__ = ["PAGES", "drawn", "found", "rendered", "written"]
+__all__ = ["PAGES", "drawn", "found", "rendered", "results", "written"]
 
 ROOT = RESULTS.parents[1]
 PAGES = (ROOT / "README.md", ROOT / "docs" / "performance.md")
@@ -41,7 +41,7 @@ def rendered(page: str) -> str:
             case "question":
                 text = _answer(QUESTIONS[place[3]])
             case name:
-                rows = _rows(name)
+                rows = results(name)
                 shown = {f"{row.scenario}: {row.what}": row for row in rows}
                 text = f"{_measured_on([name])}\n\n{_table(shown)}"
         return f"{place[1]}{text}\n{place[4]}"
@@ -55,7 +55,7 @@ def found(row: str) -> Row | None:
     `limit of` such a row has as measured what that row is held to.
     """
     program, _, name = row.removeprefix(LIMIT).partition(" | ")
-    for each in _rows(program):
+    for each in results(program):
         if fnmatchcase(f"{each.scenario} | {each.what}", name):
             return replace(each, measured=each.limit) if row.startswith(LIMIT) else each
     return None
@@ -76,7 +76,8 @@ def written() -> None:
     for page in PAGES:
         page.write_text(rendered(page.read_text("utf-8")), "utf-8")
     for name, question in QUESTIONS.items():
-        bars(RESULTS / f"{name}.svg", question.title, drawn(question), ours=question.ours)
+        if rows := drawn(question):
+            bars(RESULTS / f"{name}.svg", question.title, rows, ours=question.ours)
 
 
 def _content(name: str) -> dict[str, Any]:
@@ -84,7 +85,7 @@ def _content(name: str) -> dict[str, Any]:
     return json.loads(file.read_text("utf-8")) if file.exists() else {"rows": []}
 
 
-def _rows(name: str) -> list[Row]:
+def results(name: str) -> list[Row]:
     """Return the rows of a program's results."""
     calculated = {"ratio", "ok"}
     return [
@@ -96,7 +97,7 @@ def _rows(name: str) -> list[Row]:
 def _cost(token: str) -> str:
     lines = []
     for sight, words in SIGHTS.items():
-        rows = {row.what: row for row in _rows("verify") if row.scenario == f"{sight}, {token}"}
+        rows = {row.what: row for row in results("verify") if row.scenario == f"{sight}, {token}"}
         took = [
             f"{name} takes {number(rows[each].measured)} µs"
             for each, name in BESIDE.items()
@@ -109,7 +110,7 @@ def _cost(token: str) -> str:
 
 def _answer(question: Question) -> str:
     shown = {words: row for words, name in question.rows.items() if (row := found(name))}
-    others = [row for each in question.programs for row in _rows(each) if row.rule != "beside"]
+    others = [row for each in question.programs for row in results(each) if row.rule != "beside"]
     others = [row for row in others if row not in shown.values()]
     told = f"{_measured_on(question.programs)}\n\n{_table(shown)}"
     missed = "; ".join(f"{row.scenario}, {row.what}: {_held(row)}" for row in failed(others))

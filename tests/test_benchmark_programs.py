@@ -1,6 +1,7 @@
 """The benchmarks of one worker: they say what was measured. Nothing here is timed."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,12 +12,14 @@ from tests.environment import unmeasured
 ROOT = Path(__file__).parents[1]
 
 
-def result(folder: Path, name: str) -> tuple[str, Any]:
+def result(folder: Path, name: str, *, alone: bool = True) -> tuple[str, Any]:
     """Run a benchmark at its smallest size, piped; return what it printed and what it saved.
 
-    Everything measured is in both, with the machine, and a missed target is the exit status.
+    Everything saved is printed, with the machine, and a missed target is the exit status. If it is
+    not `alone`, the program that runs all runs it.
     """
-    command = [sys.executable, "-m", f"benchmarks.{name}", "--quick", "--output", str(folder)]
+    words = [f"benchmarks.{name}"] if alone else ["benchmarks", name]
+    command = [sys.executable, "-m", *words, "--quick", "--output", str(folder)]
     done = subprocess.run(
         command, cwd=ROOT, env=unmeasured() | {"COLUMNS": "80"}, capture_output=True, check=False,
         encoding="utf-8", timeout=120,
@@ -36,15 +39,13 @@ def held(saved: Any) -> dict[str, float]:
 
 def test_refresh_tells_of_every_phase(tmp_path: Path) -> None:
     """Each phase has percentiles for both kinds of token, and the first is the steady one."""
-    printed, saved = result(tmp_path, "refresh")
-    phases = saved["settings"]["phases_us"]
-    assert next(iter(phases)) == "steady"
-    assert {"refresh under way", "rotations", "store frozen", "store stopped"} <= phases.keys()
-    for phase, kinds in phases.items():
-        assert phase in printed
-        for kind in ("seen before", "first seen"):
-            calls = kinds[kind]
-            assert 0 < calls["p50"] <= calls["p99"] <= calls["p99.9"] <= calls["worst"]
+    printed, _ = result(tmp_path, "refresh")
+    tables = printed.partition("\nTargets\n")[0]
+    for phase in ("steady", "refresh under way", "rotations", "store frozen", "store stopped"):
+        lines = [line for line in tables.splitlines() if line.strip().startswith(phase)]
+        times = [[float(each.replace(",", "")) for each in line.split()[-6:-2]] for line in lines]
+        assert len(times) == 3  # tokens of both kinds, and turns of the loop
+        assert all(0 < p50 <= p99 <= p999 <= worst for p50, p99, p999, worst in times)
 
 
 def test_start_imports_nothing_optional(tmp_path: Path) -> None:
@@ -52,7 +53,7 @@ def test_start_imports_nothing_optional(tmp_path: Path) -> None:
     printed, saved = result(tmp_path, "start")
     assert held(saved) == {"optional packages loaded": 0}
     assert "import auth_jwks" in printed
-    assert "auth_jwks._verifier" in saved["settings"]["modules_added"]
+    assert saved["settings"]["modules_added"] > 0
 
 
 def test_web_answers_are_right(tmp_path: Path) -> None:
@@ -68,40 +69,38 @@ def test_middleware_answers_are_right(tmp_path: Path) -> None:
     """Behind every middleware the same requests get the answer of the bare application."""
     printed, saved = result(tmp_path, "middleware")
     assert held(saved) == {"of another status": 0}
-    took = saved["settings"]["told"]["auth_jwks"]["took"]
-    assert took.keys() == {
+    for name in (
         "bare application", "JWKS.verify_token", "SyncJWKS.verify_token", "CfaAuthMiddleware",
         "JWTAuthMiddleware",
+    ):  # fmt: skip
+        assert re.search(rf"^ *{name} +[\d.,]+x ", printed, re.MULTILINE)
+    beyond = [row["what"] for row in saved["rows"] if row["scenario"] == "beyond the verification"]
+    assert beyond[:2] == ["JWTAuthMiddleware", "CfaAuthMiddleware"]
+    assert {name.partition(":")[0] for name in beyond[2:]} == {
+        "Starlette", "FastAPI", "MCP", "Django", "DRF",
     }  # fmt: skip
-    assert all(name in printed for name in took)
-    frameworks = saved["settings"]["told"]["frameworks"]
-    assert frameworks["wrong"] == 0
-    for name, less in frameworks["faces"].items():
-        assert name in printed
-        assert frameworks["took"].keys() >= {name, *less}
 
 
 def test_observers_count_everything(tmp_path: Path) -> None:
     """Each kind of observer is measured, in both modes, and no verification is lost."""
     printed, saved = result(tmp_path, "observers")
     assert held(saved) == {"that were not counted": 0}
-    told = saved["settings"]["told"]
-    assert told.keys() == {"one process", "multiprocess mode"}
-    for mode, each in told.items():
+    for mode in ("one process", "multiprocess mode"):
         for kind in ("seen before", "seen first"):
-            assert [*each["took"][kind]] == ["no observer", "Prometheus", "OpenTelemetry", "both"]
-            assert f"{mode}, {kind}: both" in printed
+            for name in ("no observer", "Prometheus", "OpenTelemetry", "both"):
+                assert f"{mode}, {kind}: {name}" in printed
 
 
 def test_threads_are_counted(tmp_path: Path) -> None:
     """Good tokens are let in and those of made-up keys are not, by both, in every round."""
-    printed, saved = result(tmp_path, "threads")
+    printed, saved = result(tmp_path, "threads", alone=False)
     assert held(saved) == {"rounds with a wrong one": 0}
-    took = saved["settings"]["told"]["took"]
-    assert took.keys() == {"SyncJWKS", "PyJWKClient"}
-    for kinds in took.values():
-        assert [*kinds] == [
+    for name in ("SyncJWKS", "PyJWKClient"):
+        for kind in (
             "seen before", "seen first", "seen first, 8 threads", "made-up kid",
             "made-up kid, 8 threads",
-        ]  # fmt: skip
-        assert all(kind in printed for kind in kinds)
+        ):  # fmt: skip
+            assert f"{name}: {kind}" in printed
+    name, seconds, status = printed.splitlines()[-2].split()
+    assert (name, status) == ("threads", "0" if all(row["ok"] for row in saved["rows"]) else "1")
+    assert int(seconds) >= 0

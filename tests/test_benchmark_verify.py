@@ -26,14 +26,14 @@ def test_verifiers_are_compared(tmp_path: Path) -> None:
         *result["machine"]["libraries"]
     }
     for mode in ("seen before", "seen first"):
-        for size in ("0.6 KiB", "0.9 KiB", "4 KiB"):
+        for size in ("0.9 KiB", "4 KiB"):
             assert f"{mode}, {size}: time as a multiple of auth-jwks's" in done.stdout
-            for algorithm in ("RS256", "ES256", "EdDSA", "PS256"):
-                scenario = f"{mode}, {algorithm}, {size}"
-                rows = [row for row in result["rows"] if row["scenario"] == scenario]
-                assert {"auth-jwks", "bare cryptography", "PyJWT", "PyJWKClient"} <= {
-                    row["what"] for row in rows
-                }
+        kept = {row["what"] for row in result["rows"] if row["scenario"].startswith(mode)}
+        assert {"auth-jwks", "bare cryptography", "PyJWT", "PyJWKClient"} <= kept
+    # Of the others the ratios are printed, and those with a target kept.
+    compared = [row["scenario"] for row in result["rows"] if row["rule"] == "beside"]
+    assert {*compared} == {"seen before, RS256, 0.9 KiB", "seen first, RS256, 0.9 KiB"}
+    assert all(name in done.stdout for name in ("RS256", "ES256", "EdDSA", "PS256"))
     assert any(row["rule"] == "at most" for row in result["rows"])
     absent = "auth-jwks 0.4.0: not measured on Python "
     assert any(note.startswith(absent) for note in result["settings"]["notes"])

@@ -117,7 +117,7 @@ def main() -> bool:
     os.environ["no_proxy"] = "127.0.0.1"  # a proxy could not reach this machine's loopback
     where, console = machine(*LIBRARIES), Console()
     old = OLD.exists() and not chosen.quick
-    rounds, number = (1, 100) if chosen.quick else (30, 2000)
+    rounds, number = (1, 100) if chosen.quick else (20, 2000)
     told = measured(rounds, number, old=old)
     rows = rows_of(told)
     console.print(TITLE, style="bold")
