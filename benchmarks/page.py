@@ -113,9 +113,11 @@ def _answer(question: Question) -> str:
     others = [row for each in question.programs for row in results(each) if row.rule != "beside"]
     others = [row for row in others if row not in shown.values()]
     told = f"{_measured_on(question.programs)}\n\n{_table(shown)}"
-    missed = "; ".join(f"{row.scenario}, {row.what}: {_held(row)}" for row in failed(others))
+    missed = [f"* {row.scenario}, {row.what}: {_held(row)}" for row in failed(others)]
     if missed:
-        return f"{told}\n\nOf {len(others)} further targets these are missed: {missed}."
+        return "\n".join(
+            [f"{told}\n\nOf {len(others)} further targets these are missed:\n", *missed]
+        )
     return f"{told}\n\nAll {len(others)} further targets are kept." if others else told
 
 

