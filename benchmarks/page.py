@@ -25,7 +25,7 @@ PAGES = (ROOT / "README.md", ROOT / "docs" / "performance.md")
 TABLE = re.compile(r"(<!-- (\w+)(?:: ([^\n]+))? -->\n).*?(<!-- end -->)", re.DOTALL)
 SIGHTS = {"seen before": "A repeat", "seen first": "A token at first sight"}
 BESIDE = {
-    "bare cryptography": "The bare check of its signature", "PyJWT": "PyJWT",
+    "bare cryptography": "bare check of the signature", "PyJWT": "PyJWT",
     "PyJWKClient": "PyJWT with its PyJWKClient",
 }  # fmt: skip
 HEAD = "| | measured | target, or beside what | ratio | |\n|---|--:|--:|--:|---|\n"
@@ -99,12 +99,12 @@ def _cost(token: str) -> str:
     for sight, words in SIGHTS.items():
         rows = {row.what: row for row in results("verify") if row.scenario == f"{sight}, {token}"}
         took = [
-            f"{name} takes {number(rows[each].measured)} µs"
+            f"{name} {number(rows[each].measured)} µs"
             for each, name in BESIDE.items()
             if each in rows and (sight == "seen first" or each != "bare cryptography")
         ]
         ours = number(rows["auth-jwks"].measured)
-        lines.append(f"* **{words}: {ours} µs.** {', '.join(took)}.")
+        lines.append(f"* **{words}: {ours} µs.** Beside it: {', '.join(took)}.")
     return "\n".join([*lines, "", _measured_on(["verify"])])
 
 

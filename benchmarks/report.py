@@ -3,10 +3,11 @@
 import json
 import os
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from itertools import groupby
 from pathlib import Path
 from typing import Literal
@@ -89,7 +90,7 @@ def machine(*libraries: str) -> dict[str, object]:
         "load_before": round(os.getloadavg()[0], 2),
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
-        "libraries": {name: version(name) for name in sorted({*LIBRARIES, *libraries})},
+        "libraries": dict(_versions(*LIBRARIES, *libraries)),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
@@ -161,6 +162,12 @@ def _cells(row: Row) -> tuple[str, ...]:
     measured, limit = (f"{number(each)} {row.unit}".rstrip() for each in (row.measured, row.limit))
     held_to = f"{row.reference or row.rule} {limit}"
     return row.what, measured, held_to, ratio, mark
+
+
+def _versions(*names: str) -> Iterator[tuple[str, str]]:
+    for name in sorted(names):
+        with suppress(PackageNotFoundError):  # what is not installed is not compared
+            yield name, version(name)
 
 
 def _cpu() -> str:
