@@ -14,9 +14,8 @@ from typing import Any
 
 from benchmarks.charts import bars
 from benchmarks.command import RESULTS
-from benchmarks.numbers import multiple, number
 from benchmarks.questions import LIMIT, QUESTIONS, Question
-from benchmarks.report import Row, failed
+from benchmarks.report import Row, failed, multiple, number
 
 __all__ = ["PAGES", "drawn", "found", "rendered", "results", "written"]
 

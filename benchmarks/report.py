@@ -15,14 +15,9 @@ from typing import Literal
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.charts import bars, chart
-from benchmarks.numbers import multiple, number
-
 __all__ = [
     "Row",
     "Rule",
-    "bars",
-    "chart",
     "failed",
     "grid",
     "machine",
@@ -162,6 +157,18 @@ def _cells(row: Row) -> tuple[str, ...]:
     measured, limit = (f"{number(each)} {row.unit}".rstrip() for each in (row.measured, row.limit))
     held_to = f"{row.reference or row.rule} {limit}"
     return row.what, measured, held_to, ratio, mark
+
+
+def number(value: float) -> str:
+    """Return a number as a table shows it: three digits, or the whole number."""
+    return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.3g}"
+
+
+def multiple(ratio: float) -> str:
+    """Return a ratio as a table shows it."""
+    if ratio < 0.1:
+        return f"{ratio:.1g}x"
+    return f"{ratio:,.0f}x" if ratio >= 100 else f"{ratio:.2f}x"
 
 
 def _versions(*names: str) -> Iterator[tuple[str, str]]:

@@ -13,10 +13,9 @@ import pytest
 
 from benchmarks.__main__ import PROGRAMS
 from benchmarks.command import RESULTS
-from benchmarks.numbers import number
 from benchmarks.page import PAGES, drawn, found, rendered, results
 from benchmarks.questions import QUESTIONS
-from benchmarks.report import Row, failed, saved
+from benchmarks.report import Row, failed, number, saved
 from tests.environment import unmeasured
 
 ROOT = Path(__file__).parents[1]
