@@ -25,7 +25,7 @@ Scenario = Callable[[], AsyncIterator[Row]]
 
 def scenarios(*, quick: bool, slack: float) -> dict[str, list[Scenario]]:
     """Return what can be measured, by name; `slack` seconds are added to each limit on time."""
-    starts, workers, seconds = (QUICK, 2, 3.0) if quick else (FULL, 4, 10.0)
+    starts, workers, seconds = (QUICK, 2, 3.0) if quick else (FULL, 4, 6.0)
     survivors, tokens, spread = (2, 20_000, 0.0) if quick else (19, 240_000, 65.0)
     return {
         "cold": [partial(cold_starts, starts, slack)],

@@ -58,7 +58,7 @@ class Size:
     tokens: int
 
 
-FULL = Size(2.0, 0.05, rounds=8, steady=2.0, refreshing=4.0, rotations=6, outage=6.0, tokens=3000)
+FULL = Size(2.0, 0.05, rounds=6, steady=2.0, refreshing=4.0, rotations=6, outage=6.0, tokens=3000)
 QUICK = Size(1.0, 0.01, rounds=1, steady=0.2, refreshing=1.2, rotations=1, outage=0.8, tokens=1200)
 
 

@@ -20,7 +20,7 @@ from benchmarks.verify.tokens import AUDIENCE, SIZES, Mint, keys
 
 TITLE = "One token, beside other libraries"
 QUICK = Pace(rounds=1, first=5, again=20, warm_up=20)
-FULL = Pace(rounds=15, first=40, again=200, warm_up=600)
+FULL = Pace(rounds=12, first=40, again=200, warm_up=600)
 
 
 def compared(pythons: dict[str, str], pace: Pace) -> tuple[Results, list[Hired]]:

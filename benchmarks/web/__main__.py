@@ -44,7 +44,7 @@ class Size:
     tokens: int
 
 
-FULL = Size(rounds=8, requests=1000, tokens=3000)
+FULL = Size(rounds=6, requests=1000, tokens=3000)
 QUICK = Size(rounds=1, requests=100, tokens=100)
 
 
