@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import Context
+from functools import partial
 from typing import Any, NoReturn, Protocol
 
 __all__ = ["Host", "Scheduler", "SimLoop"]
@@ -208,7 +209,7 @@ class SimLoop(asyncio.BaseEventLoop):
         # What is not due yet takes time, however little: rounding must not let anybody spin.
         self._scheduler.at(
             self._scheduler.now + (max(left, MOMENT) if left > 0 else 0.0),
-            lambda: self._fall_due(handle),
+            partial(self._fall_due, handle),
         )
 
     def _fall_due(self, handle: _Timer) -> None:

@@ -84,6 +84,7 @@ class Process:
 
     def __init__(self, machine: Machine, scheduler: Scheduler) -> None:
         self.machine = machine
+        self.monotonic = machine.monotonic
         self.scheduler = scheduler
         self.is_frozen = False
         self.is_dead = False
@@ -104,10 +105,6 @@ class Process:
         """For how long it has not run so far."""
         running = self._paused_since is None
         return self._paused + (0.0 if running else self.scheduler.now - (self._paused_since or 0))
-
-    def monotonic(self) -> float:
-        """Return the machine's monotonic time."""
-        return self.machine.monotonic()
 
     def new_loop(self, *, is_eager: bool = False) -> SimLoop:
         """Open an event loop; in an eager one tasks begin at once, where Python can."""

@@ -21,8 +21,13 @@ class ReadTimeoutError(Exception):
     """No answer in time."""
 
 
-async def exchange(process: Process, out: float, back: float, act: Callable[[], T]) -> T:
-    """Have something done elsewhere, and get its result, both after a while, or never."""
+async def exchange(
+    process: Process, out: float, back: float | Callable[[], float], act: Callable[[], T]
+) -> T:
+    """Have something done elsewhere, and get its result, both after a while, or never.
+
+    How long the way `back` takes may be asked for when it has been done.
+    """
     loop, scheduler = asyncio.get_running_loop(), process.scheduler
     arrival: asyncio.Future[T] = loop.create_future()
 
@@ -39,8 +44,8 @@ async def exchange(process: Process, out: float, back: float, act: Callable[[], 
             settle = lambda: arrival.set_exception(failure)  # noqa: E731
         else:
             settle = lambda: arrival.set_result(result)  # noqa: E731
-        if isfinite(back):
-            scheduler.at(scheduler.now + back, lambda: deliver(settle))
+        if isfinite(seconds := back() if callable(back) else back):
+            scheduler.at(scheduler.now + seconds, lambda: deliver(settle))
 
     if isfinite(out):
         scheduler.at(scheduler.now + out, arrive)

@@ -26,7 +26,7 @@ from tests.simulation.story import Story
 from tests.simulation.traffic import Traffic
 from tests.simulation.worker import Surroundings, Worker
 
-__all__ = ["Outcome", "simulate"]
+__all__ = ["Outcome", "reproducible", "simulate"]
 
 AMID_FETCH = frozenset({"freeze", "asleep", "kill"})
 ENDING = 60.0
@@ -55,7 +55,7 @@ def simulate(
     plan: Plan, ring: Keyring, *, wanted: str = "", promises: Promises = PROMISES
 ) -> Outcome:
     """Make a world and let it run; with `wanted`, only until that promise is broken."""
-    with _reproducible(plan.seed), ExitStack() as stack:
+    with reproducible(plan.seed), ExitStack() as stack:
         directory = ""
         if plan.store == "files":
             directory = stack.enter_context(TemporaryDirectory(dir=MEMORY))
@@ -63,7 +63,7 @@ def simulate(
 
 
 @contextmanager
-def _reproducible(seed: int) -> Iterator[None]:
+def reproducible(seed: int) -> Iterator[None]:
     """Give the library's own dice, and its log, to the world."""
     state, logger = random.getstate(), logging.getLogger("auth_jwks")
     was_disabled, logger.disabled = logger.disabled, True
