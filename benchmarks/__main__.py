@@ -19,6 +19,7 @@ __all__ = ["PROGRAMS"]
 # Each with the interpreters that it needs beside this one.
 PROGRAMS: dict[str, dict[str, str]] = {
     "fleet": {},
+    "simulation": {},  # after the fleets that it is compared with
     "backends": {},
     "verify": {"--peers": "bench-peers", "--old": "bench-old"},
     "refresh": {},
