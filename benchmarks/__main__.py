@@ -22,6 +22,8 @@ PROGRAMS: dict[str, dict[str, str]] = {
     "simulation": {},  # after the fleets that it is compared with
     "backends": {},
     "verify": {"--peers": "bench-peers", "--old": "bench-old"},
+    "hour": {"--peers": "bench-peers", "--old": "bench-old"},
+    "tenants": {},
     "refresh": {},
     "start": {},
     "middleware": {},

@@ -79,6 +79,13 @@ class Arena:
         stats = self.admin.info("commandstats")
         return sum(stats.get(f"cmdstat_{name}", {}).get("calls", 0) for name in CALLS)
 
+    @property
+    def cpu(self) -> float:
+        """The CPU time, in seconds, of the store, of the provider, and of this program with it."""
+        info = self.admin.info("cpu")
+        store: float = info["used_cpu_user"] + info["used_cpu_sys"]
+        return store + time.process_time()
+
     def forget(self) -> None:
         """Count from zero."""
         self.admin.config_resetstat()
@@ -94,6 +101,7 @@ class Arena:
         *,
         store: bool = True,
         shared: bool = False,
+        bare: bool = False,
         slack: float = 0.0,
         **jwks: object,
     ) -> dict[str, Any]:
@@ -102,8 +110,8 @@ class Arena:
         # Where time has slack the store has too, or a busy machine would pass for a slow store.
         limits = {"timeout": 0.75, "connect_timeout": 1.5} if slack > 0 else {}
         return {
-            "url": self.url if store else None, "shared": shared, "verifiers": verifiers,
-            "jwks": source | jwks, "limits": limits,
+            "url": self.url if store else None, "shared": shared, "bare": bare,
+            "verifiers": verifiers, "jwks": source | jwks, "limits": limits,
         }  # fmt: skip
 
     @asynccontextmanager

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import jwt
+from redis.asyncio import Redis
 
 from auth_jwks import JWKS, KeyStore, RedisKeyStore
 from auth_jwks.events import Event, KeysRefreshed, StoreFailed
@@ -35,6 +36,21 @@ class Verifier(Protocol):
     async def close(self) -> None:
         """Close what it opened itself."""
         ...
+
+
+class Get:
+    """In place of a verifier: a connection to the store and one GET, the least there is."""
+
+    def __init__(self, url: str) -> None:
+        self._redis = Redis.from_url(url)
+
+    async def verify_token(self, _: str, /) -> dict[str, Any]:
+        """Ask for what is not there."""
+        return {"sub": await self._redis.get("nothing") or "alice"}
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._redis.aclose()
 
 
 class Worker:
@@ -142,9 +158,12 @@ async def main() -> None:
 
 
 def hired(
-    *, url: str | None, shared: bool, verifiers: int, jwks: dict[str, Any], limits: dict[str, Any]
-) -> Worker:
-    """Return a worker with so many verifiers; `shared`: they share one store."""
+    *, url: str | None, shared: bool, bare: bool, verifiers: int, jwks: dict[str, Any],
+    limits: dict[str, Any],
+) -> Worker:  # fmt: skip
+    """Return a worker with so many verifiers; `shared`: with one store; `bare`: with a GET each."""
+    if bare:
+        return Worker([Get(url or "") for _ in range(verifiers)])
     events: Counter[str] = Counter()
 
     def note(event: Event) -> None:

@@ -54,7 +54,7 @@ class Worker:
         self.calm_store = RedisKeyStore(url, integrity_key=SEAL, prefix="calm")
         self.calm = JWKS(store=self.calm_store, **jwks)
         self.busy = JWKS(store=self.store, cache_ttl=cache_ttl, **jwks)
-        self.cache_ttl = cache_ttl
+        self.cache_ttl, self.jwks = cache_ttl, jwks
         self.phases: dict[str, dict[str, Calls]] = defaultdict(lambda: defaultdict(Calls))
 
     async def carry_out(self, command: str, *words: Any) -> object:
@@ -72,6 +72,8 @@ class Worker:
                 return await self.rotated(*words)
             case "lapse":
                 return await self.lapse(*words)
+            case "large":
+                return await self.large(*words)
             case "told":
                 return self.told()
             case _:
@@ -118,6 +120,17 @@ class Worker:
             await asyncio.sleep(0.005)
         await asyncio.sleep((left - 1 + share) * self.cache_ttl)
         return self._left() * self.cache_ttl
+
+    async def large(self, token: str) -> float:
+        """Fetch the keys with a new verifier; return the seconds of the loop's longest turn."""
+        async with JWKS(**self.jwks) as jwks:
+            served, longest = asyncio.create_task(jwks.verify_token(token)), 0.0
+            while not served.done():
+                began = time.perf_counter()
+                await asyncio.sleep(0)
+                longest = max(longest, time.perf_counter() - began)
+            await served
+        return longest
 
     def _left(self) -> float:
         """Return the share of the keys' life that is to come."""

@@ -3,6 +3,7 @@
 Reads from where and what on standard input; prints the seconds per token of each round.
 """
 
+import asyncio
 import json
 import logging
 import platform
@@ -17,6 +18,7 @@ from typing import Any
 
 import jwt
 
+from auth_jwks import JWKS
 from auth_jwks.sync import SyncJWKS
 
 Verify = Callable[[str], object]
@@ -95,6 +97,31 @@ def copy(token: str) -> str:
     return "".join((token[:1], token[1:]))
 
 
+def beside_a_loop(source: Source, rounds: int, number: int) -> dict[str, list[float]]:
+    """Return the seconds per token seen before of each round, in this thread and on its loop."""
+    token, took = source["tokens"][0], defaultdict[str, list[float]](list)
+    jwks = JWKS(jwks_uri=source["jwks_uri"], issuer=source["issuer"])
+    in_a_thread = ours(source)
+
+    async def on_the_loop(tokens: list[str]) -> float:
+        began = time.perf_counter()
+        for each in tokens:
+            await jwks.verify_token(each)
+        return time.perf_counter() - began
+
+    with asyncio.Runner() as runner:
+        for turn in range(rounds + 1):
+            tokens = [[copy(token) for _ in range(number)] for _ in range(2)]
+            began = time.perf_counter()
+            for each in tokens[0]:
+                in_a_thread(each)
+            seconds = {"SyncJWKS": time.perf_counter() - began}
+            seconds["JWKS"] = runner.run(on_the_loop(tokens[1]))
+            for name in seconds if turn else ():
+                took[name].append(seconds[name] / number)
+    return took
+
+
 def main(sources: dict[str, Source], rounds: int, number: int) -> dict[str, Any]:
     """Return the seconds per token of each round, by kind and by who verified."""
     verifiers = {"SyncJWKS": ours, "PyJWKClient": theirs}
@@ -111,7 +138,8 @@ def main(sources: dict[str, Source], rounds: int, number: int) -> dict[str, Any]
                 wrong += number_refused != expected
                 if turn:  # the first warms up
                     took[name][kind].append(seconds)
-    return {"took": took, "wrong": wrong, "python": platform.python_version()}
+    loop = beside_a_loop(sources["SyncJWKS"], rounds, number)
+    return {"took": took, "loop": loop, "wrong": wrong, "python": platform.python_version()}
 
 
 if __name__ == "__main__":
