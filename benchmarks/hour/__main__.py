@@ -89,7 +89,7 @@ def _spent(
 
 def options() -> argparse.Namespace:
     """Read the command line."""
-    parser = command("hour", __doc__, "a few tokens, no picture")
+    parser = command("hour", __doc__, "a few tokens")
     parser.add_argument("--peers", default=sys.executable, help="interpreter that has the peers")
     parser.add_argument(
         "--old", default=sys.executable, help="interpreter that has auth-jwks 0.4.0"
@@ -112,8 +112,6 @@ def main() -> bool:
         chosen.output, "hour", rows, where,
         quick=chosen.quick, mix=[plan.told() for plan in plans], notes=results.notes(),
     )  # fmt: skip
-    if not chosen.quick:
-        results.drawn(chosen.output / "hour.png")
     return not failed(rows)
 
 

@@ -1,7 +1,6 @@
 """What the hour benchmark shows: ours beside the quickest of the others, and beside all."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -65,21 +64,6 @@ class Results:
             console.print()
         for note in self.notes():
             console.print(note, style="dim", markup=False, highlight=False)
-
-    def drawn(self, file: Path) -> None:
-        """Draw the CPU time of a token in the first hour."""
-        from matplotlib.figure import Figure  # noqa: PLC0415 - the tests do without it
-
-        plan = next(iter(self._told))
-        names = [*reversed(self._by_time(plan))]
-        figure = Figure(figsize=(6, 4), layout="constrained")
-        plot = figure.subplots()
-        times = [self.microseconds(plan, name, "cpu") for name in names]
-        drawn = plot.barh(names, times, hatch=["//" if name == OURS else "" for name in names])
-        plot.bar_label(drawn, fmt="%.3g", padding=2)
-        plot.set(title=f"CPU time of a token, µs: {plan.name}")
-        plot.margins(x=0.15)
-        figure.savefig(file, dpi=120, metadata={"Software": None})
 
     def _answers(self, plan: Plan) -> Iterator[Row]:
         spent = [each for rounds in self._told[plan].values() for each in rounds]
