@@ -1,7 +1,7 @@
 """The rules of a verifier: what it requires of tokens, and of one under a call's profile."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -18,6 +18,7 @@ from auth_jwks._settings import (
     checked_strings,
     checked_tenants,
 )
+from auth_jwks._values import dataclass
 from auth_jwks.profiles._judgement import accepted_types, checked_profile, comes_once
 from auth_jwks.profiles._kinds import AccessToken, IDToken, Profile
 

@@ -1,9 +1,10 @@
 """`Attempts`: how the refreshes of a worker went, a value that is replaced after each. Pure."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import inf
 
 from auth_jwks._cache.outcome import Deferred, Done, Failed, Outcome
+from auth_jwks._values import dataclass
 from auth_jwks.stores.base import Cause
 
 __all__ = ["FAILED_WORKER_DELAY", "LOSS_PAUSE", "Attempts"]

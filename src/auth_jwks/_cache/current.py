@@ -1,11 +1,12 @@
 """`CurrentKeys`: the key set of this worker. The value is replaced as a whole. Pure."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from math import inf
 
 from auth_jwks._cache.freshness import MAX_DRIFT, NO_LIFE, Lifetime
 from auth_jwks._jose.keys import KeySet
 from auth_jwks._provider.document import Document
+from auth_jwks._values import dataclass
 
 __all__ = ["CurrentKeys"]
 

@@ -4,10 +4,10 @@ Times are monotonic seconds, spans are seconds.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import inf
 
 from auth_jwks._cache.attempts import Attempts
+from auth_jwks._values import dataclass
 from auth_jwks.stores.base import LEASE, MAX_COOLDOWN, UNSCHEDULED_WINDOW
 
 __all__ = [

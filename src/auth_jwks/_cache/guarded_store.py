@@ -8,7 +8,7 @@ import os
 import secrets
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import inf
 from typing import Any, Literal, TypeVar
 
@@ -16,6 +16,7 @@ from auth_jwks._cache.freshness import STORELESS_INTERVAL, Policy
 from auth_jwks._cache.observers import during
 from auth_jwks._cache.store_watch import StoreWatch
 from auth_jwks._clock import Clock, patience, runs
+from auth_jwks._values import dataclass
 from auth_jwks.events import Observer, StoreFault
 from auth_jwks.stores.base import (
     Answer,

@@ -1,8 +1,8 @@
 """How a refresh ended. Pure."""
 
-from dataclasses import dataclass
 from typing import Literal
 
+from auth_jwks._values import dataclass
 from auth_jwks.events import RefreshFault
 
 __all__ = ["Deferred", "Done", "Failed", "FailureKind", "Outcome"]

@@ -3,11 +3,11 @@
 Each purpose has the cause that is passed to the store. `Look` has none, as it asks for no lease.
 """
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from auth_jwks._cache.current import CurrentKeys
 from auth_jwks._jose.tokens import Token, signer_in
+from auth_jwks._values import dataclass
 from auth_jwks.stores.base import Cause
 
 __all__ = ["FindKey", "Look", "Purpose", "Renew", "Replace"]

@@ -4,11 +4,12 @@ import asyncio
 import os
 from collections.abc import Callable, Coroutine
 from contextvars import Context
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Generic, Literal, TypeVar, get_args
 
 from auth_jwks._cache.observers import during
 from auth_jwks._clock import Clock, LoopWatch, settle
+from auth_jwks._values import dataclass
 from auth_jwks.events import Observer
 
 __all__ = ["Flight", "FlightCancelledError", "SingleFlight", "Slot"]

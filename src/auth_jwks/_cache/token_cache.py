@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Hashable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from hashlib import sha256
 from typing import Any
 from weakref import WeakSet
@@ -16,6 +16,7 @@ from auth_jwks._jose.claims import validity
 from auth_jwks._jose.strict_json import strict_object
 from auth_jwks._jose.tokens import MAX_TOKEN
 from auth_jwks._settings import checked_count
+from auth_jwks._values import dataclass
 
 __all__ = ["SeenToken", "TokenCache", "cache_key"]
 

@@ -1,6 +1,5 @@
 """Checks the claims of a JWT (RFC 7519 §4.1), in PyJWT's order. Pure: the time is an argument."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import jwt
@@ -11,6 +10,7 @@ from auth_jwks._jose.issuer import IssuerNames
 from auth_jwks._jose.reasons import because
 from auth_jwks._jose.strict_json import strict_object
 from auth_jwks._jose.words import either, listed, shown, span
+from auth_jwks._values import dataclass
 from auth_jwks.errors import Reason
 
 __all__ = ["Claims", "Expected", "read_claims", "validity"]

@@ -1,7 +1,6 @@
 """Parses one JWK (RFC 7517) into the keys that may verify a token, one for each algorithm. Pure."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from hashlib import sha256
 from json import dumps
 from types import MappingProxyType
@@ -21,6 +20,7 @@ from jwt.algorithms import (
 from jwt.utils import base64url_decode, base64url_encode
 
 from auth_jwks._jose.mldsa import MLDSA, PARAMETER_SETS
+from auth_jwks._values import dataclass
 
 __all__ = [
     "ALGORITHMS",

@@ -3,7 +3,6 @@
 from codecs import BOM_UTF8
 from collections import defaultdict
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 from functools import cached_property
 from reprlib import Repr
 from typing import Any, TypeVar
@@ -24,6 +23,7 @@ from auth_jwks._jose.jwk import (
 from auth_jwks._jose.mldsa import PARAMETER_SETS, SUPPORTED
 from auth_jwks._jose.strict_json import strict_object
 from auth_jwks._jose.words import few, shown
+from auth_jwks._values import dataclass
 
 __all__ = [
     "ALGORITHMS",

@@ -1,13 +1,14 @@
 """ML-DSA (FIPS 204) in JOSE (RFC 9964), which PyJWT lacks. Pure."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from importlib import import_module
 from types import MappingProxyType
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from jwt.utils import base64url_decode
+
+from auth_jwks._values import dataclass
 
 __all__ = ["MLDSA", "PARAMETER_SETS", "SUPPORTED"]
 

@@ -1,7 +1,6 @@
 """Which tenants of an issuer are accepted (Entra ID). Pure, if the user's function is."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import jwt
@@ -10,6 +9,7 @@ from auth_jwks._jose.hints import missing
 from auth_jwks._jose.issuer import IssuerNames, is_tenant
 from auth_jwks._jose.reasons import because
 from auth_jwks._jose.words import shown
+from auth_jwks._values import dataclass
 from auth_jwks.errors import Reason
 
 __all__ = ["Tenants"]

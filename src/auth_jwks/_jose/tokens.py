@@ -6,7 +6,6 @@ order. `docs/tokens.md` lists what is rejected although PyJWT accepts it.
 
 import binascii
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NoReturn
 
@@ -19,6 +18,7 @@ from auth_jwks._jose.reasons import because
 from auth_jwks._jose.strict_json import strict_object
 from auth_jwks._jose.typ import read_type, refusal
 from auth_jwks._jose.words import either, shown
+from auth_jwks._values import dataclass
 from auth_jwks.errors import Reason
 
 __all__ = [

@@ -2,12 +2,12 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from math import inf
 from typing import Any
 
 from auth_jwks._clock import Clock
 from auth_jwks._provider.client import FetchError, Reply
+from auth_jwks._values import dataclass
 
 __all__ = ["Attempts"]
 

@@ -3,7 +3,6 @@
 import zlib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import urljoin
 
@@ -14,6 +13,7 @@ from auth_jwks._clock import Clock
 from auth_jwks._provider.headers import compressions, retry_after
 from auth_jwks._provider.tls import SharedTLS
 from auth_jwks._provider.urls import fault_in, redacted
+from auth_jwks._values import dataclass
 from auth_jwks._version import __version__
 from auth_jwks.events import RefreshFault
 

@@ -3,11 +3,11 @@
 import json
 from codecs import BOM_UTF8
 from collections.abc import Collection
-from dataclasses import dataclass
 from hashlib import sha256
 
 from auth_jwks._jose.strict_json import strict_object
 from auth_jwks._provider.headers import entity_tag
+from auth_jwks._values import dataclass
 
 __all__ = ["Document", "decode", "encode", "store_key"]
 

@@ -4,12 +4,12 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, suppress
-from dataclasses import dataclass
 from inspect import iscoroutine
 from typing import Protocol, TypeGuard
 
 from auth_jwks._background_loop import run_at_once
 from auth_jwks._provider.client import FetchError, HTTPClient, HTTPResponse
+from auth_jwks._values import dataclass
 
 __all__ = ["ClientMaker", "ClosableClient", "MadeClient", "is_client"]
 

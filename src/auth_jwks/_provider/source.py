@@ -4,7 +4,7 @@ import random
 from codecs import BOM_UTF8
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import inf
 from typing import TypeGuard
 
@@ -27,6 +27,7 @@ from auth_jwks._provider.headers import entity_tag, max_age
 from auth_jwks._provider.made_client import MadeClient
 from auth_jwks._provider.places import WELL_KNOWN
 from auth_jwks._provider.urls import fault_in, redacted, repaired
+from auth_jwks._values import dataclass
 from auth_jwks.errors import IssuerMismatchError
 
 __all__ = ["Source"]

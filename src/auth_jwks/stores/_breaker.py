@@ -1,9 +1,11 @@
 """A circuit breaker for a broken store, as pure functions of its state."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import inf
 from typing import Literal
+
+from auth_jwks._values import dataclass
 
 __all__ = ["Breaker", "CallFailedError", "Kind"]
 

@@ -9,7 +9,6 @@ import inspect
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
 from hashlib import sha1
 from typing import Any, Protocol, runtime_checkable
@@ -22,6 +21,7 @@ from redis.client import NEVER_DECODE
 
 from auth_jwks._causes import cause_of
 from auth_jwks._clock import patience
+from auth_jwks._values import dataclass
 from auth_jwks.stores._breaker import CallFailedError
 
 __all__ = ["Client", "Driver"]

@@ -7,7 +7,8 @@ document names them.
 
 import hmac
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from auth_jwks._values import dataclass
 
 __all__ = ["BrokenSealError", "Opened", "Sealer", "checked_keys"]
 

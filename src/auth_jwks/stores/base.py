@@ -4,8 +4,9 @@ A store keeps, per key, one opaque document with a version, and a gate: a lease 
 worker that may refresh it, or a cool-down. Workers wait for data; they never queue for a lock.
 """
 
-from dataclasses import dataclass
 from typing import Literal, Protocol
+
+from auth_jwks._values import dataclass
 
 __all__ = [
     "DAY",

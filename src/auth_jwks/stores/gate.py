@@ -9,10 +9,11 @@ record in one atomic step keeps the contract by calling these functions. `Memory
 `FileKeyStore` do. Redis runs the same rules in Lua.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import modf
 from typing import Literal
 
+from auth_jwks._values import dataclass
 from auth_jwks.stores.base import (
     DAY,
     LEASE,
