@@ -5,11 +5,11 @@ import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 
 from auth_jwks._jose.keys import ALGORITHMS, KeySet, parse_key_set
-from auth_jwks._jose.mldsa import PARAMETER_SETS, SUPPORTED
+from auth_jwks._jose.mldsa import PARAMETER_SETS, is_supported
 from auth_jwks.testing import SigningKey
 
 RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
-MLDSA = tuple(PARAMETER_SETS) if SUPPORTED else ()
+MLDSA = tuple(PARAMETER_SETS) if is_supported() else ()
 OTHERS = ("ES256", "ES384", "ES512", "ES256K", "EdDSA", "Ed25519", "Ed448", *MLDSA)
 JUNK: list[object] = [
     None,

@@ -15,7 +15,7 @@ import pytest
 
 from auth_jwks import JWKS
 from auth_jwks._jose.keys import ALGORITHMS, UnusableKeySetError
-from auth_jwks._jose.mldsa import PARAMETER_SETS, SUPPORTED
+from auth_jwks._jose.mldsa import PARAMETER_SETS, is_supported
 from auth_jwks._jose.tokens import parse_token, signer
 from auth_jwks.testing import FakeIssuer, SigningKey
 from tests.jose.sets import parsed, reason, signed
@@ -26,7 +26,7 @@ SIZES = {"ML-DSA-44": (1312, 2420), "ML-DSA-65": (1952, 3309), "ML-DSA-87": (259
 # Appendix A.1, one token a line; their private key is the seed of zeros.
 EXAMPLES = (Path(__file__).parent / "rfc9964.txt").read_text("utf-8").split()
 
-with_mldsa = pytest.mark.skipif(not SUPPORTED, reason="this cryptography has no ML-DSA")
+with_mldsa = pytest.mark.skipif(not is_supported(), reason="this cryptography has no ML-DSA")
 
 
 def of_zeros(name: str) -> SigningKey:

@@ -10,12 +10,12 @@ import jwt
 import pytest
 from jwt.algorithms import OKPAlgorithm
 
-from auth_jwks._jose.mldsa import PARAMETER_SETS, SUPPORTED
+from auth_jwks._jose.mldsa import PARAMETER_SETS, is_supported
 from auth_jwks.testing import SigningKey
 
 RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
 OTHERS = ("ES256", "ES384", "ES512", "ES256K", "EdDSA", "Ed25519", "Ed448")
-MLDSA = tuple(PARAMETER_SETS) if SUPPORTED else ()
+MLDSA = tuple(PARAMETER_SETS) if is_supported() else ()
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from typing import Any
 import jwt
 import pytest
 
-from auth_jwks._jose.mldsa import PARAMETER_SETS, SUPPORTED
+from auth_jwks._jose.mldsa import PARAMETER_SETS, is_supported
 from auth_jwks.profiles import IDToken
 from auth_jwks.testing import FakeClock, FakeIssuer, SigningKey
 from tests.verifier.maker import RSA, Make
@@ -30,7 +30,7 @@ HASHES: list[tuple[SigningKey, bytes]] = [
     *(
         (SigningKey.generate(name), shake_256(TOKEN).digest(64))
         for name in PARAMETER_SETS
-        if SUPPORTED
+        if is_supported()
     ),
 ]
 

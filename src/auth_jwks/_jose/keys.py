@@ -20,7 +20,7 @@ from auth_jwks._jose.jwk import (
     parse_key,
     stated,
 )
-from auth_jwks._jose.mldsa import PARAMETER_SETS, SUPPORTED
+from auth_jwks._jose.mldsa import PARAMETER_SETS, is_supported
 from auth_jwks._jose.strict_json import strict_object
 from auth_jwks._jose.words import few, shown
 from auth_jwks._values import dataclass
@@ -136,7 +136,8 @@ def checked_algorithms(names: Collection[str]) -> frozenset[str]:
         message = f"allowed_algorithms: expected one or more of {', '.join(sorted(ALGORITHMS))}"
         unknown = ", ".join(map(repr, sorted(allowed - ALGORITHMS)))
         raise ValueError(f"{message}; got {unknown or 'none'}")
-    if not SUPPORTED and (lacking := sorted(allowed & PARAMETER_SETS.keys())):
+    lacking = sorted(allowed & PARAMETER_SETS.keys())
+    if lacking and not is_supported():
         needed = "cryptography 48 or later, with OpenSSL 3.5 or later"
         raise ValueError(
             f"allowed_algorithms: expected none of {', '.join(lacking)} without {needed};"

@@ -1,6 +1,7 @@
 """ML-DSA (FIPS 204) in JOSE (RFC 9964), which PyJWT lacks. Pure."""
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from importlib import import_module
 from types import MappingProxyType
 from typing import Any
@@ -10,7 +11,7 @@ from jwt.utils import base64url_decode
 
 from auth_jwks._values import dataclass
 
-__all__ = ["MLDSA", "PARAMETER_SETS", "SUPPORTED"]
+__all__ = ["MLDSA", "PARAMETER_SETS", "is_supported"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +24,13 @@ class MLDSA:
 
     def from_jwk(self, member: Mapping[str, Any]) -> Any:
         """Return the public key in a JWK. Raises `ValueError` or `UnsupportedAlgorithm`."""
-        if self.name not in _LOADERS:
+        load = _loaders().get(self.name)
+        if load is None:
             raise UnsupportedAlgorithm(self.name)
         pub = member.get("pub")
         if not isinstance(pub, str) or len(raw := base64url_decode(pub)) != self.public_size:
             raise ValueError
-        return _LOADERS[self.name](raw)
+        return load(raw)
 
     def verify(self, message: bytes, public: Any, signature: bytes) -> bool:
         """Return whether the signature is valid. Its context is empty (RFC 9964)."""
@@ -52,6 +54,7 @@ PARAMETER_SETS: Mapping[str, MLDSA] = MappingProxyType(
 )
 
 
+@cache
 def _loaders() -> Mapping[str, Callable[[bytes], Any]]:
     """Return what makes public keys of bytes, nothing if the installed `cryptography` can't.
 
@@ -70,5 +73,6 @@ def _loaders() -> Mapping[str, Callable[[bytes], Any]]:
     return loaders
 
 
-_LOADERS = _loaders()
-SUPPORTED = bool(_LOADERS)
+def is_supported() -> bool:
+    """Return whether the installed `cryptography` has ML-DSA, which it is asked only once."""
+    return bool(_loaders())

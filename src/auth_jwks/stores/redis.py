@@ -5,7 +5,7 @@ import os
 import random
 from collections.abc import Callable, Sequence
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 from urllib.parse import quote, urlsplit
 
@@ -220,7 +220,10 @@ class RedisKeyStore:
 @cache
 def script() -> str:
     """Return the script of the gate, which is read from the package when it is first needed."""
-    return files("auth_jwks.stores").joinpath("gate.lua").read_text("utf-8")
+    # Also found in a zip file. `importlib.resources` would take longer to import than all of this.
+    loader: Any = __spec__.loader
+    content: bytes = loader.get_data(str(Path(__file__).with_name("gate.lua")))
+    return content.decode()
 
 
 def _micro(seconds: float) -> str:
@@ -251,6 +254,8 @@ def _connected(
     else:
         expected = "a URL, or a client of redis.asyncio or valkey.asyncio"
         name = type(checked_parts("redis", redis, expected, "execute_command", "aclose")).__name__
+    # Not at the first call: redis-py knows which options a URL may have, and importing it takes a
+    # good part of the time that a call has.
     try:
         from auth_jwks.stores._driver import Driver  # noqa: PLC0415 - redis-py is an extra
     except ImportError as fault:

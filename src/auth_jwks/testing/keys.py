@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from jwt.algorithms import OKPAlgorithm, get_default_algorithms
 
-from auth_jwks._jose.mldsa import PARAMETER_SETS, SUPPORTED
+from auth_jwks._jose.mldsa import PARAMETER_SETS, is_supported
 
 if TYPE_CHECKING:  # older releases of cryptography have no such module
     from cryptography.hazmat.primitives.asymmetric import mldsa
@@ -62,7 +62,7 @@ _GENERATORS: dict[str, Callable[[], PrivateKey]] = {
     "EdDSA": ed25519.Ed25519PrivateKey.generate,
     "Ed25519": ed25519.Ed25519PrivateKey.generate,
     "Ed448": ed448.Ed448PrivateKey.generate,
-    **{name: partial(_mldsa, name) for name in PARAMETER_SETS if SUPPORTED},
+    **{name: partial(_mldsa, name) for name in PARAMETER_SETS if is_supported()},
 }
 
 
