@@ -15,30 +15,20 @@ __all__ = ["dataclass"]
 Fields = Sequence[dataclasses.Field[Any]]
 
 
-def _dataclass(
-    *,
-    slots: bool,
-    frozen: bool = False,
-    eq: bool = True,
-    repr: bool = True,  # noqa: A002 - these are the original's names
-    init: bool = True,
-    kw_only: bool = False,
-) -> Callable[[type], type]:
+def _dataclass(*, slots: bool, kw_only: bool = False, **options: bool) -> Callable[[type], type]:
     """Return a decorator: that of `dataclasses.dataclass` with these options."""
-    bare = dataclasses.dataclass(
-        init=False, repr=False, eq=False, frozen=False, slots=slots, kw_only=kw_only
-    )
-    told = {"init": init, "repr": repr, "eq": eq, "frozen": frozen}
+    bare = dataclasses.dataclass(init=False, repr=False, eq=False, slots=slots, kw_only=kw_only)
+    told = {"init": True, "repr": True, "eq": True, "frozen": False} | options
 
     def decorated(given: type) -> type:
         cls: Any = bare(given)
         fields = dataclasses.fields(cls)
-        added: dict[str, object] = {"__init__": _Init(cls, fields)} if init else {}
-        if repr:
+        added: dict[str, object] = {"__init__": _Init(cls, fields)} if told["init"] else {}
+        if told["repr"]:
             added["__repr__"] = _repr([each.name for each in fields if each.repr])
-        if eq:
-            added |= _equality(fields, frozen=frozen)
-        if frozen:
+        if told["eq"]:
+            added |= _equality(fields, frozen=told["frozen"])
+        if told["frozen"]:
             added |= _FROZEN
         for name, value in added.items():
             if name not in vars(given):
@@ -102,11 +92,11 @@ def _compiled(cls: Any, fields: Fields) -> Any:
 
 
 def _repr(names: Sequence[str]) -> Callable[[Any], str]:
-    def __repr__(self: Any) -> str:  # noqa: N807 - its name is seen in tracebacks
-        shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
-        return f"{type(self).__qualname__}({shown})"
+    def shown(value: Any) -> str:
+        fields = ", ".join(f"{name}={getattr(value, name)!r}" for name in names)
+        return f"{type(value).__qualname__}({fields})"
 
-    return __repr__
+    return shown
 
 
 def _equality(fields: Fields, *, frozen: bool) -> dict[str, object]:
@@ -114,19 +104,16 @@ def _equality(fields: Fields, *, frozen: bool) -> dict[str, object]:
     compared = _values([each.name for each in fields if each.compare])
     hashed = [each.name for each in fields if (each.compare if each.hash is None else each.hash)]
 
-    def __eq__(self: object, other: object) -> bool:  # noqa: N807 - as above
-        if type(other) is not type(self):
+    def equal(value: object, other: object) -> object:
+        if type(other) is not type(value):
             return NotImplemented
-        return compared(self) == compared(other)
+        return compared(value) == compared(other)
 
-    return {"__eq__": __eq__, "__hash__": _hash(_values(hashed)) if frozen else None}
+    return {"__eq__": equal, "__hash__": _hash(_values(hashed)) if frozen else None}
 
 
 def _hash(hashed: Callable[[object], tuple[object, ...]]) -> Callable[[object], int]:
-    def __hash__(self: object) -> int:  # noqa: N807 - as above
-        return hash(hashed(self))
-
-    return __hash__
+    return lambda value: hash(hashed(value))
 
 
 def _values(names: Sequence[str]) -> Callable[[object], tuple[object, ...]]:

@@ -4,9 +4,12 @@ A store keeps, per key, one opaque document with a version, and a gate: a lease 
 worker that may refresh it, or a cool-down. Workers wait for data; they never queue for a lock.
 """
 
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from auth_jwks._values import dataclass
+
+if TYPE_CHECKING:
+    from dataclasses import dataclass
 
 __all__ = [
     "DAY",

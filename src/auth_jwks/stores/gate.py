@@ -11,7 +11,7 @@ record in one atomic step keeps the contract by calling these functions. `Memory
 
 from dataclasses import replace
 from math import modf
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from auth_jwks._values import dataclass
 from auth_jwks.stores.base import (
@@ -30,6 +30,9 @@ from auth_jwks.stores.base import (
     Newer,
     Unchanged,
 )
+
+if TYPE_CHECKING:
+    from dataclasses import dataclass
 
 __all__ = [
     "EMPTY",
