@@ -1,0 +1,151 @@
+"""What a start costs, in counts that no noise can change: modules, compiled functions, memory."""
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+import auth_jwks
+from auth_jwks import stores
+
+# Of the package, with its rooms. Fewer is better: lower it when it sinks.
+MODULES_OF_JWKS = 68
+COMPILED = 6  # one for each class that has an instance from the start
+CALLS = 250  # Python's own functions that make a verifier: 195 in Python 3.11
+BYTES = 30 * 1024  # of a verifier without keys, which has about 8,000
+
+FOUNDATION = "import asyncio, httpx, jwt, sys, cachetools\n"
+SEEN = "import json; print(json.dumps([*sys.modules]))\n"
+
+
+def run(program: str) -> Any:
+    """Return what a fresh interpreter prints, which is JSON."""
+    command = [sys.executable, "-W", "ignore", "-c", program]
+    ran = subprocess.run(command, capture_output=True, check=False, text=True, timeout=120)
+    assert ran.returncode == 0, ran.stderr
+    return json.loads(ran.stdout)
+
+
+def added(statement: str) -> set[str]:
+    """Return the modules that a statement loads, besides those of the dependencies."""
+    return set(run(f"{FOUNDATION}{statement}\n{SEEN}")) - set(run(FOUNDATION + SEEN))
+
+
+def test_the_root_imports_the_errors_alone() -> None:
+    """Whoever imports any module of the package imports the root too."""
+    assert added("import auth_jwks") == {"auth_jwks", "auth_jwks._version", "auth_jwks.errors"}
+
+
+def test_a_verifier_imports_what_it_uses() -> None:
+    """No other verifier, no store that others may use, no web framework, no ML-DSA."""
+    loaded = added("from auth_jwks import JWKS")
+    ours = {name for name in loaded if name.startswith("auth_jwks")}
+    assert len(ours) <= MODULES_OF_JWKS, sorted(ours)
+    unused = ("_issuers", "_asgi", "bearer", "cli", "health", "sync", "stores.file", "stores.redis")
+    assert {f"auth_jwks.{name}" for name in unused} & ours == set()
+    foreign = {name.partition(".")[0] for name in loaded - ours}
+    assert foreign & {"redis", "valkey", "starlette", "django", "rich"} == set()
+    assert "cryptography.hazmat.primitives.asymmetric.mldsa" not in loaded
+
+
+COUNT_COMPILED = """
+texts = []
+
+def note(event, arguments):
+    if event == "compile" and arguments[1] == "<string>" and "(self" in str(arguments[0]):
+        texts.append(str(arguments[0]))
+
+sys.addaudithook(note)
+from auth_jwks import JWKS
+import json; print(json.dumps(texts))
+"""
+
+
+def test_next_to_nothing_is_compiled_at_import() -> None:
+    """The standard library's dataclasses compile up to six functions for each of 50 classes."""
+    texts = run(FOUNDATION + COUNT_COMPILED)
+    assert len(texts) <= COMPILED, texts
+
+
+MANY = """
+import json, logging, tracemalloc
+from auth_jwks import JWKS
+
+logging.disable()
+calls = 0
+
+def note(frame, event, argument):
+    global calls
+    calls += event == "call"
+
+def made(number):
+    return JWKS(issuer=f"https://{number}.example.com", aud="api")
+
+kept = [made(0), made(1)]
+sys.setprofile(note)
+kept.append(made(2))
+sys.setprofile(None)
+tracemalloc.start()
+before, _ = tracemalloc.get_traced_memory()
+kept += [made(number) for number in range(1000)]
+after, _ = tracemalloc.get_traced_memory()
+print(json.dumps([calls, (after - before) / 1000]))
+"""
+
+
+def test_many_verifiers_fit_into_a_process() -> None:
+    """One for each tenant, say."""
+    calls, size = run(FOUNDATION + MANY)
+    assert calls <= CALLS
+    assert size <= BYTES
+
+
+REDIS = """
+from auth_jwks import RedisKeyStore
+
+calls = 0
+def note(frame, event, argument):
+    global calls
+    calls += event == "call"
+
+kept = [RedisKeyStore("redis://127.0.0.1", integrity_key=bytes(32))]
+before = set(sys.modules)
+sys.setprofile(note)
+kept.append(RedisKeyStore("redis://127.0.0.1", integrity_key=bytes(32)))
+sys.setprofile(None)
+import json; print(json.dumps([calls, sorted(set(sys.modules) - before)]))
+"""
+
+
+def test_a_store_on_redis_is_made_quickly() -> None:
+    """Beyond redis-py, the first imports its driver alone, and a second one nothing."""
+    program = "import redis.asyncio; from auth_jwks import JWKS, RedisKeyStore"
+    store = f"{program}; RedisKeyStore('redis://127.0.0.1', integrity_key=bytes(32))"
+    ours = added(store) - added(program)
+    assert ours == {"auth_jwks.stores._driver"}
+    calls, more = run(FOUNDATION + REDIS)
+    assert calls <= CALLS
+    assert more == []
+
+
+NAMES = ["events", "profiles", "stores", *auth_jwks.__all__]
+
+
+def test_names_of_the_root_are_there_when_asked_for() -> None:
+    """In a program that has imported nothing else, and in this one; `dir` shows them."""
+    program = "import auth_jwks, json\n"
+    program += f"print(json.dumps([name in dir(auth_jwks) for name in {NAMES}]))\n"
+    program += "".join(f"assert auth_jwks.{name} is auth_jwks.{name}\n" for name in NAMES)
+    assert all(run(program))
+    assert set(NAMES) <= set(dir(auth_jwks))
+    assert auth_jwks.__getattr__("stores") is stores
+
+
+def test_stores_are_there_when_asked_for() -> None:
+    """The store on files too, though it is imported late; other names are refused."""
+    assert set(stores.__all__) <= set(dir(stores))
+    assert stores.FileKeyStore is auth_jwks.FileKeyStore
+    with pytest.raises(AttributeError, match=r"'auth_jwks\.stores' has no attribute 'Stores'"):
+        _ = stores.Stores
