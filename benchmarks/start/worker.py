@@ -50,7 +50,7 @@ def main() -> dict[str, object]:
     if sys.argv[1] == "import":
         took = imported(sys.argv[2])
         return {"import": took, "modules": sorted({*sys.modules} - before)}
-    took = imported("import auth_jwks")
+    took = imported("from auth_jwks import JWKS")
     return {"import": took, **verified(*sys.argv[2:])}
 
 
