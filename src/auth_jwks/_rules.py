@@ -1,9 +1,8 @@
 """The rules of a verifier: what it requires of tokens, and of one under a call's profile."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 from auth_jwks._jose.issuer import IssuerNames
 from auth_jwks._jose.keys import checked_algorithms
@@ -18,7 +17,6 @@ from auth_jwks._settings import (
     checked_strings,
     checked_tenants,
 )
-from auth_jwks._values import dataclass
 from auth_jwks.profiles._judgement import accepted_types, checked_profile, comes_once
 from auth_jwks.profiles._kinds import AccessToken, IDToken, Profile
 
@@ -28,7 +26,6 @@ DEFAULT_ALGORITHMS = ("RS256", "ES256")
 DEFAULT_CLAIMS = ("exp", "iat", "sub")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Rules:
     """The rules that a token must meet; `leeway` is in seconds, `longest` in characters.
 
@@ -37,18 +34,33 @@ class Rules:
     only to themselves, because they are part of the token cache's key.
     """
 
-    allowed: frozenset[str]
-    issuer: IssuerNames
-    tenants: Tenants | None
-    audience: frozenset[str] | None
-    leeway: float
-    required: tuple[str, ...]
-    longest: int
-    numeric_sub: bool
-    profile: Profile | None = None
-    types: frozenset[str | None] | None = None
-    check: Callable[[dict[str, Any]], object] | None = None
-    is_lasting: bool = True
+    __slots__ = (
+        "allowed", "audience", "check", "is_lasting", "issuer", "leeway", "longest", "numeric_sub",
+        "profile", "required", "tenants", "types",
+    )  # fmt: skip
+
+    def __init__(
+        self, allowed: frozenset[str], issuer: IssuerNames, tenants: Tenants | None,
+        audience: frozenset[str] | None, leeway: float, required: tuple[str, ...], longest: int,
+        *, numeric_sub: bool, profile: Profile | None = None,
+        types: frozenset[str | None] | None = None,
+        check: Callable[[dict[str, Any]], object] | None = None, is_lasting: bool = True,
+    ) -> None:  # fmt: skip
+        self.allowed: Final = allowed
+        self.issuer: Final = issuer
+        self.tenants: Final = tenants
+        self.audience: Final = audience
+        self.leeway: Final = leeway
+        self.required: Final = required
+        self.longest: Final = longest
+        self.numeric_sub: Final = numeric_sub
+        self.profile: Final = profile
+        self.types: Final = types
+        self.check: Final = check
+        self.is_lasting: Final = is_lasting
+
+    def __repr__(self) -> str:
+        return f"Rules({sorted(self.allowed)}, {self.issuer!r}, audience={self.audience!r})"
 
 
 def checked_rules(
@@ -75,7 +87,7 @@ def checked_rules(
         checked_number("leeway", leeway),
         tuple(dict.fromkeys(("exp", *required))),
         checked_count("max_token_length", max_token_length, within=TOKEN_LENGTHS),
-        checked_flag("numeric_sub", numeric_sub),
+        numeric_sub=checked_flag("numeric_sub", numeric_sub),
     )
     if profile is None:
         return rules
@@ -97,10 +109,15 @@ def rules_of_call(rules: Rules, profile: Profile) -> Rules:
 
 def _rules_under(rules: Rules, profile: Profile) -> Rules:
     client = frozenset((profile.client_id,)) if isinstance(profile, IDToken) else None
-    return replace(
-        rules,
-        audience=client or rules.audience,
-        required=("exp",),
+    return Rules(
+        rules.allowed,
+        rules.issuer,
+        rules.tenants,
+        client or rules.audience,
+        rules.leeway,
+        ("exp",),
+        rules.longest,
+        numeric_sub=rules.numeric_sub,
         profile=profile,
         types=accepted_types(profile),
         check=profile.check if isinstance(profile, AccessToken) else None,

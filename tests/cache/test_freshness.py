@@ -1,6 +1,5 @@
 """The policy on age, row by row: fresh, due, stale, dead, and the edges between them."""
 
-from dataclasses import replace
 from math import inf, nan
 
 import pytest
@@ -304,7 +303,7 @@ def test_what_a_peek_serves_is_served(
 ) -> None:
     """A thread goes on only with keys that the event loop would serve, whatever is under way."""
     seen = peek(life, attempts, now)
-    decision = decide(life, replace(attempts, began=began), now, Policy())
+    decision = decide(life, attempts._replace(began=began), now, Policy())
     if seen is not None:
         assert isinstance(decision, Serve)
         assert decision.stale == seen.stale

@@ -5,7 +5,7 @@ is told a second time by `table`, from the rules on age and by ages, not from th
 are multiples of 1/64 s, which floats hold exactly, so that every edge is met to the point.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import inf
 
 import hypothesis.strategies as st
@@ -151,12 +151,12 @@ class Worker(RuleBasedStateMachine):
             assert self.now >= self.facts.held_off_until
             assert self.now - self.facts.fetched >= self.facts.refresh_age
         self.facts.began, self.facts.looking = self.now, looking
-        self.attempts = replace(self.attempts, began=self.now)
+        self.attempts = self.attempts._replace(began=self.now)
 
     def land(self) -> None:
         """End what is under way; the next look into the store is due in a minute."""
         self.facts.began, self.facts.look_due = None, self.now + 60
-        self.attempts = replace(self.attempts, began=None, poll_at=self.now + 60)
+        self.attempts = self.attempts._replace(began=None, poll_at=self.now + 60)
 
     def wake(self) -> None:
         """Let those who waited ask again."""
@@ -189,7 +189,7 @@ class Worker(RuleBasedStateMachine):
         assert self.facts.began is not None
         self.adopt(self.facts.began, max_age, share)
         self.facts.failures, self.facts.mismatch, self.facts.held_off_until = 0, False, -inf
-        self.attempts = replace(self.attempts, not_before=-inf, failure=None)
+        self.attempts = self.attempts._replace(not_before=-inf, failure=None)
         self.land()
         self.wake()
         assert not self.waiting or self.now >= self.facts.fetched + self.facts.ttl
@@ -221,7 +221,7 @@ class Worker(RuleBasedStateMachine):
         """End the refresh, and begin none for that long; nobody waits for it any more."""
         self.facts.held_off_until = self.now + seconds
         failure = Failed("", seconds, mismatch=self.facts.mismatch)
-        self.attempts = replace(self.attempts, not_before=self.now + seconds, failure=failure)
+        self.attempts = self.attempts._replace(not_before=self.now + seconds, failure=failure)
         self.land()
         self.wake()
         assert self.waiting == []

@@ -1,7 +1,6 @@
 """The stored form of a key set: it round-trips, and nothing else is taken for it."""
 
 import json
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -94,7 +93,7 @@ def test_every_member_is_needed(member: str) -> None:
 def test_a_byte_order_mark_is_read_over() -> None:
     """Before the stored form, and before the key set in it."""
     assert decode(b"\xef\xbb\xbf" + encode(FULL)) == FULL
-    marked = replace(FULL, jwks=b"\xef\xbb\xbf" + FULL.jwks)
+    marked = FULL._replace(jwks=b"\xef\xbb\xbf" + FULL.jwks)
     assert decode(encode(marked)) == marked
 
 

@@ -1,10 +1,9 @@
 """`Attempts`: how the refreshes of a worker went, a value that is replaced after each. Pure."""
 
-from dataclasses import replace
 from math import inf
+from typing import NamedTuple
 
 from auth_jwks._cache.outcome import Deferred, Done, Failed, Outcome
-from auth_jwks._values import dataclass
 from auth_jwks.stores.base import Cause
 
 __all__ = ["FAILED_WORKER_DELAY", "LOSS_PAUSE", "Attempts"]
@@ -16,8 +15,7 @@ FAILED_WORKER_DELAY = 1.0
 LOSS_PAUSE = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class Attempts:
+class Attempts(NamedTuple):
     """When the running refresh began, how the last ones ended, and when the next one may begin.
 
     Refreshes by age wait for `not_before`, whichever worker failed. Searches wait for
@@ -50,8 +48,8 @@ class Attempts:
 
     def earlier(self, seconds: float) -> "Attempts":
         """Return the attempts as they stand when so many seconds more have passed."""
-        return replace(
-            self, not_before=self.not_before - seconds, poll_at=self.poll_at - seconds,
+        return self._replace(
+            not_before=self.not_before - seconds, poll_at=self.poll_at - seconds,
             search_not_before=self.search_not_before - seconds, failed_at=self.failed_at - seconds,
         )  # fmt: skip
 
@@ -68,11 +66,11 @@ class Attempts:
             case Deferred(retry_after) if cause == "age":
                 # Once the keys expire, this worker stops leaving the refresh to others.
                 not_before = min(now + retry_after, expires if now < expires else inf)
-                return replace(self, not_before=not_before, lost=0)
+                return self._replace(not_before=not_before, lost=0)
             case Failed():
                 return self._after_failure(outcome, now, spread)
             case _:
-                return replace(self, lost=0)
+                return self._replace(lost=0)
 
     def _after_failure(self, failure: Failed, now: float, spread: float) -> "Attempts":
         last, failed_at = failure, now
@@ -85,8 +83,8 @@ class Attempts:
         delay = FAILED_WORKER_DELAY if failure.here else spread * FAILED_WORKER_DELAY / 2
         until = now + failure.retry_after + delay
         search_until = until if failure.here else self.search_not_before
-        return replace(
-            self, failure=last, failed_at=failed_at, not_before=until,
+        return self._replace(
+            failure=last, failed_at=failed_at, not_before=until,
             search_not_before=search_until, lost=0,
         )  # fmt: skip
 
@@ -99,4 +97,4 @@ class Attempts:
         lost = self.lost + count
         pause = min(now + LOSS_PAUSE, expires) if lost == 1 else expires
         not_before = max(self.not_before, pause) if now < expires else self.not_before
-        return replace(self, lost=lost, not_before=not_before)
+        return self._replace(lost=lost, not_before=not_before)

@@ -5,9 +5,9 @@ Times are monotonic seconds, spans are seconds.
 
 from collections.abc import Callable
 from math import inf
+from typing import Final, NamedTuple
 
 from auth_jwks._cache.attempts import Attempts
-from auth_jwks._values import dataclass
 from auth_jwks.stores.base import LEASE, MAX_COOLDOWN, UNSCHEDULED_WINDOW
 
 __all__ = [
@@ -43,8 +43,7 @@ REFRESH_POINT = (0.75, 0.9)  # of the life of a key set: drawn for each set and 
 POLL_SPREAD = (0.75, 1.25)  # of the policy's `poll_interval`: drawn each time
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(NamedTuple):
     """The durations that the rules depend on, in seconds.
 
     `check_interval` is for a source that is cheap to ask: then keys are refreshed that soon.
@@ -63,7 +62,6 @@ class Policy:
         return now + self.poll_interval * uniform(*POLL_SPREAD)
 
 
-@dataclass(frozen=True, slots=True)
 class Lifetime:
     """When one key set was fetched, is due for a refresh, expires, and is unusable even if stale.
 
@@ -71,10 +69,19 @@ class Lifetime:
     throughout, so it is expired and beyond stale use.
     """
 
-    fetched: float = -inf
-    refresh_at: float = -inf
-    expires: float = -inf
-    dies: float = -inf
+    __slots__ = ("dies", "expires", "fetched", "refresh_at")
+
+    def __init__(
+        self,
+        fetched: float = -inf,
+        refresh_at: float = -inf,
+        expires: float = -inf,
+        dies: float = -inf,
+    ) -> None:
+        self.fetched: Final = fetched
+        self.refresh_at: Final = refresh_at
+        self.expires: Final = expires
+        self.dies: Final = dies
 
     def earlier(self, seconds: float) -> "Lifetime":
         """Return the same ages for a set whose fetch began that much earlier."""
@@ -87,8 +94,7 @@ class Lifetime:
 NO_LIFE = Lifetime()
 
 
-@dataclass(frozen=True, slots=True)
-class Serve:
+class Serve(NamedTuple):
     """Use the current keys; `refresh` them or `poll` the store in the background."""
 
     stale: bool = False
@@ -96,15 +102,13 @@ class Serve:
     poll: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(NamedTuple):
     """Wait for a refresh, and start one unless one is running. `seconds` None: until it ends."""
 
     seconds: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Refuse:
+class Refuse(NamedTuple):
     """There are no usable keys, and no attempt is made to get any for `retry_after` seconds."""
 
     retry_after: float
@@ -113,9 +117,10 @@ class Refuse:
 Decision = Serve | Wait | Refuse
 
 
-@dataclass(frozen=True, slots=True)
 class Exhausted:
     """The bucket is empty, so no search is made now, and the key counts as unknown."""
+
+    __slots__ = ()
 
 
 EXHAUSTED = Exhausted()
@@ -196,8 +201,7 @@ def unscheduled_window(policy: Policy) -> float:
     return min(UNSCHEDULED_WINDOW, policy.cache_ttl / 2)
 
 
-@dataclass(frozen=True, slots=True)
-class Bucket:
+class Bucket(NamedTuple):
     """A token bucket that limits searches for an unknown `kid`: one a second, bursts of two."""
 
     tokens: float = 2.0

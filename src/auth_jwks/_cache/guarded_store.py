@@ -16,7 +16,6 @@ from auth_jwks._cache.freshness import STORELESS_INTERVAL, Policy
 from auth_jwks._cache.observers import during
 from auth_jwks._cache.store_watch import StoreWatch
 from auth_jwks._clock import Clock, patience, runs
-from auth_jwks._values import dataclass
 from auth_jwks.events import Observer, StoreFault
 from auth_jwks.stores.base import (
     Answer,
@@ -37,12 +36,14 @@ __all__ = ["GuardedStore", "Held"]
 T = TypeVar("T")
 
 
-@dataclass(slots=True)
 class Held:
     """A lease, and the store that granted it. After a renewal it may be another lease."""
 
-    store: KeyStore
-    lease: Lease
+    __slots__ = ("lease", "store")
+
+    def __init__(self, store: KeyStore, lease: Lease) -> None:
+        self.store = store
+        self.lease = lease
 
     def renew(self, lease: Lease) -> None:
         """Hold that lease now. The work under it began under the first one."""

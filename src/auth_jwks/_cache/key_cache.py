@@ -3,7 +3,6 @@
 import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import replace
 from typing import assert_never
 
 import jwt
@@ -218,7 +217,7 @@ class KeyCache:
     def _decide(self, now: float) -> Decision:
         self._catch_up(now)
         flight = self._flights.under_way("upkeep")
-        attempts = replace(self._attempts, began=flight.began_running if flight else None)
+        attempts = self._attempts._replace(began=flight.began_running if flight else None)
         return decide(self.current.life, attempts, now, self._policy)
 
     def _catch_up(self, now: float) -> None:
@@ -238,11 +237,11 @@ class KeyCache:
         elif decision.poll:
             # Now, and not when the look has ended: it may be lost with its event loop.
             poll_at = self._policy.next_poll(now, self._uniform)
-            self._attempts = replace(self._attempts, poll_at=poll_at)
+            self._attempts = self._attempts._replace(poll_at=poll_at)
             self._upkeep(Look())
         if decision.stale:
             first = not self._attempts.stale_told
-            self._attempts = replace(self._attempts, stale_told=True)
+            self._attempts = self._attempts._replace(stale_told=True)
             announce(StaleServed(self._source.name, now - life.fetched, first), self._observer)
         return current
 
@@ -278,7 +277,7 @@ class KeyCache:
         attempts = self._attempts.after(
             outcome, cause, now, expires=self.current.life.expires, spread=self._uniform(0.0, 1.0)
         )
-        self._attempts = replace(attempts, poll_at=self._policy.next_poll(now, self._uniform))
+        self._attempts = attempts._replace(poll_at=self._policy.next_poll(now, self._uniform))
 
     async def _landed(self, landing: Awaitable[Outcome | None]) -> Outcome | None:
         with suppress(FlightCancelledError):

@@ -3,19 +3,19 @@
 Each purpose has the cause that is passed to the store. `Look` has none, as it asks for no lease.
 """
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from auth_jwks._cache.current import CurrentKeys
 from auth_jwks._jose.tokens import Token, signer_in
-from auth_jwks._values import dataclass
 from auth_jwks.stores.base import Cause
 
 __all__ = ["FindKey", "Look", "Purpose", "Renew", "Replace"]
 
 
-@dataclass(frozen=True, slots=True)
 class Renew:
     """The keys are due for a refresh by their age."""
+
+    __slots__ = ()
 
     cause: ClassVar[Cause | None] = "age"
 
@@ -24,7 +24,6 @@ class Renew:
         return now < current.life.refresh_at
 
 
-@dataclass(frozen=True, slots=True)
 class FindKey:
     """No key of the set `before`, current at the time `since`, signed the token.
 
@@ -33,9 +32,12 @@ class FindKey:
 
     cause: ClassVar[Cause | None] = "unknown_kid"
 
-    token: Token
-    before: CurrentKeys
-    since: float
+    __slots__ = ("before", "since", "token")
+
+    def __init__(self, token: Token, before: CurrentKeys, since: float) -> None:
+        self.token: Final = token
+        self.before: Final = before
+        self.since: Final = since
 
     def is_met(self, current: CurrentKeys, now: float) -> bool:  # noqa: ARG002 - as the others
         """Return whether the key that signed it is there, or a set was fetched since."""
@@ -45,23 +47,26 @@ class FindKey:
         return is_found or current.replaces(self.before, since=self.since)
 
 
-@dataclass(frozen=True, slots=True)
 class Replace:
     """A caller forces a fetch: the set must be fetched at the time `since` or later."""
 
     cause: ClassVar[Cause | None] = "forced"
 
-    before: CurrentKeys
-    since: float
+    __slots__ = ("before", "since")
+
+    def __init__(self, before: CurrentKeys, since: float) -> None:
+        self.before: Final = before
+        self.since: Final = since
 
     def is_met(self, current: CurrentKeys, now: float) -> bool:  # noqa: ARG002 - as the others
         """Return whether such a set is there."""
         return current.replaces(self.before, since=self.since)
 
 
-@dataclass(frozen=True, slots=True)
 class Look:
     """Another worker may have stored newer keys. Nothing is fetched from the provider."""
+
+    __slots__ = ()
 
     cause: ClassVar[Cause | None] = None
 

@@ -199,7 +199,7 @@ class Refresher:
             now = self._clock.monotonic()
             age, due_wall = now - fetched, self._clock.time() + life.refresh_at - now
             if told:
-                self.current = replace(self.current, life=life, due_wall=due_wall)
+                self.current = self.current.living(life, due_wall)
                 return None
             self.current = CurrentKeys(keys, life, document, document.issuer, due_wall)
             self._has_version = origin == "store"

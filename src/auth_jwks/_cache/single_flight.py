@@ -4,12 +4,10 @@ import asyncio
 import os
 from collections.abc import Callable, Coroutine
 from contextvars import Context
-from dataclasses import field
 from typing import Any, Generic, Literal, TypeVar, get_args
 
 from auth_jwks._cache.observers import during
 from auth_jwks._clock import Clock, LoopWatch, settle
-from auth_jwks._values import dataclass
 from auth_jwks.events import Observer
 
 __all__ = ["Flight", "FlightCancelledError", "SingleFlight", "Slot"]
@@ -23,16 +21,18 @@ class FlightCancelledError(Exception):
     """The task of a flight was cancelled, and not by a caller, so it has no result."""
 
 
-@dataclass(eq=False, slots=True)
 class Flight(Generic[T]):
     """One refresh. A caller that stops waiting does not cancel it for the others."""
 
-    task: asyncio.Task[T]
-    began: float
-    watch: LoopWatch
-    joiners: int = 0
-    closed: bool = False  # cancelled by `aclose`
-    waiting: dict[asyncio.Future[None], None] = field(default_factory=dict)
+    __slots__ = ("began", "closed", "joiners", "task", "waiting", "watch")
+
+    def __init__(self, task: asyncio.Task[T], began: float, watch: LoopWatch) -> None:
+        self.task = task
+        self.began = began
+        self.watch = watch
+        self.joiners = 0
+        self.closed = False  # cancelled by `aclose`
+        self.waiting: dict[asyncio.Future[None], None] = {}
 
     @property
     def began_running(self) -> float:
@@ -47,15 +47,17 @@ class Flight(Generic[T]):
                 future.set_result(None)
 
 
-@dataclass(eq=False, slots=True)
 class _LoopState(Generic[T]):
     """The state of one process and one event loop."""
 
-    loop: asyncio.AbstractEventLoop
-    pid: int = field(default_factory=os.getpid)
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    flights: set[Flight[T]] = field(default_factory=set)
-    latest: dict[Slot, Flight[T]] = field(default_factory=dict)
+    __slots__ = ("flights", "latest", "lock", "loop", "pid")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.pid = os.getpid()
+        self.lock = asyncio.Lock()
+        self.flights: set[Flight[T]] = set()
+        self.latest: dict[Slot, Flight[T]] = {}
 
     def is_lost(self, slot: Slot) -> bool:
         """Return whether the loop has ended before its latest flight in that slot did."""

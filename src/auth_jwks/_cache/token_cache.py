@@ -6,9 +6,8 @@ import threading
 from collections import OrderedDict
 from collections.abc import Hashable
 from contextlib import suppress
-from dataclasses import field
 from hashlib import sha256
-from typing import Any
+from typing import Any, Final
 from weakref import WeakSet
 
 from auth_jwks._cache.current import CurrentKeys
@@ -16,7 +15,6 @@ from auth_jwks._jose.claims import validity
 from auth_jwks._jose.strict_json import strict_object
 from auth_jwks._jose.tokens import MAX_TOKEN
 from auth_jwks._settings import checked_count
-from auth_jwks._values import dataclass
 
 __all__ = ["SeenToken", "TokenCache", "cache_key"]
 
@@ -24,7 +22,6 @@ ENTRY_OVERHEAD = 512
 BYTES_PER_ENTRY = 4096
 
 
-@dataclass(slots=True)
 class SeenToken:
     """The result of a verification: which key signed the token, and its payload.
 
@@ -33,15 +30,22 @@ class SeenToken:
     the first hit, not on insertion, because many tokens are never seen again.
     """
 
-    kid: str | None
-    alg: str
-    thumbprint: bytes
-    issuer: str | None
-    generation: object
-    payload: bytes = field(repr=False)
-    begins: int = 0
-    ends: int = 0
-    packed: bytes = field(default=b"", repr=False)
+    __slots__ = (
+        "alg", "begins", "ends", "generation", "issuer", "kid", "packed", "payload", "thumbprint",
+    )  # fmt: skip
+
+    def __init__(
+        self, kid: str | None, alg: str, thumbprint: bytes, issuer: str | None, generation: object,
+        payload: bytes,
+    ) -> None:  # fmt: skip
+        self.kid: Final = kid
+        self.alg: Final = alg
+        self.thumbprint: Final = thumbprint
+        self.issuer: Final = issuer
+        self.generation = generation
+        self.payload: Final = payload
+        self.begins = self.ends = 0
+        self.packed = b""
 
     def claims(self, current: CurrentKeys, now: float, leeway: float) -> dict[str, Any] | None:
         """Return the claims, or None if the token must be verified again."""

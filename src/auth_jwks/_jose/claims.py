@@ -1,6 +1,6 @@
 """Checks the claims of a JWT (RFC 7519 §4.1), in PyJWT's order. Pure: the time is an argument."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jwt
 from jwt.exceptions import InvalidJTIError, InvalidSubjectError
@@ -10,7 +10,6 @@ from auth_jwks._jose.issuer import IssuerNames
 from auth_jwks._jose.reasons import because
 from auth_jwks._jose.strict_json import strict_object
 from auth_jwks._jose.words import either, listed, shown, span
-from auth_jwks._values import dataclass
 from auth_jwks.errors import Reason
 
 __all__ = ["Claims", "Expected", "read_claims", "validity"]
@@ -18,8 +17,7 @@ __all__ = ["Claims", "Expected", "read_claims", "validity"]
 Claims = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Expected:
+class Expected(NamedTuple):
     """The requirements on claims. If `issuer` or `audience` is None, that claim is not checked.
 
     With `numeric_sub`, `sub` may be an integer too.

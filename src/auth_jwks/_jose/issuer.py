@@ -6,9 +6,10 @@ __all__ = ["PLACEHOLDER", "IssuerNames", "fault_in_name", "is_tenant", "issuer_n
 
 PLACEHOLDER = "{tenantid}"  # as Entra ID's discovery documents spell it
 
-_TEMPLATE = re.compile(r"https?://[^/?#{}]+(?:/[^/?#{}]+)*/\{tenantid\}(?:/[^/?#{}]+)*/?")
+# `re` compiles a pattern when it is first used, which for most verifiers is never.
+_TEMPLATE = r"https?://[^/?#{}]+(?:/[^/?#{}]+)*/\{tenantid\}(?:/[^/?#{}]+)*/?"
 # Lower case only: each tenant has one spelling, so no other spelling escapes a check.
-_TENANT = re.compile(r"[0-9a-f-]+")
+_OF_TENANTS = frozenset("0123456789abcdef-")
 
 
 class IssuerNames:
@@ -67,11 +68,11 @@ def issuer_names(names: tuple[str, ...]) -> IssuerNames:
 
 def fault_in_name(name: str) -> str | None:
     """Return why a name is not valid as a template; None if it is, or has no braces."""
-    if ("{" not in name and "}" not in name) or _TEMPLATE.fullmatch(name):
+    if ("{" not in name and "}" not in name) or re.fullmatch(_TEMPLATE, name):
         return None
     return f"the only placeholder is {PLACEHOLDER}, once, as a whole segment of a URL's path"
 
 
 def is_tenant(value: object) -> bool:
     """Return whether this is a tenant's id: lower-case hexadecimal digits and dashes."""
-    return isinstance(value, str) and _TENANT.fullmatch(value) is not None
+    return isinstance(value, str) and value != "" and _OF_TENANTS.issuperset(value)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from hashlib import sha256
 from json import dumps
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.padding import MGF1, PSS, PKCS1v15
@@ -20,7 +20,6 @@ from jwt.algorithms import (
 from jwt.utils import base64url_decode, base64url_encode
 
 from auth_jwks._jose.mldsa import MLDSA, PARAMETER_SETS
-from auth_jwks._values import dataclass
 
 __all__ = [
     "ALGORITHMS",
@@ -76,20 +75,24 @@ class SkipError(Exception):
     """One JWK of the set can't be used. The argument is the reason."""
 
 
-@dataclass(frozen=True, slots=True)
 class Key:
     """A public key bound to one algorithm.
 
     `issuer` is what Entra ID says of its keys: the issuer of one tenant, or a template for all.
     """
 
-    kid: str | None
-    alg: str
-    thumbprint: bytes
-    public: Any
-    verify: Callable[[bytes, bytes], bool]
-    """Takes a message and a signature; returns whether the signature is valid."""
-    issuer: str | None = None
+    __slots__ = ("alg", "issuer", "kid", "public", "thumbprint", "verify")
+
+    def __init__(
+        self, kid: str | None, alg: str, thumbprint: bytes, public: Any,
+        verify: Callable[[bytes, bytes], bool], issuer: str | None = None,
+    ) -> None:  # fmt: skip
+        self.kid: Final = kid
+        self.alg: Final = alg
+        self.thumbprint: Final = thumbprint
+        self.public: Final = public
+        self.verify: Final = verify  # takes a message and a signature
+        self.issuer: Final = issuer
 
     def __repr__(self) -> str:
         return f"Key(kid={self.kid!r}, alg={self.alg!r})"

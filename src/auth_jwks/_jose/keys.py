@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable
 from functools import cached_property
 from reprlib import Repr
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import cryptography
 
@@ -23,7 +23,6 @@ from auth_jwks._jose.jwk import (
 from auth_jwks._jose.mldsa import PARAMETER_SETS, is_supported
 from auth_jwks._jose.strict_json import strict_object
 from auth_jwks._jose.words import few, shown
-from auth_jwks._values import dataclass
 
 __all__ = [
     "ALGORITHMS",
@@ -52,8 +51,7 @@ class UnusableKeySetError(Exception):
     """The document is not a JWK Set, or has no key that may verify a token."""
 
 
-@dataclass(frozen=True, slots=True)
-class Skipped:
+class Skipped(NamedTuple):
     """A published JWK that can't be used. `algorithms` are those that its tokens may name."""
 
     reason: str

@@ -4,18 +4,15 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import import_module
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from jwt.utils import base64url_decode
 
-from auth_jwks._values import dataclass
-
 __all__ = ["MLDSA", "PARAMETER_SETS", "is_supported"]
 
 
-@dataclass(frozen=True, slots=True)
-class MLDSA:
+class MLDSA(NamedTuple):
     """One parameter set, with the sizes of its public keys and signatures in bytes."""
 
     name: str

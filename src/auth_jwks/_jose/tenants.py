@@ -1,7 +1,7 @@
 """Which tenants of an issuer are accepted (Entra ID). Pure, if the user's function is."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jwt
 
@@ -9,14 +9,12 @@ from auth_jwks._jose.hints import missing
 from auth_jwks._jose.issuer import IssuerNames, is_tenant
 from auth_jwks._jose.reasons import because
 from auth_jwks._jose.words import shown
-from auth_jwks._values import dataclass
 from auth_jwks.errors import Reason
 
 __all__ = ["Tenants"]
 
 
-@dataclass(frozen=True, slots=True)
-class Tenants:
+class Tenants(NamedTuple):
     """The accepted tenants of `names`: those of a set, or those that a function admits."""
 
     names: IssuerNames

@@ -7,7 +7,7 @@ order. `docs/tokens.md` lists what is rejected although PyJWT accepts it.
 import binascii
 from collections.abc import Collection, Mapping
 from functools import lru_cache
-from typing import Any, NoReturn
+from typing import Any, Final, NamedTuple, NoReturn
 
 import jwt
 
@@ -18,7 +18,6 @@ from auth_jwks._jose.reasons import because
 from auth_jwks._jose.strict_json import strict_object
 from auth_jwks._jose.typ import read_type, refusal
 from auth_jwks._jose.words import either, shown
-from auth_jwks._values import dataclass
 from auth_jwks.errors import Reason
 
 __all__ = [
@@ -52,23 +51,27 @@ _LAST_CHARACTERS: tuple[frozenset[int], ...] = (
 _PADDING = (b"", b"", b"==", b"=")
 
 
-@dataclass(slots=True)
 class Token:
     """A parsed compact JWS (RFC 7515 §7.1). Nothing in it is verified yet."""
 
-    alg: str
-    kid: str | None
-    signing_input: bytes
-    payload: bytes
-    signature: bytes
-    typ: str | None = None
+    __slots__ = ("alg", "kid", "payload", "signature", "signing_input", "typ")
+
+    def __init__(
+        self, alg: str, kid: str | None, signing_input: bytes, payload: bytes, signature: bytes,
+        typ: str | None = None,
+    ) -> None:  # fmt: skip
+        self.alg: Final = alg
+        self.kid: Final = kid
+        self.signing_input: Final = signing_input
+        self.payload: Final = payload
+        self.signature: Final = signature
+        self.typ: Final = typ
 
     def __repr__(self) -> str:
         return f"Token(alg={self.alg!r}, kid={self.kid!r})"
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(NamedTuple):
     """A JOSE header (RFC 7515 §4). A plain one has no member that must be refused.
 
     `typ` is in lower case and without `application/`; "" if it is no string, None if it is absent.

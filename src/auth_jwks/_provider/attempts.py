@@ -3,11 +3,10 @@
 import asyncio
 from collections.abc import Callable, Coroutine
 from math import inf
-from typing import Any
+from typing import Any, NamedTuple
 
 from auth_jwks._clock import Clock
 from auth_jwks._provider.client import FetchError, Reply
-from auth_jwks._values import dataclass
 
 __all__ = ["Attempts"]
 
@@ -16,8 +15,7 @@ MAX_BACKOFF = 1.0
 SLOW_SHARE = 0.25  # of `timeout`: without an answer by then, another attempt is made in parallel
 
 
-@dataclass(frozen=True, slots=True)
-class Attempts:
+class Attempts(NamedTuple):
     """How often and when to try, until `ends_at`: at first once, then `retries` times.
 
     An attempt that takes long is not cut off: its answer may be lost, or slow to come.

@@ -3,7 +3,7 @@
 import zlib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from urllib.parse import urljoin
 
 import httpx
@@ -13,7 +13,6 @@ from auth_jwks._clock import Clock
 from auth_jwks._provider.headers import compressions, retry_after
 from auth_jwks._provider.tls import SharedTLS
 from auth_jwks._provider.urls import fault_in, redacted
-from auth_jwks._values import dataclass
 from auth_jwks._version import __version__
 from auth_jwks.events import RefreshFault
 
@@ -120,8 +119,7 @@ class FetchError(Exception):
         )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """An answer: 200 with a body, or 304 without."""
 
     status: int

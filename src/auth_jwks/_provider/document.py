@@ -4,18 +4,17 @@ import json
 from codecs import BOM_UTF8
 from collections.abc import Collection
 from hashlib import sha256
+from typing import NamedTuple
 
 from auth_jwks._jose.strict_json import strict_object
 from auth_jwks._provider.headers import entity_tag
-from auth_jwks._values import dataclass
 
 __all__ = ["Document", "decode", "encode", "store_key"]
 
 FORMAT = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(NamedTuple):
     """One answer of the provider.
 
     `issuer` is the one that tokens must name, None if unknown. `uri` is the URL of `jwks`.

@@ -1,14 +1,11 @@
 """Parsers of the response headers: how long a response is fresh, and how its body is compressed."""
 
-import re
 from email.utils import parsedate_to_datetime
 
 __all__ = ["compressions", "entity_tag", "max_age", "retry_after"]
 
-_MAX_AGE = re.compile(r"(?:^|,)\s*max-age\s*=\s*\"?(\d{1,10})\"?\s*(?=,|$)", re.IGNORECASE)
-_NO_REUSE = re.compile(r"(?:^|,)\s*no-(?:cache|store)\s*(?=[,=]|$)", re.IGNORECASE)
-
-_ENTITY_TAG = re.compile(r"[\x21-\x7e]{1,512}")
+MAX_TAG = 512  # characters of an `ETag`
+MAX_DIGITS = 10  # of a number of seconds
 
 # What IANA has registered, but for `identity`, and their old names.
 _CODINGS = frozenset(
@@ -28,7 +25,8 @@ def compressions(content_encoding: str) -> list[str]:
 
 def entity_tag(value: str) -> str | None:
     """Return an `ETag` that may be sent back (RFC 9110 §8.8.3), None for any other text."""
-    return value if _ENTITY_TAG.fullmatch(value) else None
+    is_visible = value.isascii() and value.isprintable() and " " not in value
+    return value if is_visible and 0 < len(value) <= MAX_TAG else None
 
 
 def max_age(cache_control: str, age: str) -> float | None:
@@ -36,18 +34,28 @@ def max_age(cache_control: str, age: str) -> float | None:
 
     None if there is no valid `max-age`, or if there is `no-cache` or `no-store`.
     """
-    stated = _MAX_AGE.search(cache_control)
-    if stated is None or _NO_REUSE.search(cache_control):
-        return None
-    spent = int(age) if re.fullmatch(r"[0-9]{1,10}", age) else 0
-    return float(max(0, int(stated[1]) - spent))
+    stated: int | None = None
+    for directive in cache_control.lower().split(","):
+        name, _, value = map(str.strip, directive.partition("="))
+        if name in {"no-cache", "no-store"}:
+            return None
+        if name == "max-age" and stated is None:
+            stated = _seconds(value.removeprefix('"').removesuffix('"'))
+    return None if stated is None else float(max(0, stated - (_seconds(age) or 0)))
 
 
 def retry_after(value: str, now: float) -> float | None:
     """Return `Retry-After` in seconds (RFC 9110 §10.2.3), None if invalid. `now` is Unix time."""
-    if re.fullmatch(r"[0-9]{1,10}", value):
-        return float(value)
+    seconds = _seconds(value)
+    if seconds is not None:
+        return float(seconds)
     try:
         return max(0.0, parsedate_to_datetime(value).timestamp() - now)
     except (ValueError, OverflowError):
         return None
+
+
+def _seconds(value: str) -> int | None:
+    """Return a number of up to ten ASCII digits, None for any other text."""
+    is_number = value.isascii() and value.isdigit() and len(value) <= MAX_DIGITS
+    return int(value) if is_number else None

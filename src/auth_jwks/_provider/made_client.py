@@ -5,11 +5,10 @@ import os
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, suppress
 from inspect import iscoroutine
-from typing import Protocol, TypeGuard
+from typing import NamedTuple, Protocol, TypeGuard
 
 from auth_jwks._background_loop import run_at_once
 from auth_jwks._provider.client import FetchError, HTTPClient, HTTPResponse
-from auth_jwks._values import dataclass
 
 __all__ = ["ClientMaker", "ClosableClient", "MadeClient", "is_client"]
 
@@ -31,8 +30,7 @@ def is_client(value: object) -> TypeGuard[ClosableClient]:
     return not isinstance(value, type) and all(map(callable, methods))
 
 
-@dataclass(frozen=True, slots=True)
-class _Held:
+class _Held(NamedTuple):
     """A client, and the generator that closes it when it is closed itself."""
 
     client: ClosableClient

@@ -4,9 +4,8 @@ import random
 from codecs import BOM_UTF8
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from math import inf
-from typing import TypeGuard
+from typing import NamedTuple, TypeGuard
 
 from auth_jwks._clock import Clock, within
 from auth_jwks._jose.issuer import PLACEHOLDER, IssuerNames
@@ -27,14 +26,12 @@ from auth_jwks._provider.headers import entity_tag, max_age
 from auth_jwks._provider.made_client import MadeClient
 from auth_jwks._provider.places import WELL_KNOWN
 from auth_jwks._provider.urls import fault_in, redacted, repaired
-from auth_jwks._values import dataclass
 from auth_jwks.errors import IssuerMismatchError
 
 __all__ = ["Source"]
 
 
-@dataclass(frozen=True, slots=True)
-class _Manner:
+class _Manner(NamedTuple):
     """How one fetch asks: with which headers for any document, and until when."""
 
     headers: dict[str, str]
@@ -165,7 +162,7 @@ class Source:
         if known is not None and reply.status == NOT_MODIFIED:
             # A header that the 304 lacks keeps its value (RFC 9111 §4.3.4).
             fresh_for = fresh_for if "cache-control" in headers else known.max_age
-            return replace(known, issuer=issuer, max_age=fresh_for)
+            return known._replace(issuer=issuer, max_age=fresh_for)
         tag = entity_tag(headers.get("etag", ""))
         return Document(uri, issuer, reply.body, tag, fresh_for)
 

@@ -1,11 +1,8 @@
 """A circuit breaker for a broken store, as pure functions of its state."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from math import inf
-from typing import Literal
-
-from auth_jwks._values import dataclass
+from typing import Literal, NamedTuple
 
 __all__ = ["Breaker", "CallFailedError", "Kind"]
 
@@ -25,8 +22,7 @@ class CallFailedError(Exception):
         self.kind = kind
 
 
-@dataclass(frozen=True, slots=True)
-class Breaker:
+class Breaker(NamedTuple):
     """Closed, or open until a probe. Two timeouts or three errors in a row open it.
 
     After the first timeout the store is `doubted`: one call at a time goes out until one decides.
@@ -54,7 +50,7 @@ class Breaker:
 
     def during_call(self) -> "Breaker":
         """Return the state while a call is out."""
-        return replace(self, probing=True) if self._is_half_open() else self
+        return self._replace(probing=True) if self._is_half_open() else self
 
     def after_answer(self) -> "Breaker":
         """Return the state after an answer."""
@@ -62,14 +58,14 @@ class Breaker:
 
     def after_cancellation(self) -> "Breaker":
         """Return the state after a call that its caller cancelled, which proves nothing."""
-        return replace(self, probing=False)
+        return self._replace(probing=False)
 
     def after_fault(
         self, now: float, uniform: Callable[[float, float], float], *, slow: bool
     ) -> "Breaker":
         """Return the state after a fault. `slow` means a timeout."""
         if not self._is_half_open() and (slow or self.faults + 1 < FAULTS_TO_OPEN):
-            return replace(self, doubted=slow, faults=self.faults + 1)
+            return self._replace(doubted=slow, faults=self.faults + 1)
         rest = min(MAX_REST, FIRST_REST * 2.0 ** min(self.rests, 10))
         return self._resting(now + uniform(0.0, rest))
 
@@ -81,7 +77,7 @@ class Breaker:
         return self.doubted or self.rests > 0
 
     def _resting(self, until: float) -> "Breaker":
-        return replace(self, faults=0, rests=self.rests + 1, until=until, probing=False)
+        return self._replace(faults=0, rests=self.rests + 1, until=until, probing=False)
 
 
 CLOSED = Breaker()

@@ -21,7 +21,6 @@ from redis.client import NEVER_DECODE
 
 from auth_jwks._causes import cause_of
 from auth_jwks._clock import patience
-from auth_jwks._values import dataclass
 from auth_jwks.stores._breaker import CallFailedError
 
 __all__ = ["Client", "Driver"]
@@ -71,7 +70,6 @@ class _Pooled(Protocol):
     connection_pool: Any
 
 
-@dataclass(eq=False, slots=True)
 class _LoopLocal:
     """The client of one process and event loop.
 
@@ -79,13 +77,14 @@ class _LoopLocal:
     its last call.
     """
 
-    client: Client
-    free: asyncio.Semaphore
-    calls: int = 0
-    warm: int = 0
-    demoted: bool = False
-    dropped: bool = False
-    idle: asyncio.TimerHandle | None = None
+    __slots__ = ("calls", "client", "demoted", "dropped", "free", "idle", "warm")
+
+    def __init__(self, client: Client, free: asyncio.Semaphore) -> None:
+        self.client = client
+        self.free = free
+        self.calls = self.warm = 0
+        self.demoted = self.dropped = False
+        self.idle: asyncio.TimerHandle | None = None
 
 
 class Driver:

@@ -7,8 +7,7 @@ document names them.
 
 import hmac
 from collections.abc import Sequence
-
-from auth_jwks._values import dataclass
+from typing import NamedTuple
 
 __all__ = ["BrokenSealError", "Opened", "Sealer", "checked_keys"]
 
@@ -21,8 +20,7 @@ class BrokenSealError(Exception):
     """The document can't be trusted. The argument says why, in a few words."""
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
+class Opened(NamedTuple):
     """A document with a valid seal, and its age by the wall clock, less a leeway for skew."""
 
     document: bytes

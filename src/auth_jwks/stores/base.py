@@ -4,12 +4,8 @@ A store keeps, per key, one opaque document with a version, and a gate: a lease 
 worker that may refresh it, or a cool-down. Workers wait for data; they never queue for a lock.
 """
 
-from typing import TYPE_CHECKING, Literal, Protocol
-
-from auth_jwks._values import dataclass
-
-if TYPE_CHECKING:
-    from dataclasses import dataclass
+from dataclasses import dataclass
+from typing import Literal, Protocol
 
 __all__ = [
     "DAY",
@@ -69,7 +65,7 @@ class StoreUnavailable(Exception):  # noqa: N818 - a state of the store, and the
         self.opened = opened
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class LeaseRequest:
     """A request to refresh. `holder`, 128 random bits, names the caller: the same on a retry."""
 
@@ -81,7 +77,7 @@ class LeaseRequest:
         return f"LeaseRequest(ttl={self.ttl!r}, cause={self.cause!r})"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Lease:
     """The right of `holder` to refresh one key for `ttl` seconds, by the store's clock.
 

@@ -9,11 +9,10 @@ record in one atomic step keeps the contract by calling these functions. `Memory
 `FileKeyStore` do. Redis runs the same rules in Lua.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import modf
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from auth_jwks._values import dataclass
 from auth_jwks.stores.base import (
     DAY,
     LEASE,
@@ -30,9 +29,6 @@ from auth_jwks.stores.base import (
     Newer,
     Unchanged,
 )
-
-if TYPE_CHECKING:
-    from dataclasses import dataclass
 
 __all__ = [
     "EMPTY",

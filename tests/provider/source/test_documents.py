@@ -1,6 +1,5 @@
 """A document at hand: when it is asked for again, how long it is fresh, whose it is."""
 
-import dataclasses
 import json
 from typing import Any
 
@@ -90,7 +89,7 @@ async def test_only_an_etag_of_the_same_document_is_sent(
     """One from another `jwks_uri` says nothing of this one; without one there is no condition."""
     asking = source(jwks_uri=provider.jwks_uri)
     document = await asking.fetch(None)
-    held = dataclasses.replace(document, **changes)
+    held = document._replace(**changes)
     assert await asking.fetch(held) == document
     assert "if-none-match" not in provider.requests[-1].headers
     provider.outage(304)
@@ -116,7 +115,7 @@ async def test_the_issuer_is_checked_before_a_304_counts(provider: FakeIssuer) -
     with pytest.raises(IssuerMismatchError):
         await strict.fetch(held)
     document = await trusting.fetch(held)
-    assert document == dataclasses.replace(held, issuer="https://other.example.com")
+    assert document == held._replace(issuer="https://other.example.com")
     assert provider.not_modified == 1
 
 
