@@ -2,11 +2,10 @@
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import lru_cache
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from auth_jwks._jose.issuer import IssuerNames
 from auth_jwks._jose.keys import checked_algorithms
-from auth_jwks._jose.tenants import Tenants
 from auth_jwks._jose.tokens import TOKEN_LENGTHS
 from auth_jwks._settings import (
     checked_audience,
@@ -19,6 +18,9 @@ from auth_jwks._settings import (
 )
 from auth_jwks.profiles._judgement import accepted_types, checked_profile, comes_once
 from auth_jwks.profiles._kinds import AccessToken, IDToken, Profile
+
+if TYPE_CHECKING:
+    from auth_jwks._jose.tenants import Tenants
 
 __all__ = ["Rules", "audience_of_call", "checked_rules", "rules_of_call"]
 
@@ -40,7 +42,7 @@ class Rules:
     )  # fmt: skip
 
     def __init__(
-        self, allowed: frozenset[str], issuer: IssuerNames, tenants: Tenants | None,
+        self, allowed: frozenset[str], issuer: IssuerNames, tenants: "Tenants | None",
         audience: frozenset[str] | None, leeway: float, required: tuple[str, ...], longest: int,
         *, numeric_sub: bool, profile: Profile | None = None,
         types: frozenset[str | None] | None = None,

@@ -3,13 +3,15 @@
 import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
 from inspect import iscoroutinefunction
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from auth_jwks._jose.issuer import IssuerNames, fault_in_name, is_tenant, issuer_names
-from auth_jwks._jose.tenants import Tenants
 from auth_jwks._provider.client import HTTPClient
 from auth_jwks._provider.made_client import ClientMaker, MadeClient, is_client
 from auth_jwks._provider.urls import fault_in
+
+if TYPE_CHECKING:
+    from auth_jwks._jose.tenants import Tenants
 
 __all__ = [
     "checked_audience",
@@ -74,7 +76,7 @@ def checked_issuer(value: object) -> IssuerNames:
 
 def checked_tenants(
     value: Collection[str] | Callable[[str], bool] | None, issuer: IssuerNames
-) -> Tenants | None:
+) -> "Tenants | None":
     """Return the accepted tenants, a collection of ids or a function; None without a template."""
     if value is None and not issuer.templates:
         return None
@@ -82,6 +84,8 @@ def checked_tenants(
         raise ValueError("tenants: expected the tenants to let in, as issuer is a template")
     if not issuer.templates:
         raise ValueError("tenants: expected only with a template as issuer, such as .../{tenantid}")
+    from auth_jwks._jose.tenants import Tenants  # noqa: PLC0415 - few have any
+
     if iscoroutinefunction(value):
         raise TypeError("tenants: expected a plain function, as a coroutine would not be awaited")
     if callable(value):

@@ -4,13 +4,11 @@ import logging
 from collections.abc import Awaitable, Callable, Hashable, Iterable
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import jwt
 
 from auth_jwks._cache.current import CurrentKeys
-from auth_jwks._cache.key_access import KeyAccess
-from auth_jwks._cache.status import Status
 from auth_jwks._cache.tally import Tally
 from auth_jwks._cache.token_cache import SeenToken, TokenCache, cache_key
 from auth_jwks._clock import Clock
@@ -23,6 +21,10 @@ from auth_jwks._settings import checked_flag
 from auth_jwks.errors import IssuerMismatchError, KeysUnavailableError
 from auth_jwks.profiles._judgement import hold, passed
 from auth_jwks.profiles._kinds import Profile
+
+if TYPE_CHECKING:
+    from auth_jwks._cache.key_access import KeyAccess
+    from auth_jwks._cache.status import Status
 
 __all__ = ["Verification"]
 
@@ -38,7 +40,7 @@ class Verification:
     """
 
     def __init__(
-        self, keys: KeyAccess, seen: TokenCache, rules: Rules, tally: Tally, clock: Clock
+        self, keys: "KeyAccess", seen: TokenCache, rules: Rules, tally: Tally, clock: Clock
     ) -> None:
         self._keys = keys
         self._tally = tally
@@ -52,7 +54,7 @@ class Verification:
                 "aud: not given, so tokens for any audience are accepted from %s; pass aud=, or for"
                 " tokens that have none a profile that holds them to a client"
             )
-            logger.warning(text, keys.status().source)
+            logger.warning(text, tally.source)
 
     @property
     def issuers(self) -> tuple[str, ...]:
@@ -237,7 +239,7 @@ class Verification:
         self._refuse_if_closed()
         await self._keys.refresh(force=checked_flag("force", force))
 
-    def status(self) -> Status:
+    def status(self) -> "Status":
         """Return the state of the keys, and the results of verifications, without I/O."""
         status = replace(self._keys.status(), verifications=self._tally.counts())
         return replace(status, ready=False) if self._closed else status

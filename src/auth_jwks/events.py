@@ -5,10 +5,13 @@ No event holds a token, a key or a URL's query. Every event also goes to the log
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
+from auth_jwks._values import dataclass
 from auth_jwks.errors import Reason
+
+if TYPE_CHECKING:
+    from dataclasses import dataclass
 
 __all__ = [
     "BreakerChanged",

@@ -33,7 +33,7 @@ def http_of(client: HTTPClient | None = None) -> HTTP:
 async def test_headers_are_added_or_replace_ours(provider: FakeIssuer) -> None:
     """What a caller sends goes along, in place of what would be sent."""
     asking = http_of()
-    async with asking.client() as client:
+    async with asking.client(provider.jwks_uri) as client:
         await asking.get(client, provider.jwks_uri)
         await asking.get(client, provider.jwks_uri, {"accept": "text/plain", "cookie": "a=b"})
     first, second = (request.headers for request in provider.requests)
@@ -46,7 +46,7 @@ async def test_headers_are_added_or_replace_ours(provider: FakeIssuer) -> None:
 async def test_not_modified_must_have_been_asked_for(provider: FakeIssuer) -> None:
     """A 304 answers `If-None-Match`, and is a failure otherwise."""
     asking = http_of()
-    async with asking.client() as client:
+    async with asking.client(provider.jwks_uri) as client:
         tag = (await asking.get(client, provider.jwks_uri)).headers["etag"]
         reply = await asking.get(client, provider.jwks_uri, {"if-none-match": tag})
         assert (reply.status, reply.body) == (NOT_MODIFIED, b"")
@@ -64,7 +64,7 @@ async def test_a_refusal_tells_its_status(
     """And whether another attempt may help, and when."""
     provider.outage(status, retry_after=7)
     asking = http_of()
-    async with asking.client() as client:
+    async with asking.client(provider.jwks_uri) as client:
         with pytest.raises(FetchError) as caught:
             await asking.get(client, provider.jwks_uri)
     fault = caught.value
@@ -74,7 +74,7 @@ async def test_a_refusal_tells_its_status(
 async def test_a_failure_has_no_status(provider: FakeIssuer) -> None:
     """Without an answer there is none, nor in an answer that can't be used."""
     asking = http_of()
-    async with asking.client() as client:
+    async with asking.client(provider.jwks_uri) as client:
         provider.junk(b"", encoding="br", times=1)
         for _ in range(2):
             with pytest.raises(FetchError) as caught:
@@ -88,7 +88,7 @@ def test_a_client_of_ours_is_for_one_use(provider: FakeIssuer) -> None:
     asking = http_of()
 
     async def use() -> httpx.AsyncClient:
-        async with asking.client() as client:
+        async with asking.client(provider.jwks_uri) as client:
             assert isinstance(client, httpx.AsyncClient)
             await asking.get(client, provider.jwks_uri)
             return client
@@ -104,7 +104,7 @@ async def test_a_client_handed_in_stays_open() -> None:
     async with httpx.AsyncClient() as own:
         asking = http_of(own)
         for _ in range(2):
-            async with asking.client() as client:
+            async with asking.client("https://issuer.test") as client:
                 assert client is own
         assert not own.is_closed
 
@@ -153,6 +153,6 @@ async def test_credentials_that_are_wanted_are_told(provider: FakeIssuer, status
     """With the parameter that brings them."""
     asking = http_of()
     provider.outage(status)
-    async with asking.client() as client:
+    async with asking.client(provider.jwks_uri) as client:
         with pytest.raises(FetchError, match=rf"{status}: if it wants credentials, .* http_cli"):
             await asking.get(client, provider.jwks_uri)

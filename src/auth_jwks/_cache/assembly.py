@@ -4,20 +4,17 @@ import logging
 from collections.abc import Mapping, Sequence
 from functools import partial
 from os import PathLike
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from auth_jwks._cache.freshness import Policy
 from auth_jwks._cache.guarded_store import GuardedStore
 from auth_jwks._cache.key_cache import KeyCache
-from auth_jwks._cache.local_source import keys_for_ever, local_source
 from auth_jwks._cache.observers import Observers, checked_observers
 from auth_jwks._cache.refresh import Refresher
 from auth_jwks._cache.tally import Tally
 from auth_jwks._clock import Clock
 from auth_jwks._jose.issuer import IssuerNames
 from auth_jwks._provider.client import HTTPClient
-from auth_jwks._provider.key_source import KeySource
-from auth_jwks._provider.local import FixedSource
 from auth_jwks._provider.made_client import ClientMaker
 from auth_jwks._provider.places import fault_in_place, is_place, places_of
 from auth_jwks._provider.source import Source
@@ -33,6 +30,9 @@ from auth_jwks._settings import (
 from auth_jwks.events import Observer
 from auth_jwks.stores.base import KeyStore
 from auth_jwks.stores.memory import MemoryKeyStore
+
+if TYPE_CHECKING:
+    from auth_jwks._provider.key_source import KeySource
 
 __all__ = ["assembled"]
 
@@ -68,9 +68,13 @@ def assembled(
         "discovery_url": discovery_url, "jwks_uri": jwks_uri, "store": store,
         "http_client": http_client,
     }  # fmt: skip
-    local = local_source(
-        jwks, jwks_file, beside, issuer=issuer, timeout=timeout, allowed=allowed, clock=clock
-    )
+    local = None
+    if jwks is not None or jwks_file is not None:
+        from auth_jwks._cache.local_source import local_source  # noqa: PLC0415 - few have one
+
+        local = local_source(
+            jwks, jwks_file, beside, issuer=issuer, timeout=timeout, allowed=allowed, clock=clock
+        )
     url, second_url = checked_url("discovery_url", discovery_url), None
     if local is None and url is None and jwks_uri is None:
         url, second_url = _places(issuer)
@@ -89,8 +93,10 @@ def assembled(
     refresher = Refresher(
         source, shared, policy=policy, allowed=allowed, clock=clock, observer=observers
     )
-    if isinstance(source, FixedSource):
-        refresher.current = keys_for_ever(source, clock.monotonic())
+    if local is not None:
+        from auth_jwks._cache.local_source import keys_at_first  # noqa: PLC0415 - as above
+
+        refresher.current = keys_at_first(local, clock.monotonic())
     cache = KeyCache(refresher, policy=policy, clock=clock, observer=observers)
     _warn_without_issuer(source)
     if isinstance(source, Source):
@@ -116,7 +122,7 @@ def _checked_store(store: KeyStore) -> KeyStore:
     return checked_parts("store", store, "a KeyStore", "poll", "commit", "fail", "aclose")
 
 
-def _warn_without_issuer(source: KeySource) -> None:
+def _warn_without_issuer(source: "KeySource") -> None:
     if not source.issuer.names and source.discovers:
         text = "issuer: not given, so whatever issuer %s names is trusted; pass issuer="
         logger.warning(text, source.name)

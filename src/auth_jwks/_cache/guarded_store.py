@@ -5,7 +5,6 @@ While the store is down, a gate in this worker's memory takes its place.
 
 import asyncio
 import os
-import secrets
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -201,7 +200,7 @@ class GuardedStore:
             pid, loop, name = self._holder
             if pid == os.getpid() and (loop is here or loop.is_closed()):
                 return name
-        name = secrets.token_hex(16)
+        name = os.urandom(16).hex()
         self._holder = os.getpid(), here, name
         return name
 

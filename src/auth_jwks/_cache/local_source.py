@@ -14,7 +14,7 @@ from auth_jwks._provider.client import MAX_BODY
 from auth_jwks._provider.local import USES, FileSource, FixedSource
 from auth_jwks._settings import checked_text
 
-__all__ = ["keys_for_ever", "local_source"]
+__all__ = ["keys_at_first", "local_source"]
 
 
 def local_source(
@@ -26,16 +26,14 @@ def local_source(
     timeout: float,
     allowed: frozenset[str],
     clock: Clock,
-) -> FixedSource | FileSource | None:
-    """Return the source that `jwks` or `jwks_file` is, None if neither is given.
+) -> FixedSource | FileSource:
+    """Return the source that `jwks` or `jwks_file` is; one of them is given.
 
     `beside` are the parameters that can't be combined with them, by name. `timeout` is in seconds.
     Raises `ValueError` or `TypeError`, which name the parameters.
     """
     given = {"jwks": jwks, "jwks_file": jwks_file}
     local, others = _given(given), _given(beside)
-    if not local:
-        return None
     if len(local) + len(others) > 1:
         raise ValueError(f"{', '.join(local + others)}: expected {local[0]} without the other")
     if jwks is None:
@@ -45,8 +43,10 @@ def local_source(
     return _fixed(jwks, issuer, allowed)
 
 
-def keys_for_ever(source: FixedSource, now: float) -> CurrentKeys:
-    """Return the keys of the source, which never expire."""
+def keys_at_first(source: FixedSource | FileSource, now: float) -> CurrentKeys:
+    """Return the keys that need no fetch: those of a fixed source never expire, a file has none."""
+    if isinstance(source, FileSource):
+        return CurrentKeys()
     life = Lifetime(now, inf, inf, inf)
     return CurrentKeys(source.keys, life, source.document, source.document.issuer)
 

@@ -1,15 +1,19 @@
 """`Status`: the state of a verifier, for operators."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from math import inf
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from auth_jwks._cache.attempts import Attempts
 from auth_jwks._cache.current import CurrentKeys
 from auth_jwks._cache.outcome import FailureKind
 from auth_jwks._clock import Clock
 from auth_jwks._provider.key_source import KeySource
+from auth_jwks._values import dataclass
+
+if TYPE_CHECKING:
+    from dataclasses import dataclass
 
 __all__ = ["Status", "StoreStatus", "status_of"]
 

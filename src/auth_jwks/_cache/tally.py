@@ -47,7 +47,7 @@ class Tally:
         self.ok = self.seen = 0
         self.count = observers.count if observers.is_counting else None
         self.observers = observers
-        self._source = source
+        self.source = source
         self.clock = clock
         # Every reason has its place from the start, so that no thread sees a dict grow.
         self._refused = dict.fromkeys(Reason, 0)
@@ -68,7 +68,7 @@ class Tally:
         return cls(Observers(once, source, clock), source, clock)
 
     def __repr__(self) -> str:
-        return f"Tally({self._source!r}, {self.counts()})"
+        return f"Tally({self.source!r}, {self.counts()})"
 
     def counts(self) -> Mapping[str, int]:
         """Return how many verifications had which result. Without the reasons of none."""
@@ -89,7 +89,7 @@ class Tally:
             self.count(reason)
         detail = self._details[reason] = _detail(error) if hasattr(error, NOTES) else str(error)
         if self.observers.are_any:
-            self.observers(TokenRefused(self._source, reason, detail))
+            self.observers(TokenRefused(self.source, reason, detail))
         if logger.isEnabledFor(logging.DEBUG):
             self._log(logging.DEBUG, "refused a token", reason)
         now = self.clock.monotonic()
@@ -121,11 +121,11 @@ class Tally:
     def _log(
         self, level: int, text: str, reason: Reason, extra: dict[str, object] | None = None
     ) -> None:
-        event = TokenRefused(self._source, reason, self._details[reason])
+        event = TokenRefused(self.source, reason, self._details[reason])
         if extra is None:
             text = f"{text}: {reason}: {self._text(reason)}"
         more = fields(event) | (extra or {})
-        logger.log(level, "%s; source: %s", text, self._source, extra=more)
+        logger.log(level, "%s; source: %s", text, self.source, extra=more)
 
     def _text(self, reason: Reason) -> str:
         return self._details[reason].removeprefix(LABELS.get(reason, ""))

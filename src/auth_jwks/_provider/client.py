@@ -1,8 +1,10 @@
 """GETs within strict limits, with the user's client or one of our own. It alone imports httpx."""
 
+import ssl
 import zlib
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from importlib import import_module
 from typing import NamedTuple, Protocol
 from urllib.parse import urljoin
 
@@ -12,7 +14,7 @@ from auth_jwks._causes import cause_of
 from auth_jwks._clock import Clock
 from auth_jwks._provider.headers import compressions, retry_after
 from auth_jwks._provider.tls import SharedTLS
-from auth_jwks._provider.urls import fault_in, redacted
+from auth_jwks._provider.urls import fault_in, is_https, redacted
 from auth_jwks._version import __version__
 from auth_jwks.events import RefreshFault
 
@@ -136,21 +138,21 @@ class HTTP:
         self._clock = clock
 
     @asynccontextmanager
-    async def client(self) -> AsyncIterator[HTTPClient]:
+    async def client(self, url: str) -> AsyncIterator[HTTPClient]:
         """Yield a client for one use: none of our sockets outlives it, or moves to another loop.
 
-        Raises `FetchError`.
+        It is for URLs with the scheme of this one. Raises `FetchError`.
         """
         if self._client is not None:
             yield self._client
             return
-        async with await self._own_client() as client:
+        async with await self._own_client(secure=is_https(url)) as client:
             yield client
 
-    async def _own_client(self) -> httpx.AsyncClient:
+    async def _own_client(self, *, secure: bool) -> httpx.AsyncClient:
         part = "CA certificates (SSL_CERT_FILE, SSL_CERT_DIR)"
         try:
-            context = await _TLS.context()
+            context = await _TLS.context(_load_backend) if secure else _trusting_nobody()
             part = "proxy"
             return httpx.AsyncClient(verify=context)
         except (OSError, ValueError, ImportError, httpx.InvalidURL) as fault:
@@ -212,6 +214,20 @@ def _destination(headers: Mapping[str, str], url: str) -> str:
 
 
 _TLS = SharedTLS(httpx.create_ssl_context)
+
+
+def _trusting_nobody() -> ssl.SSLContext:
+    """Return a context for plain http, which is quick to make. With it no https request succeeds.
+
+    It checks certificates, and knows no authority that may have issued one.
+    """
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+def _load_backend() -> None:
+    """Load what httpx loads at its first connection, which takes as long as to make a context."""
+    with suppress(Exception):  # it is httpx's own affair, and comes again at that connection
+        import_module("anyio").get_cancelled_exc_class()
 
 
 def _description(fault: Exception) -> str:

@@ -7,7 +7,6 @@ from contextlib import AbstractAsyncContextManager, suppress
 from inspect import iscoroutine
 from typing import NamedTuple, Protocol, TypeGuard
 
-from auth_jwks._background_loop import run_at_once
 from auth_jwks._provider.client import FetchError, HTTPClient, HTTPResponse
 
 __all__ = ["ClientMaker", "ClosableClient", "MadeClient", "is_client"]
@@ -79,6 +78,8 @@ class MadeClient:
         pid, loop = _process_and_loop()
         held = self._held.get((pid, loop))
         if held is None:
+            from auth_jwks._background_loop import run_at_once  # noqa: PLC0415 - few have a maker
+
             client = _made(self._make)
             held = _Held(client, _closing(client))
             # Begun here, so that this loop closes it at its end (`shutdown_asyncgens`).

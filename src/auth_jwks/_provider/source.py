@@ -25,7 +25,7 @@ from auth_jwks._provider.document import Document, store_key
 from auth_jwks._provider.headers import entity_tag, max_age
 from auth_jwks._provider.made_client import MadeClient
 from auth_jwks._provider.places import WELL_KNOWN
-from auth_jwks._provider.urls import fault_in, redacted, repaired
+from auth_jwks._provider.urls import fault_in, is_https, redacted, repaired
 from auth_jwks.errors import IssuerMismatchError
 
 __all__ = ["Source"]
@@ -125,11 +125,14 @@ class Source:
             await self._made.aclose()
 
     async def _fetch(self, current: Document | None, manner: _Manner) -> Document:
-        async with self._http.client() as client:
+        async with self._http.client(self.url) as client:
             if not self.discovers:
                 first = next(iter(self.issuer.names), None)
                 return await self._keys(client, self.url, first, current, manner)
             issuer, uri = await self._discovery(client, manner)
+            if is_https(uri) is is_https(self.url):
+                return await self._keys(client, uri, issuer, current, manner)
+        async with self._http.client(uri) as client:
             return await self._keys(client, uri, issuer, current, manner)
 
     async def _discovery(self, client: HTTPClient, manner: _Manner) -> tuple[str, str]:
@@ -186,7 +189,7 @@ class Source:
         return issuer, uri
 
     def _fault_in_jwks_uri(self, uri: str) -> str | None:
-        if _is_https(self.url) and not _is_https(uri):
+        if is_https(self.url) and not is_https(uri):
             return "the scheme must be https, as in the discovery URL"
         return fault_in(uri)
 
@@ -242,7 +245,3 @@ def _mismatch(expected: IssuerNames, named: str) -> str:
     if expected.tenant(named) is not None:
         return f"{text}: one tenant's; pass the discovery_url= of all tenants"
     return text
-
-
-def _is_https(url: str) -> bool:
-    return url.lower().startswith("https:")

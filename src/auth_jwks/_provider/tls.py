@@ -34,12 +34,17 @@ class SharedTLS:
     def __repr__(self) -> str:
         return f"SharedTLS(made={self._made is not None})"
 
-    async def context(self) -> ssl.SSLContext:
-        """Return the context. Raises what making it raises, and tries again at the next call."""
+    async def context(self, meanwhile: Callable[[], object] = lambda: None) -> ssl.SSLContext:
+        """Return the context. Raises what making it raises, and tries again at the next call.
+
+        `meanwhile` is called while a thread makes it: OpenSSL leaves Python free.
+        """
         made = self._made
         if made is not None and made[0] == _environment():
             return made[1]
-        return await asyncio.to_thread(self._locked_context)
+        making = asyncio.get_running_loop().run_in_executor(None, self._locked_context)
+        meanwhile()
+        return await making
 
     def _locked_context(self) -> ssl.SSLContext:
         with self._lock:

@@ -3,7 +3,7 @@
 import ipaddress
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
-__all__ = ["fault_in", "is_exposed", "is_local", "redacted", "repaired"]
+__all__ = ["fault_in", "is_exposed", "is_https", "is_local", "redacted", "repaired"]
 
 _LOCAL_SUFFIXES = (".local", ".internal", ".localhost")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -78,6 +78,11 @@ def is_exposed(url: str) -> bool:
     """Return whether others can read and change what is fetched: plain http, to a public host."""
     parts = urlsplit(url)
     return parts.scheme == "http" and not is_local(parts.hostname or "")
+
+
+def is_https(url: str) -> bool:
+    """Return whether a request for this URL is encrypted."""
+    return url.lower().startswith("https:")
 
 
 def _name(host: str) -> str:

@@ -115,7 +115,7 @@ class _Asker:
         return answer
 
     async def _ask(self, url: str, answer: Answer) -> None:
-        async with self._http.client() as client:
+        async with self._http.client(url) as client:
             reply = await self._http.get(_Recorder(client, answer), url)
             answer.body = reply.body
 

@@ -87,7 +87,7 @@ class IdentitySource:
 
     async def _ask(self, token: str) -> bytes:
         headers = {"accept": "application/json", "cookie": f"CF_Authorization={token}"}
-        async with self._http.client() as client:
+        async with self._http.client(self.url) as client:
             return (await self._http.get(client, self.url, headers)).body
 
 

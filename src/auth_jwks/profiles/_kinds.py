@@ -2,12 +2,16 @@
 
 import json
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from inspect import iscoroutinefunction
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 from auth_jwks._jose.typ import plain_type
 from auth_jwks._settings import checked_number, checked_parts, checked_strings, checked_text
+from auth_jwks._values import dataclass
+
+if TYPE_CHECKING:
+    from dataclasses import dataclass
 
 __all__ = ["AccessToken", "Check", "IDToken", "LogoutToken", "Profile", "in_json"]
 

@@ -4,8 +4,12 @@ A store keeps, per key, one opaque document with a version, and a gate: a lease 
 worker that may refresh it, or a cool-down. Workers wait for data; they never queue for a lock.
 """
 
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from auth_jwks._values import dataclass
+
+if TYPE_CHECKING:
+    from dataclasses import dataclass
 
 __all__ = [
     "DAY",
@@ -65,7 +69,7 @@ class StoreUnavailable(Exception):  # noqa: N818 - a state of the store, and the
         self.opened = opened
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, slots=True)
 class LeaseRequest:
     """A request to refresh. `holder`, 128 random bits, names the caller: the same on a retry."""
 
@@ -77,7 +81,7 @@ class LeaseRequest:
         return f"LeaseRequest(ttl={self.ttl!r}, cause={self.cause!r})"
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, slots=True)
 class Lease:
     """The right of `holder` to refresh one key for `ttl` seconds, by the store's clock.
 

@@ -9,10 +9,11 @@ record in one atomic step keeps the contract by calling these functions. `Memory
 `FileKeyStore` do. Redis runs the same rules in Lua.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import modf
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
+from auth_jwks._values import dataclass
 from auth_jwks.stores.base import (
     DAY,
     LEASE,
@@ -29,6 +30,9 @@ from auth_jwks.stores.base import (
     Newer,
     Unchanged,
 )
+
+if TYPE_CHECKING:
+    from dataclasses import dataclass
 
 __all__ = [
     "EMPTY",

@@ -2,9 +2,8 @@
 
 import os
 from collections.abc import Callable
-from typing import Self
-
-from cachetools import TLRUCache
+from functools import cached_property
+from typing import TYPE_CHECKING, Self
 
 from auth_jwks._clock import SYSTEM_CLOCK
 from auth_jwks.stores.base import DAY, Answer, Lease, LeaseRequest
@@ -19,6 +18,9 @@ from auth_jwks.stores.gate import (
     polled,
 )
 
+if TYPE_CHECKING:
+    from cachetools import TLRUCache
+
 __all__ = ["MemoryKeyStore"]
 
 
@@ -32,8 +34,14 @@ class MemoryKeyStore:
         self, *, maxsize: int = 1024, timer: Callable[[], float] = SYSTEM_CLOCK.monotonic
     ) -> None:
         self._timer = timer
-        self._records: TLRUCache[str, Record] = TLRUCache(maxsize, _kept_until, timer)
+        self._maxsize = maxsize
         self._pid = os.getpid()
+
+    @cached_property
+    def _records(self) -> "TLRUCache[str, Record]":
+        from cachetools import TLRUCache  # noqa: PLC0415 - many a store is never used
+
+        return TLRUCache(self._maxsize, _kept_until, self._timer)
 
     async def poll(self, key: str, *, known: int, lease: LeaseRequest | None) -> Answer:
         """Return the document if newer than `known`, else a lease, else why there is none."""

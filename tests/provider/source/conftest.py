@@ -1,5 +1,6 @@
 """What the tests of a source run on: a provider, a clock, an authority to trust."""
 
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,6 +41,15 @@ def _environment(ca_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def provider(key: SigningKey) -> Iterator[FakeIssuer]:
     """Return a provider that serves on loopback."""
     with FakeIssuer(keys=[key]) as issuer:
+        yield issuer
+
+
+@pytest.fixture
+def encrypted(ca: trustme.CA, key: SigningKey) -> Iterator[FakeIssuer]:
+    """Return one that serves by https, with a certificate that is trusted."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ca.issue_cert("127.0.0.1").configure_cert(context)
+    with FakeIssuer(keys=[key], ssl_context=context) as issuer:
         yield issuer
 
 

@@ -247,7 +247,8 @@ async def test_no_secret_of_an_issuer_is_told(provider: FakeIssuer) -> None:
     ],
 )
 async def test_an_environment_without_a_client_fails_the_fetch(
-    provider: FakeIssuer,
+    encrypted: FakeIssuer,
+    ca_file: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     variable: str,
@@ -260,10 +261,10 @@ async def test_an_environment_without_a_client_fails_the_fetch(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("no_proxy", "")
     monkeypatch.setenv(variable, value)
-    asking = source(jwks_uri=provider.jwks_uri)
+    asking = source(jwks_uri=encrypted.jwks_uri)
     with pytest.raises(FetchError) as caught:
         await asking.fetch(None)
     assert caught.value.reason == f"the {part} from the environment can't be used: {failure}"
     assert SECRET not in said(caught.value)
-    monkeypatch.delenv(variable)
+    monkeypatch.setenv(variable, str(ca_file) if variable == "SSL_CERT_FILE" else "")
     await asking.fetch(None)

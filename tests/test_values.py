@@ -1,0 +1,142 @@
+"""Value classes are those of the standard library, whose methods are made at the first use."""
+
+import copy
+import dataclasses
+import pickle
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import FrozenInstanceError, field
+from typing import Any
+
+import pytest
+
+from auth_jwks import _values, stores
+from auth_jwks.events import StaleServed
+
+own: Any = getattr(_values, "dataclass")  # noqa: B009 - for type checkers it is the original
+
+
+def declared(decorator: Any) -> Any:
+    """Return a class with all that the package's classes have."""
+
+    @decorator(slots=True, frozen=True)
+    class Value:
+        """What it is."""
+
+        name: str
+        number: float = 1.0
+        secret: str | None = field(default=None, repr=False, kw_only=True)
+        counts: dict[str, int] = field(default_factory=dict, hash=False)
+
+        def __post_init__(self) -> None:
+            if not self.name:
+                raise ValueError("name: expected one")
+
+        @property
+        def double(self) -> float:
+            return self.number * 2
+
+    return Value
+
+
+def outcome(act: Any) -> object:
+    """Return what it returns, or the error, in words."""
+    try:
+        return act()
+    except (TypeError, ValueError, AttributeError) as fault:
+        return f"{type(fault).__name__}: {fault}"
+
+
+ACTS: dict[str, Any] = {
+    "repr": lambda cls: repr(cls("a", secret="s")),
+    "positions": lambda cls: dataclasses.astuple(cls("a", 2.0, {"x": 1}, secret="s")),
+    "defaults": lambda cls: dataclasses.asdict(cls("a")),
+    "own defaults": lambda cls: cls("a").counts is cls("a").counts,
+    "equal": lambda cls: (cls("a") == cls("a"), cls("a") == cls("b"), cls("a") == "a"),
+    "hash": lambda cls: hash(cls("a", counts={"x": 1})) == hash(cls("a")),
+    "another type": lambda cls: cls("a") != declared(own)("a"),
+    "too few": lambda cls: cls(),
+    "too many": lambda cls: cls("a", 1.0, {}, None),
+    "unknown": lambda cls: cls("a", other=1),
+    "checked": lambda cls: cls(""),
+    "assigned": lambda cls: setattr(cls("a"), "name", "b"),
+    "deleted": lambda cls: delattr(cls("a"), "name"),
+    "replaced": lambda cls: dataclasses.astuple(dataclasses.replace(cls("a"), number=3.0)),
+    "replaced by one that is checked": lambda cls: dataclasses.replace(cls("a"), name=""),
+    "copied": lambda cls: copy.copy(cls("a")) == copy.deepcopy(cls("a")) == cls("a"),
+    "property": lambda cls: cls("a").double,
+    "slots": lambda cls: (cls.__slots__, hasattr(cls("a"), "__dict__")),
+    "matched": lambda cls: cls.__match_args__,
+    "documentation": lambda cls: cls.__doc__,
+    "fields": lambda cls: [repr(each) for each in dataclasses.fields(cls)],
+    "is one": dataclasses.is_dataclass,
+}
+
+
+@pytest.mark.parametrize("act", ACTS)
+def test_it_behaves_as_the_original(act: str) -> None:
+    """At the first use of a class, whatever that is, and at the second one."""
+    ours, theirs = declared(own), declared(dataclasses.dataclass)
+    expected = outcome(lambda: ACTS[act](theirs))
+    assert outcome(lambda: ACTS[act](ours)) == expected
+    assert outcome(lambda: ACTS[act](ours)) == expected
+
+
+def test_what_a_class_defines_stays() -> None:
+    """Its own constructor, equality and representation, if it is told so or not."""
+
+    @own(frozen=True, slots=True, init=False, eq=False)
+    class Value:
+        name: str
+
+        def __init__(self) -> None:
+            object.__setattr__(self, "name", "set")
+
+        def __eq__(self, other: object) -> bool:
+            return isinstance(other, Value)
+
+        def __hash__(self) -> int:
+            return 1
+
+        def __repr__(self) -> str:
+            return "own"
+
+    first = Value()
+    assert (first.name, repr(first), first == Value(), hash(first)) == ("set", "own", True, 1)
+    with pytest.raises(FrozenInstanceError):
+        first.name = "other"
+
+
+def test_a_subclass_may_be_made_before_any_instance() -> None:
+    """By the original, which refuses to mix frozen classes with others."""
+    base = declared(own)
+    made = dataclasses.make_dataclass("Sub", [("more", int, 0)], bases=(base,), frozen=True)
+    assert (made("a", more=2).more, made("a").double, isinstance(made("a"), base)) == (2, 2.0, True)
+
+
+def test_a_frozen_class_is_so_at_once_in_threads() -> None:
+    """Several of them make the first instance."""
+    for _ in range(20):
+        with ThreadPoolExecutor(4) as pool:
+            made = [*pool.map(declared(own), "aaaa")]
+        assert len({*made}) == 1
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_a_process_without_an_instance_reads_a_pickle(protocol: int) -> None:
+    """There the first instance is made without a constructor."""
+    values = StaleServed("s", 2.0, first=True), stores.Granted(stores.Lease("k", "h", 1, 2, 3, 4))
+    raw = pickle.dumps(values, protocol)
+    program = (
+        f"import pickle; one, two = pickle.loads({raw!r})\n"
+        "assert repr(one) == \"StaleServed(source='s', age=2.0, first=True)\", one\n"
+        "assert (two.lease.ttl, hash(one) == hash(one), one == one, one == two) == "
+        "(2, True, True, False)\n"
+        "try: one.age = 1\n"
+        "except AttributeError: print('frozen')\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program], check=False, capture_output=True, text=True, timeout=60
+    )
+    assert (ran.stdout, ran.stderr) == ("frozen\n", "")
