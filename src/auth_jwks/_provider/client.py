@@ -225,8 +225,9 @@ def _trusting_nobody() -> ssl.SSLContext:
 
 
 def _load_backend() -> None:
-    """Load what httpx loads at its first connection, which takes as long as to make a context."""
-    with suppress(Exception):  # it is httpx's own affair, and comes again at that connection
+    """Let httpx load what its first connection needs, which takes as long as to make a context."""
+    httpx.AsyncHTTPTransport(verify=_trusting_nobody())
+    with suppress(Exception):  # its own affair, which comes again at that connection
         import_module("anyio").get_cancelled_exc_class()
 
 
