@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import import_module
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, Final
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from jwt.utils import base64url_decode
@@ -12,12 +12,15 @@ from jwt.utils import base64url_decode
 __all__ = ["MLDSA", "PARAMETER_SETS", "is_supported"]
 
 
-class MLDSA(NamedTuple):
+class MLDSA:
     """One parameter set, with the sizes of its public keys and signatures in bytes."""
 
-    name: str
-    public_size: int
-    signature_size: int
+    __slots__ = ("name", "public_size", "signature_size")
+
+    def __init__(self, name: str, public_size: int, signature_size: int) -> None:
+        self.name: Final = name
+        self.public_size: Final = public_size
+        self.signature_size: Final = signature_size
 
     def from_jwk(self, member: Mapping[str, Any]) -> Any:
         """Return the public key in a JWK. Raises `ValueError` or `UnsupportedAlgorithm`."""

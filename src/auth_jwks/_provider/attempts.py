@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Coroutine
 from math import inf
-from typing import Any, NamedTuple
+from typing import Any, Final
 
 from auth_jwks._clock import Clock
 from auth_jwks._provider.client import FetchError, Reply
@@ -15,17 +15,27 @@ MAX_BACKOFF = 1.0
 SLOW_SHARE = 0.25  # of `timeout`: without an answer by then, another attempt is made in parallel
 
 
-class Attempts(NamedTuple):
+class Attempts:
     """How often and when to try, until `ends_at`: at first once, then `retries` times.
 
     An attempt that takes long is not cut off: its answer may be lost, or slow to come.
     """
 
-    clock: Clock
-    uniform: Callable[[float, float], float]
-    retries: int
-    timeout: float
-    ends_at: float
+    __slots__ = ("clock", "ends_at", "retries", "timeout", "uniform")
+
+    def __init__(
+        self,
+        clock: Clock,
+        uniform: Callable[[float, float], float],
+        retries: int,
+        timeout: float,
+        ends_at: float,
+    ) -> None:
+        self.clock: Final = clock
+        self.uniform: Final = uniform
+        self.retries: Final = retries
+        self.timeout: Final = timeout
+        self.ends_at: Final = ends_at
 
     async def first_reply(self, attempt: Callable[[], Coroutine[Any, Any, Reply]]) -> Reply:
         """Return the first reply. Raises the last `FetchError` if there is none."""

@@ -5,7 +5,7 @@ import zlib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from importlib import import_module
-from typing import NamedTuple, Protocol
+from typing import Final, Protocol
 from urllib.parse import urljoin
 
 import httpx
@@ -121,12 +121,15 @@ class FetchError(Exception):
         )  # fmt: skip
 
 
-class Reply(NamedTuple):
+class Reply:
     """An answer: 200 with a body, or 304 without."""
 
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        self.status: Final = status
+        self.headers: Final = headers
+        self.body: Final = body
 
 
 class HTTP:

@@ -5,7 +5,7 @@ import os
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, suppress
 from inspect import iscoroutine
-from typing import NamedTuple, Protocol, TypeGuard
+from typing import Final, Protocol, TypeGuard
 
 from auth_jwks._provider.client import FetchError, HTTPClient, HTTPResponse
 
@@ -29,11 +29,14 @@ def is_client(value: object) -> TypeGuard[ClosableClient]:
     return not isinstance(value, type) and all(map(callable, methods))
 
 
-class _Held(NamedTuple):
+class _Held:
     """A client, and the generator that closes it when it is closed itself."""
 
-    client: ClosableClient
-    holder: AsyncGenerator[None, None]
+    __slots__ = ("client", "holder")
+
+    def __init__(self, client: ClosableClient, holder: AsyncGenerator[None, None]) -> None:
+        self.client: Final = client
+        self.holder: Final = holder
 
 
 class MadeClient:

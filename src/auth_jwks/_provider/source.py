@@ -5,7 +5,7 @@ from codecs import BOM_UTF8
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from math import inf
-from typing import NamedTuple, TypeGuard
+from typing import Final, TypeGuard
 
 from auth_jwks._clock import Clock, within
 from auth_jwks._jose.issuer import PLACEHOLDER, IssuerNames
@@ -31,12 +31,15 @@ from auth_jwks.errors import IssuerMismatchError
 __all__ = ["Source"]
 
 
-class _Manner(NamedTuple):
+class _Manner:
     """How one fetch asks: with which headers for any document, and until when."""
 
-    headers: dict[str, str]
-    revalidates: bool
-    ends_at: float
+    __slots__ = ("ends_at", "headers", "revalidates")
+
+    def __init__(self, headers: dict[str, str], *, revalidates: bool, ends_at: float) -> None:
+        self.headers: Final = headers
+        self.revalidates: Final = revalidates
+        self.ends_at: Final = ends_at
 
 
 class Source:
@@ -100,7 +103,8 @@ class Source:
         enough. Raises `FetchError` or `IssuerMismatchError`, within `deadline` seconds.
         """
         headers = {"cache-control": "no-cache"} if past_caches else {}
-        manner = _Manner(headers, revalidate, self._clock.monotonic() + self.deadline)
+        ends_at = self._clock.monotonic() + self.deadline
+        manner = _Manner(headers, revalidates=revalidate, ends_at=ends_at)
         try:
             return await within(self._clock, self.deadline, self._fetch(current, manner))
         except TimeoutError:

@@ -6,9 +6,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
 from auth_jwks._clock import SYSTEM_CLOCK
+from auth_jwks.stores import gate
 from auth_jwks.stores.base import DAY, Answer, Lease, LeaseRequest
 from auth_jwks.stores.gate import (
-    EMPTY,
     MICRO,
     Record,
     committed,
@@ -86,7 +86,7 @@ class MemoryKeyStore:
             self._pid = os.getpid()
             for other, record in list(self._records.items()):
                 self._records[other] = orphaned(record)
-        return self._records.get(key, EMPTY)
+        return self._records.get(key) or gate.EMPTY
 
 
 def _kept_until(_key: str, record: Record, now: float) -> float:
