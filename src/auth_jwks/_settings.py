@@ -6,8 +6,7 @@ from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, TypeVar
 
 from auth_jwks._jose.issuer import IssuerNames, fault_in_name, is_tenant, issuer_names
-from auth_jwks._provider.client import HTTPClient
-from auth_jwks._provider.made_client import ClientMaker, MadeClient, is_client
+from auth_jwks._provider.client import ClientMaker, HTTPClient, is_client
 from auth_jwks._provider.urls import fault_in
 
 if TYPE_CHECKING:
@@ -149,6 +148,8 @@ def checked_client(value: HTTPClient | ClientMaker | None) -> HTTPClient | None:
         raise TypeError(
             "http_client: expected a plain function, as a coroutine would not be awaited"
         )
+    from auth_jwks._provider.made_client import MadeClient  # noqa: PLC0415 - few have one
+
     return MadeClient(value)
 
 

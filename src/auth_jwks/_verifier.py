@@ -8,8 +8,7 @@ from auth_jwks._cache.assembly import assembled
 from auth_jwks._cache.token_cache import TokenCache
 from auth_jwks._clock import SYSTEM_CLOCK, Clock
 from auth_jwks._jose.tokens import MAX_TOKEN
-from auth_jwks._provider.client import HTTPClient
-from auth_jwks._provider.made_client import ClientMaker
+from auth_jwks._provider.client import ClientMaker, HTTPClient
 from auth_jwks._rules import checked_rules
 from auth_jwks._verification import Verification
 from auth_jwks.events import Observer

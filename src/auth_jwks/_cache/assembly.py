@@ -14,8 +14,7 @@ from auth_jwks._cache.refresh import Refresher
 from auth_jwks._cache.tally import Tally
 from auth_jwks._clock import Clock
 from auth_jwks._jose.issuer import IssuerNames
-from auth_jwks._provider.client import HTTPClient
-from auth_jwks._provider.made_client import ClientMaker
+from auth_jwks._provider.client import ClientMaker, HTTPClient
 from auth_jwks._provider.places import fault_in_place, is_place, places_of
 from auth_jwks._provider.source import Source
 from auth_jwks._provider.urls import is_exposed

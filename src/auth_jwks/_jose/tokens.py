@@ -7,7 +7,7 @@ order. `docs/tokens.md` lists what is rejected although PyJWT accepts it.
 import binascii
 from collections.abc import Collection, Mapping
 from functools import lru_cache
-from typing import Any, Final, NamedTuple, NoReturn
+from typing import Any, Final, NoReturn
 
 import jwt
 
@@ -71,19 +71,25 @@ class Token:
         return f"Token(alg={self.alg!r}, kid={self.kid!r})"
 
 
-class Header(NamedTuple):
+class Header:
     """A JOSE header (RFC 7515 §4). A plain one has no member that must be refused.
 
     `typ` is in lower case and without `application/`; "" if it is no string, None if it is absent.
     An odd one is no string, or names another purpose than access and ID tokens have.
     """
 
-    members: Mapping[str, Any]
-    alg: str | None
-    kid: str | None
-    is_plain: bool
-    typ: str | None
-    is_odd: bool
+    __slots__ = ("alg", "is_odd", "is_plain", "kid", "members", "typ")
+
+    def __init__(
+        self, members: Mapping[str, Any], *, is_plain: bool, typ: str | None, is_odd: bool
+    ) -> None:
+        alg = members.get("alg")
+        self.members: Final = members
+        self.alg: Final = alg if isinstance(alg, str) else None
+        self.kid: Final[str | None] = members.get("kid")
+        self.is_plain: Final = is_plain
+        self.typ: Final = typ
+        self.is_odd: Final = is_odd
 
 
 def compact(token: object, longest: int = MAX_TOKEN) -> str:
@@ -201,11 +207,10 @@ def _parsed_header(segment: bytes) -> Header:
     members = strict_object(_decoded(segment, "header"), unique_members=True)
     if members is None:
         raise jwt.DecodeError("the header is not a small JSON object with unique members")
-    alg, kid = members.get("alg"), members.get("kid")
     is_plain = _is_good_kid(members) and "crit" not in members and "b64" not in members
     # Nearly every token has this one, and a stranger may send a new header with each.
     typ, is_odd = ("jwt", False) if members.get("typ") == "JWT" else read_type(members)
-    return Header(members, alg if isinstance(alg, str) else None, kid, is_plain, typ, is_odd)
+    return Header(members, is_plain=is_plain, typ=typ, is_odd=is_odd)
 
 
 _cached_header = lru_cache(maxsize=256)(_parsed_header)

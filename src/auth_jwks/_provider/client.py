@@ -2,10 +2,10 @@
 
 import ssl
 import zlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from importlib import import_module
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeGuard
 from urllib.parse import urljoin
 
 import httpx
@@ -23,10 +23,13 @@ __all__ = [
     "MAX_BODY",
     "NOT_FOUND",
     "NOT_MODIFIED",
+    "ClientMaker",
+    "ClosableClient",
     "FetchError",
     "HTTPClient",
     "HTTPResponse",
     "Reply",
+    "is_client",
 ]
 
 ACCEPT = "application/json, application/jwk-set+json, */*;q=0.1"
@@ -85,6 +88,23 @@ class HTTPClient(Protocol):
     ) -> AbstractAsyncContextManager[HTTPResponse]:
         """Send a request. The body of the response is read within the context."""
         ...
+
+
+class ClosableClient(HTTPClient, Protocol):
+    """A client that can be closed, as `httpx.AsyncClient`."""
+
+    async def aclose(self) -> None:
+        """Close its connections."""
+        ...
+
+
+ClientMaker = Callable[[], ClosableClient]
+
+
+def is_client(value: object) -> TypeGuard[ClosableClient]:
+    """Return whether the value is a client, and not one for threads, nor a class of clients."""
+    methods = (getattr(value, name, None) for name in ("stream", "aclose"))
+    return not isinstance(value, type) and all(map(callable, methods))
 
 
 class FetchError(Exception):

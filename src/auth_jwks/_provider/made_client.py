@@ -2,31 +2,20 @@
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import AbstractAsyncContextManager, suppress
 from inspect import iscoroutine
-from typing import Final, Protocol, TypeGuard
+from typing import Final
 
-from auth_jwks._provider.client import FetchError, HTTPClient, HTTPResponse
+from auth_jwks._provider.client import (
+    ClientMaker,
+    ClosableClient,
+    FetchError,
+    HTTPResponse,
+    is_client,
+)
 
 __all__ = ["ClientMaker", "ClosableClient", "MadeClient", "is_client"]
-
-
-class ClosableClient(HTTPClient, Protocol):
-    """A client that can be closed, as `httpx.AsyncClient`."""
-
-    async def aclose(self) -> None:
-        """Close its connections."""
-        ...
-
-
-ClientMaker = Callable[[], ClosableClient]
-
-
-def is_client(value: object) -> TypeGuard[ClosableClient]:
-    """Return whether the value is a client, and not one for threads, nor a class of clients."""
-    methods = (getattr(value, name, None) for name in ("stream", "aclose"))
-    return not isinstance(value, type) and all(map(callable, methods))
 
 
 class _Held:

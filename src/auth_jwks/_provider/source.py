@@ -5,7 +5,7 @@ from codecs import BOM_UTF8
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from math import inf
-from typing import Final, TypeGuard
+from typing import TYPE_CHECKING, Final, TypeGuard
 
 from auth_jwks._clock import Clock, within
 from auth_jwks._jose.issuer import PLACEHOLDER, IssuerNames
@@ -23,10 +23,12 @@ from auth_jwks._provider.client import (
 )
 from auth_jwks._provider.document import Document, store_key
 from auth_jwks._provider.headers import entity_tag, max_age
-from auth_jwks._provider.made_client import MadeClient
 from auth_jwks._provider.places import WELL_KNOWN
 from auth_jwks._provider.urls import fault_in, is_https, redacted, repaired
 from auth_jwks.errors import IssuerMismatchError
+
+if TYPE_CHECKING:
+    from auth_jwks._provider.made_client import MadeClient
 
 __all__ = ["Source"]
 
@@ -81,7 +83,7 @@ class Source:
         self._second_url = second_url
         self._fix_local_url = fix_local_url
         self._http = HTTP(http_client, timeout=timeout, clock=clock)
-        self._made = http_client if isinstance(http_client, MadeClient) else None
+        self._made = None if http_client is None else _made_client(http_client)
         self._timeout = timeout
         self._retries = retries
         self._clock = clock
@@ -230,6 +232,13 @@ class Source:
         except FetchError as fault:
             failure = fault
         raise failure.at(self._document_at(url, failure.status)) if self.discovers else failure
+
+
+def _made_client(client: HTTPClient) -> "MadeClient | None":
+    """Return the client if it is one to be made; None for one that stays open."""
+    from auth_jwks._provider.made_client import MadeClient  # noqa: PLC0415 - few have one
+
+    return client if isinstance(client, MadeClient) else None
 
 
 def _is_issuer(value: object) -> TypeGuard[str]:
