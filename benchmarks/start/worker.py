@@ -44,12 +44,39 @@ def verified(url: str, issuer: str, token: str, redis: str) -> dict[str, float]:
     }
 
 
+def many(number: int) -> dict[str, float]:
+    """Construct so many verifiers, as for tenants; return the seconds and KiB of one."""
+    import logging  # noqa: PLC0415 - as above
+    import tracemalloc  # noqa: PLC0415 - as above
+
+    from auth_jwks import JWKS  # noqa: PLC0415 - as above
+
+    logging.disable(logging.WARNING)
+
+    def made() -> list[JWKS]:
+        return [JWKS(issuer=f"https://{each}.example.com", aud="api") for each in range(number)]
+
+    made()
+    began = time.perf_counter()
+    made()
+    took = time.perf_counter() - began
+    tracemalloc.start()
+    kept = made()
+    size, _ = tracemalloc.get_traced_memory()
+    return {"a verifier": took / len(kept), "KiB of a verifier": size / 1024 / len(kept)}
+
+
 def main() -> dict[str, object]:
-    """Do what the command line says: `import STATEMENTS`, or `verify URL ISSUER TOKEN REDIS`."""
-    before = {*sys.modules}
+    """Do what the command line says: `import FIRST STATEMENTS`, of which the first are not timed,
+    `many NUMBER`, or `verify URL ISSUER TOKEN REDIS`.
+    """  # noqa: D205 - one sentence
     if sys.argv[1] == "import":
-        took = imported(sys.argv[2])
+        imported(sys.argv[2])
+        before = {*sys.modules}
+        took = imported(sys.argv[3])
         return {"import": took, "modules": sorted({*sys.modules} - before)}
+    if sys.argv[1] == "many":
+        return {**many(int(sys.argv[2]))}
     took = imported("from auth_jwks import JWKS")
     return {"import": took, **verified(*sys.argv[2:])}
 

@@ -52,6 +52,7 @@ refuse_greenlets()
 # the child with a half-initialised module.
 for _name in (
     "anyio._backends._asyncio",
+    "cachetools",
     "certifi",
     "concurrent.futures.thread",
     "cryptography.hazmat.backends.openssl.backend",
