@@ -36,6 +36,8 @@ OTHER_ROOMS = ("auth_jwks.cli", "auth_jwks.testing", "auth_jwks.django._spectacu
 EXEMPT = {
     "auth_jwks._provider.document.FORMAT": "a name of a format, not a limit: docs/stability.md",
     "auth_jwks.stores.record.FORMAT": "likewise",
+    "auth_jwks._provider.headers.MAX_TAG": "what counts as a header of a response",
+    "auth_jwks._provider.headers.MAX_DIGITS": "likewise",
     "auth_jwks.stores.redis.FORMAT": "likewise",
     "auth_jwks.stores.record.MAX_RECORD": "MAX_PAYLOAD and the line of JSON in front of it",
     "auth_jwks.stores.gate.MICRO": "a unit",
