@@ -43,19 +43,29 @@ REFRESH_POINT = (0.75, 0.9)  # of the life of a key set: drawn for each set and 
 POLL_SPREAD = (0.75, 1.25)  # of the policy's `poll_interval`: drawn each time
 
 
-class Policy(NamedTuple):
+class Policy:
     """The durations that the rules depend on, in seconds.
 
     `check_interval` is for a source that is cheap to ask: then keys are refreshed that soon.
     """
 
-    cache_ttl: float = 900.0
-    max_stale: float = 86_400.0
-    soft_wait: float = 0.5
-    lease: float = LEASE
-    poll_interval: float = 60.0
-    store_patience: float = 2.0
-    check_interval: float = inf
+    __slots__ = (
+        "cache_ttl", "check_interval", "lease", "max_stale", "poll_interval", "soft_wait",
+        "store_patience",
+    )  # fmt: skip
+
+    def __init__(
+        self, cache_ttl: float = 900.0, max_stale: float = 86_400.0, *, soft_wait: float = 0.5,
+        lease: float = LEASE, poll_interval: float = 60.0, store_patience: float = 2.0,
+        check_interval: float = inf,
+    ) -> None:  # fmt: skip
+        self.cache_ttl: Final = cache_ttl
+        self.max_stale: Final = max_stale
+        self.soft_wait: Final = soft_wait
+        self.lease: Final = lease
+        self.poll_interval: Final = poll_interval
+        self.store_patience: Final = store_patience
+        self.check_interval: Final = check_interval
 
     def next_poll(self, now: float, uniform: Callable[[float, float], float]) -> float:
         """Return when the store is to be looked into again, at a time drawn with `uniform`."""

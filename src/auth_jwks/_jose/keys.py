@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable
 from functools import cached_property
 from reprlib import Repr
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Final, TypeVar
 
 import cryptography
 
@@ -51,12 +51,17 @@ class UnusableKeySetError(Exception):
     """The document is not a JWK Set, or has no key that may verify a token."""
 
 
-class Skipped(NamedTuple):
+class Skipped:
     """A published JWK that can't be used. `algorithms` are those that its tokens may name."""
 
-    reason: str
-    kid: str | None = None
-    algorithms: frozenset[str] = ALGORITHMS
+    __slots__ = ("algorithms", "kid", "reason")
+
+    def __init__(
+        self, reason: str, kid: str | None = None, algorithms: frozenset[str] = ALGORITHMS
+    ) -> None:
+        self.reason: Final = reason
+        self.kid: Final = kid
+        self.algorithms: Final = algorithms
 
     def __str__(self) -> str:
         return self.reason if self.kid is None else f"{self.reason}{_NAMED}{_shown(self.kid)})"
