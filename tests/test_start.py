@@ -12,8 +12,8 @@ from auth_jwks import stores
 from auth_jwks.testing import FakeIssuer
 
 # Of the package, with its rooms. Fewer is better: lower them when they sink.
-MODULES_OF_JWKS = 58
-MODULES_OF_FIRST_TOKEN = 58
+MODULES_OF_JWKS = 60
+MODULES_OF_FIRST_TOKEN = 60
 # Functions of value classes: none at import, and until the first token those of seven classes.
 COMPILED_FOR_FIRST_TOKEN = 7 * 6
 CALLS = 250  # Python's own functions that make a verifier: 195 in Python 3.11
@@ -71,7 +71,7 @@ import json; print(json.dumps([[*sys.modules], compilers]))
 """
 
 UNUSED = (
-    "_asgi", "_background_loop", "_cache.local_source", "_cache.status", "_issuers",
+    "_asgi", "_background_loop", "_cache.local_source", "_issuers",
     "_jose.tenants", "_provider.local", "_provider.made_client", "bearer", "cli", "health",
     "stores.file", "stores.redis", "sync",
 )  # fmt: skip

@@ -83,7 +83,7 @@ def checked_tenants(
         raise ValueError("tenants: expected the tenants to let in, as issuer is a template")
     if not issuer.templates:
         raise ValueError("tenants: expected only with a template as issuer, such as .../{tenantid}")
-    from auth_jwks._jose.tenants import Tenants  # noqa: PLC0415 - few have any
+    from auth_jwks._jose.tenants import Tenants
 
     if iscoroutinefunction(value):
         raise TypeError("tenants: expected a plain function, as a coroutine would not be awaited")
@@ -148,7 +148,7 @@ def checked_client(value: HTTPClient | ClientMaker | None) -> HTTPClient | None:
         raise TypeError(
             "http_client: expected a plain function, as a coroutine would not be awaited"
         )
-    from auth_jwks._provider.made_client import MadeClient  # noqa: PLC0415 - few have one
+    from auth_jwks._provider.made_client import MadeClient
 
     return MadeClient(value)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import jwt
 
 from auth_jwks._cache.current import CurrentKeys
+from auth_jwks._cache.status import Status
 from auth_jwks._cache.tally import Tally
 from auth_jwks._cache.token_cache import SeenToken, TokenCache, cache_key
 from auth_jwks._clock import Clock
@@ -24,7 +25,6 @@ from auth_jwks.profiles._kinds import Profile
 
 if TYPE_CHECKING:
     from auth_jwks._cache.key_access import KeyAccess
-    from auth_jwks._cache.status import Status
 
 __all__ = ["Verification"]
 
@@ -239,7 +239,7 @@ class Verification:
         self._refuse_if_closed()
         await self._keys.refresh(force=checked_flag("force", force))
 
-    def status(self) -> "Status":
+    def status(self) -> Status:
         """Return the state of the keys, and the results of verifications, without I/O."""
         status = replace(self._keys.status(), verifications=self._tally.counts())
         return replace(status, ready=False) if self._closed else status

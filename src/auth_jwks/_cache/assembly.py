@@ -6,6 +6,7 @@ from functools import partial
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
+from auth_jwks._cache.current import CurrentKeys
 from auth_jwks._cache.freshness import Policy
 from auth_jwks._cache.guarded_store import GuardedStore
 from auth_jwks._cache.key_cache import KeyCache
@@ -15,6 +16,7 @@ from auth_jwks._cache.tally import Tally
 from auth_jwks._clock import Clock
 from auth_jwks._jose.issuer import IssuerNames
 from auth_jwks._provider.client import ClientMaker, HTTPClient
+from auth_jwks._provider.key_source import KeySource
 from auth_jwks._provider.places import fault_in_place, is_place, places_of
 from auth_jwks._provider.source import Source
 from auth_jwks._provider.urls import is_exposed
@@ -31,7 +33,7 @@ from auth_jwks.stores.base import KeyStore
 from auth_jwks.stores.memory import MemoryKeyStore
 
 if TYPE_CHECKING:
-    from auth_jwks._provider.key_source import KeySource
+    from auth_jwks._provider.local import FileSource, FixedSource
 
 __all__ = ["assembled"]
 
@@ -67,13 +69,9 @@ def assembled(
         "discovery_url": discovery_url, "jwks_uri": jwks_uri, "store": store,
         "http_client": http_client,
     }  # fmt: skip
-    local = None
-    if jwks is not None or jwks_file is not None:
-        from auth_jwks._cache.local_source import local_source  # noqa: PLC0415 - few have one
-
-        local = local_source(
-            jwks, jwks_file, beside, issuer=issuer, timeout=timeout, allowed=allowed, clock=clock
-        )
+    local = _local_source(
+        jwks, jwks_file, beside, issuer=issuer, timeout=timeout, allowed=allowed, clock=clock
+    )
     url, second_url = checked_url("discovery_url", discovery_url), None
     if local is None and url is None and jwks_uri is None:
         url, second_url = _places(issuer)
@@ -93,15 +91,29 @@ def assembled(
         source, shared, policy=policy, allowed=allowed, clock=clock, observer=observers
     )
     if local is not None:
-        from auth_jwks._cache.local_source import keys_at_first  # noqa: PLC0415 - as above
-
-        refresher.current = keys_at_first(local, clock.monotonic())
+        refresher.current = _keys_at_first(local, clock)
     cache = KeyCache(refresher, policy=policy, clock=clock, observer=observers)
     _warn_without_issuer(source)
     if isinstance(source, Source):
         source.during = partial(observers.during, "fetch")
         _warn_of_plain_http(source, "issuer" if second_url else "discovery_url")
     return cache, Tally(observers, source.name, clock)
+
+
+def _local_source(
+    jwks: object, jwks_file: object, beside: Mapping[str, object], **settings: Any
+) -> "FixedSource | FileSource | None":
+    if jwks is None and jwks_file is None:
+        return None
+    from auth_jwks._cache.local_source import local_source
+
+    return local_source(jwks, jwks_file, beside, **settings)
+
+
+def _keys_at_first(source: KeySource, clock: Clock) -> CurrentKeys:
+    from auth_jwks._cache.local_source import keys_at_first
+
+    return keys_at_first(source, clock.monotonic())
 
 
 def _places(issuer: IssuerNames) -> tuple[str, str]:
@@ -121,7 +133,7 @@ def _checked_store(store: KeyStore) -> KeyStore:
     return checked_parts("store", store, "a KeyStore", "poll", "commit", "fail", "aclose")
 
 
-def _warn_without_issuer(source: "KeySource") -> None:
+def _warn_without_issuer(source: KeySource) -> None:
     if not source.issuer.names and source.discovers:
         text = "issuer: not given, so whatever issuer %s names is trusted; pass issuer="
         logger.warning(text, source.name)

@@ -1,14 +1,12 @@
 """`KeyAccess`: how a verification gets its keys. `KeyCache` implements it, and so do threads."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from auth_jwks._cache.current import CurrentKeys
+from auth_jwks._cache.status import Status
 from auth_jwks._jose.keys import Key
 from auth_jwks._jose.tokens import Token
-
-if TYPE_CHECKING:
-    from auth_jwks._cache.status import Status
 
 __all__ = ["KeyAccess"]
 
@@ -38,7 +36,7 @@ class KeyAccess(Protocol):
         """Make sure that the keys are fresh; with `force`, fetched after this call."""
         ...
 
-    def status(self) -> "Status":
+    def status(self) -> Status:
         """Return the state, without I/O."""
         ...
 

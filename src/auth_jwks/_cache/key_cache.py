@@ -3,7 +3,7 @@
 import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, assert_never
+from typing import assert_never
 
 import jwt
 
@@ -29,14 +29,12 @@ from auth_jwks._cache.purpose import FindKey, Look, Purpose, Renew, Replace
 from auth_jwks._cache.refresh import Refresher
 from auth_jwks._cache.refusal import not_found, unavailable, unfinished
 from auth_jwks._cache.single_flight import Flight, FlightCancelledError, SingleFlight
+from auth_jwks._cache.status import Status, status_of
 from auth_jwks._clock import Clock
 from auth_jwks._jose.keys import Key
 from auth_jwks._jose.tokens import Token, signer_in
 from auth_jwks.errors import KeysUnavailableError
 from auth_jwks.events import Observer, StaleServed, UnknownKey
-
-if TYPE_CHECKING:
-    from auth_jwks._cache.status import Status
 
 __all__ = ["KeyCache"]
 
@@ -203,10 +201,8 @@ class KeyCache:
                 return
             self._require_success(outcome)
 
-    def status(self) -> "Status":
+    def status(self) -> Status:
         """Return the state, without I/O."""
-        from auth_jwks._cache.status import status_of  # noqa: PLC0415 - few ask for it
-
         return status_of(
             self._source, self.current, self._attempts, self._clock,
             refreshing=self._flights.busy, version=self._refresher.known,

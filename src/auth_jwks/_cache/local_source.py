@@ -11,6 +11,7 @@ from auth_jwks._clock import Clock
 from auth_jwks._jose.issuer import IssuerNames
 from auth_jwks._jose.keys import UnusableKeySetError, parse_key_set, summary
 from auth_jwks._provider.client import MAX_BODY
+from auth_jwks._provider.key_source import KeySource
 from auth_jwks._provider.local import USES, FileSource, FixedSource
 from auth_jwks._settings import checked_text
 
@@ -43,9 +44,9 @@ def local_source(
     return _fixed(jwks, issuer, allowed)
 
 
-def keys_at_first(source: FixedSource | FileSource, now: float) -> CurrentKeys:
+def keys_at_first(source: KeySource, now: float) -> CurrentKeys:
     """Return the keys that need no fetch: those of a fixed source never expire, a file has none."""
-    if isinstance(source, FileSource):
+    if not isinstance(source, FixedSource):
         return CurrentKeys()
     life = Lifetime(now, inf, inf, inf)
     return CurrentKeys(source.keys, life, source.document, source.document.issuer)

@@ -7,7 +7,7 @@ import asyncio
 import random
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from auth_jwks._cache.announce import announce
 from auth_jwks._cache.answers import outcome_of
@@ -31,6 +31,7 @@ from auth_jwks._clock import Clock, LoopWatch, runs
 from auth_jwks._jose.keys import KeySet, UnusableKeySetError, parse_key_set, summary
 from auth_jwks._provider.client import FetchError
 from auth_jwks._provider.document import Document, decode, encode
+from auth_jwks._provider.key_source import KeySource
 from auth_jwks.errors import IssuerMismatchError
 from auth_jwks.events import (
     DocumentFault,
@@ -41,9 +42,6 @@ from auth_jwks.events import (
     RefreshFault,
 )
 from auth_jwks.stores.base import MAX_STORED, Busy, Cause, Granted, Newer, Unchanged
-
-if TYPE_CHECKING:
-    from auth_jwks._provider.key_source import KeySource
 
 __all__ = ["Refresher"]
 
@@ -58,7 +56,7 @@ class Refresher:
 
     def __init__(
         self,
-        source: "KeySource",
+        source: KeySource,
         store: GuardedStore,
         *,
         policy: Policy,

@@ -2,9 +2,10 @@
 
 import logging
 from math import inf
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from auth_jwks._cache.announce import announce, fields
+from auth_jwks._cache.status import StoreStatus
 from auth_jwks._clock import Clock
 from auth_jwks.events import (
     BreakerChanged,
@@ -17,9 +18,6 @@ from auth_jwks.events import (
 from auth_jwks.stores._names import store_name
 from auth_jwks.stores.base import Answer, Busy, KeyStore
 from auth_jwks.stores.memory import MemoryKeyStore
-
-if TYPE_CHECKING:
-    from auth_jwks._cache.status import StoreStatus
 
 __all__ = ["StoreWatch"]
 
@@ -57,10 +55,8 @@ class StoreWatch:
     def __repr__(self) -> str:
         return f"StoreWatch({self._store!r}, open={self._is_open}, fault={self._fault!r})"
 
-    def status(self) -> "StoreStatus":
+    def status(self) -> StoreStatus:
         """Return the state, without I/O."""
-        from auth_jwks._cache.status import StoreStatus  # noqa: PLC0415 - few ask for it
-
         ago = None if self._fault is None else self._clock.monotonic() - self._failed_at
         return StoreStatus(self._store, self._is_open, self._fault, ago, self.holds_lease)
 

@@ -70,7 +70,7 @@ class MadeClient:
         pid, loop = _process_and_loop()
         held = self._held.get((pid, loop))
         if held is None:
-            from auth_jwks._background_loop import run_at_once  # noqa: PLC0415 - few have a maker
+            from auth_jwks._background_loop import run_at_once
 
             client = _made(self._make)
             held = _Held(client, _closing(client))

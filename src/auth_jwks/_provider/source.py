@@ -236,7 +236,7 @@ class Source:
 
 def _made_client(client: HTTPClient) -> "MadeClient | None":
     """Return the client if it is one to be made; None for one that stays open."""
-    from auth_jwks._provider.made_client import MadeClient  # noqa: PLC0415 - few have one
+    from auth_jwks._provider.made_client import MadeClient
 
     return client if isinstance(client, MadeClient) else None
 

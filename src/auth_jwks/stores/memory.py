@@ -39,7 +39,7 @@ class MemoryKeyStore:
 
     @cached_property
     def _records(self) -> "TLRUCache[str, Record]":
-        from cachetools import TLRUCache  # noqa: PLC0415 - many a store is never used
+        from cachetools import TLRUCache
 
         return TLRUCache(self._maxsize, _kept_until, self._timer)
 
