@@ -9,6 +9,7 @@ import pytest
 
 import auth_jwks
 from auth_jwks import stores
+from auth_jwks.stores import gate
 from auth_jwks.testing import FakeIssuer
 
 # Of the package, with its rooms. Fewer is better: lower them when they sink.
@@ -177,3 +178,6 @@ def test_stores_are_there_when_asked_for() -> None:
     assert stores.FileKeyStore is auth_jwks.FileKeyStore
     with pytest.raises(AttributeError, match=r"'auth_jwks\.stores' has no attribute 'Stores'"):
         _ = stores.Stores
+    with pytest.raises(AttributeError, match=r"'auth_jwks\.stores\.gate' has no attribute 'FULL'"):
+        _ = gate.FULL
+    assert gate.__getattr__("EMPTY") is gate.EMPTY == gate.Record()

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from auth_jwks import _values, stores
+from auth_jwks._cache.outcome import Done
 from auth_jwks.events import StaleServed
 
 own: Any = getattr(_values, "dataclass")  # noqa: B009 - for type checkers it is the original
@@ -121,6 +122,12 @@ def test_a_frozen_class_is_so_at_once_in_threads() -> None:
         with ThreadPoolExecutor(4) as pool:
             made = [*pool.map(declared(own), "aaaa")]
         assert len({*made}) == 1
+
+
+def test_a_class_without_fields_has_one_value() -> None:
+    """Written by hand or not."""
+    assert len({Done(), Done()}) == len({stores.Unchanged(), stores.Unchanged()}) == 1
+    assert Done() != stores.Unchanged()
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))

@@ -61,9 +61,6 @@ class Rules:
         self.check: Final = check
         self.is_lasting: Final = is_lasting
 
-    def __repr__(self) -> str:
-        return f"Rules({sorted(self.allowed)}, {self.issuer!r}, audience={self.audience!r})"
-
 
 def checked_rules(
     allowed_algorithms: Collection[str] | None,

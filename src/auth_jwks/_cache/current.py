@@ -37,9 +37,6 @@ class CurrentKeys:
         self.due_wall: Final = due_wall
         self.generation: Final = generation or object()
 
-    def __repr__(self) -> str:
-        return f"CurrentKeys({self.key_set!r}, {self.life!r}, issuer={self.issuer!r})"
-
     def living(self, life: Lifetime, due_wall: float) -> "CurrentKeys":
         """Return the same keys with another lifetime."""
         return CurrentKeys(
