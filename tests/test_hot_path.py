@@ -22,6 +22,7 @@ SEEN_BEFORE = 8
 SEEN_FIRST = 35
 BY_ISSUER = 3
 IN_A_THREAD = 2
+REFRESHING = 3  # two of them a clock of the tests
 UNKNOWN = 45  # three of them a clock of the tests
 
 
@@ -108,6 +109,23 @@ def test_token_seen_before_in_a_thread(issuer: FakeIssuer) -> None:
     assert counts["loads"] == 1
     assert counts["a2b_base64"] == counts["raw_decode"] == counts["verify"] == 0
     assert counts["all"] <= SEEN_BEFORE + IN_A_THREAD, counts
+
+
+async def test_token_seen_before_while_keys_are_refreshed(issuer: FakeIssuer) -> None:
+    """A look whether the refresh runs, and nothing is decided anew."""
+    clock = FakeClock(time.time())
+    async with JWKS(issuer.discovery_url, "api", issuer=issuer.issuer, clock=clock) as jwks:
+        token = issuer.sign(aud="api", exp=time.time() + 3600)
+        claims = await jwks.verify_token(token)
+        issuer.hang()
+        clock.advance(850)
+        assert at_once(jwks.verify_token(token)) == claims, "begins the refresh"
+        assert jwks.status().refreshing
+        with counting() as counts:
+            assert at_once(jwks.verify_token(token)) == claims
+        assert counts["verify"] == counts["raw_decode"] == 0
+        assert counts["all"] <= SEEN_BEFORE + REFRESHING, counts
+    issuer.release()
 
 
 async def test_token_seen_first(issuer: FakeIssuer, jwks: JWKS) -> None:

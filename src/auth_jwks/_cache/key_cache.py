@@ -14,6 +14,7 @@ from auth_jwks._cache.current import CurrentKeys
 from auth_jwks._cache.freshness import (
     EXHAUSTED,
     GRACE,
+    MAX_DRIFT,
     NO_SEARCHES,
     Bucket,
     Decision,
@@ -80,6 +81,10 @@ class KeyCache:
         now, current = self._clock.monotonic(), self._refresher.current
         life = current.life
         if now < life.refresh_at and now < self._attempts.poll_at and wall < current.due_wall:
+            return current
+        # What is due is under way, and the machine has not slept: `_decide` would say the same.
+        has_slept = (wall - current.due_wall) - (now - life.refresh_at) > MAX_DRIFT
+        if now < life.expires and not has_slept and self._flights.is_running_here("upkeep"):
             return current
         decision = self._decide(now)
         return self._serve(decision, now) if isinstance(decision, Serve) else None

@@ -96,6 +96,16 @@ class SingleFlight(Generic[T]):
         flight = self._here().latest.get(slot)
         return None if flight is None or flight.task.done() else flight
 
+    def is_running_here(self, slot: Slot) -> bool:
+        """Return whether a flight runs in this event loop, as quickly as that can be told.
+
+        A fork is not looked for: no loop runs on in the child. One that is run anew there may
+        still have a flight of the parent's, which `under_way` drops.
+        """
+        state = self._states.get(asyncio.get_running_loop())
+        flight = None if state is None or self._closed else state.latest.get(slot)
+        return flight is not None and not flight.task.done()
+
     def lost(self, slot: Slot) -> int:
         """Return how many flights died with their event loop since this was asked last."""
         self._here()
