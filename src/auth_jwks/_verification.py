@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Awaitable, Callable, Hashable, Iterable
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any, Self
 
 import jwt
@@ -14,19 +13,24 @@ from auth_jwks._cache.status import Status
 from auth_jwks._cache.tally import Tally
 from auth_jwks._cache.token_cache import SeenToken, TokenCache, cache_key
 from auth_jwks._clock import Clock
-from auth_jwks._jose.claims import Expected, read_claims
-from auth_jwks._jose.issuer import IssuerNames
+from auth_jwks._jose.claims import read_claims
 from auth_jwks._jose.keys import Key
 from auth_jwks._jose.tokens import Token, compact, parse_token, signer, wrongly_signed
-from auth_jwks._rules import Rules, audience_of_call, rules_of_call
+from auth_jwks._rules import (
+    Call,
+    Rules,
+    RulesOfCalls,
+    ask,
+    audience_of_call,
+    cached_expected,
+    exactly,
+)
 from auth_jwks._settings import checked_flag
 from auth_jwks.errors import IssuerMismatchError, KeysUnavailableError
 from auth_jwks.profiles._judgement import hold, passed
 from auth_jwks.profiles._kinds import Profile
 
 __all__ = ["Verification"]
-
-MAX_PROFILES = 64  # of calls, whose rules are at hand
 
 logger = logging.getLogger("auth_jwks")
 
@@ -44,7 +48,7 @@ class Verification:
         self._tally = tally
         self._seen = seen
         self._rules = rules
-        self._by_profile: dict[int, Rules] = {}
+        self._under = RulesOfCalls(rules).under
         self._clock = clock
         self._closed = False
         if rules.audience is None:
@@ -81,6 +85,18 @@ class Verification:
         if no published key fits it, `KeysUnavailableError` or `IssuerMismatchError` if there are no
         keys to verify it with. Any other exception of a profile's `check` propagates.
         """
+        found = self._recalled(token, audience, profile, verify_iss=verify_iss)
+        if isinstance(found, dict):
+            return found
+        return await self._verified(token, found, verify_iss=verify_iss)
+
+    def _recalled(
+        self, token: object, audience: object, profile: Profile | None, *, verify_iss: bool
+    ) -> dict[str, Any] | Call:
+        """Return the claims of a token that was seen before, else what `_verified` is to do.
+
+        It never waits, so that threads need no coroutine for it. Raises as `verify_token` does.
+        """
         if self._closed or verify_iss is not True:
             self._refuse_if_closed()
             checked_flag("verify_iss", verify_iss)
@@ -88,22 +104,26 @@ class Verification:
         wanted = rules.audience if audience is None else audience_of_call(audience, rules)
         seen_as = cache_key(token, wanted, verify_iss, rules, longest=rules.longest)
         seen = self._seen.get(seen_as)
-        now = self._clock.time()
-        tally = self._tally
+        if seen is not None and (current := self._keys.ready(now := self._clock.time())):
+            claims = seen.claims(current, now, rules.leeway)
+            if claims is not None:
+                if rules.tenants is not None or rules.check is not None:
+                    self._asked(rules, claims)
+                tally = self._tally
+                tally.seen += 1
+                if tally.count is not None:
+                    tally.count("seen")
+                return claims
+        return rules, wanted, seen_as
+
+    async def _verified(self, token: str, call: Call, *, verify_iss: bool) -> dict[str, Any]:
+        """Return the claims of a token that `_recalled` did not know, if it is valid."""
+        rules, wanted, seen_as = call
         try:
-            if seen is not None and (current := self._keys.ready(now)) is not None:
-                claims = seen.claims(current, now, rules.leeway)
-                if claims is not None:
-                    if rules.tenants is not None or rules.check is not None:
-                        _ask(rules, claims)
-                    tally.seen += 1
-                    if tally.count is not None:
-                        tally.count("seen")
-                    return claims
             credentials = compact(token, rules.longest)
             if credentials is token:
                 parsed = parse_token(token, rules.allowed, rules.types)
-                current = self._keys.ready(now)
+                current = self._keys.ready(self._clock.time())
                 if current is None:
                     current = await self._waited(parsed, wanted, rules, verify_iss=verify_iss)
                 key = signer(parsed, current.key_set.select(parsed.kid, parsed.alg))
@@ -112,28 +132,30 @@ class Verification:
                     current, key = await found
                 claims = self._judge(parsed, current, wanted, rules, key, verify_iss=verify_iss)
                 self._conclude(rules, claims, seen_as, parsed, current, key)
-                tally.verified()
+                self._tally.verified()
                 return claims
         except jwt.InvalidTokenError as error:
-            tally.refused(error)
-            # The frames within hold parts of the token, which error trackers would send away.
-            raise error.with_traceback(None) from error.__cause__
+            raise self._refused(error) from error.__cause__
         # Remembered without its scheme: else there would be an entry for each spelling.
-        again = audience and wanted  # it may be an iterator, which is at its end now
+        again = None if wanted is rules.audience else wanted
+        profile = None if rules is self._rules else rules.profile
         verify = Verification.verify_token
         return await verify(self, credentials, again, verify_iss=verify_iss, profile=profile)
 
-    def _under(self, profile: Profile) -> Rules:
-        """Return the rules under the profile of a call, which is mostly one that came before."""
-        known = self._by_profile.get(id(profile))
-        if known is not None and known.profile is profile:
-            return known
-        rules = rules_of_call(self._rules, profile)
-        if rules.is_lasting:
-            if len(self._by_profile) >= MAX_PROFILES:
-                self._by_profile.clear()
-            self._by_profile[id(profile)] = rules
-        return rules
+    def _asked(self, rules: Rules, claims: dict[str, Any]) -> None:
+        """Ask the user's functions again about a token that was seen before."""
+        try:
+            ask(rules, claims)
+        except jwt.InvalidTokenError as error:
+            raise self._refused(error) from error.__cause__
+
+    def _refused(self, error: jwt.InvalidTokenError) -> jwt.InvalidTokenError:
+        """Count, and tell of, a refusal.
+
+        The frames that raised it hold parts of the token, which error trackers would send away.
+        """
+        self._tally.refused(error)
+        return error.with_traceback(None)
 
     def _conclude(
         self, rules: Rules, claims: dict[str, Any], seen_as: Hashable, token: Token,
@@ -215,8 +237,8 @@ class Verification:
         # Before the provider has confirmed the issuer, it may be the configured one that is wrong.
         issuer = None
         if current is not None and verify_iss:
-            issuer = rules.issuer if rules.issuer.names else _exactly(current.issuer)
-        expected = _cached_expected(
+            issuer = rules.issuer if rules.issuer.names else exactly(current.issuer)
+        expected = cached_expected(
             rules.leeway, rules.required, issuer, audience, rules.numeric_sub
         )
         now = self._clock.time()
@@ -274,20 +296,3 @@ class Verification:
     def _refuse_if_closed(self) -> None:
         if self._closed:
             raise RuntimeError("the verifier is closed")
-
-
-def _ask(rules: Rules, claims: dict[str, Any]) -> None:
-    """Ask the user's functions again about a token that was seen before."""
-    if rules.tenants is not None:
-        rules.tenants.asked(claims)
-    if rules.check is not None:
-        passed(rules.check, claims)
-
-
-@lru_cache(maxsize=256)
-def _exactly(issuer: str | None) -> IssuerNames | None:
-    """Return the issuer of a discovery document, of which no template is trusted."""
-    return None if issuer is None else IssuerNames((issuer,))
-
-
-_cached_expected = lru_cache(maxsize=256)(Expected)

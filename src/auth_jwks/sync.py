@@ -19,7 +19,7 @@ from auth_jwks._background_loop import (
     Work,
     refuse_greenlets,
     run_at_once,
-)
+)  # fmt: skip
 from auth_jwks._cache.assembly import assembled
 from auth_jwks._cache.current import CurrentKeys
 from auth_jwks._cache.freshness import MIN_RETRY_AFTER
@@ -145,9 +145,11 @@ class SyncJWKS:
         profile: Profile | None = None,
     ) -> dict[str, Any]:
         """Return the claims of a valid token, or raise, as `JWKS.verify_token` does."""
-        return run_at_once(
-            self._verification.verify_token(token, audience, verify_iss=verify_iss, profile=profile)
-        )
+        verify = self._verification
+        found = verify._recalled(token, audience, profile, verify_iss=verify_iss)  # noqa: SLF001 - ours
+        if isinstance(found, dict):
+            return found
+        return run_at_once(verify._verified(token, found, verify_iss=verify_iss))  # noqa: SLF001
 
     def refresh(self, *, force: bool = False) -> None:
         """Make sure that the keys are fresh, as `JWKS.refresh` does, and wait for it."""
@@ -227,10 +229,9 @@ class _ThreadedKeys:
         self._searchers = _Searchers()
 
     def ready(self, wall: float) -> CurrentKeys | None:
-        """Return the keys if this call need not wait for any.
-
-        If they are due for a refresh, the loop is nudged, at most once per `NUDGE_INTERVAL`.
-        """
+        """Return the keys if this call need not wait. If they are due, the loop is nudged."""
+        if (current := self._cache.steady(wall)) is not None:
+            return current
         now = self._clock.monotonic()
         current, is_due = self._cache.peek(now, wall)
         if is_due and now >= self._nudge_at:

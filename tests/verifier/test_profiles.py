@@ -10,7 +10,7 @@ import jwt
 import pytest
 
 from auth_jwks import JWKS, KeysUnavailableError
-from auth_jwks._verification import MAX_PROFILES
+from auth_jwks._rules import MAX_PROFILES
 from auth_jwks.profiles import AccessToken, IDToken, LogoutToken, Profile
 from auth_jwks.sync import SyncJWKS
 from auth_jwks.testing import FakeClock, FakeIssuer
