@@ -8,11 +8,15 @@ from types import MappingProxyType
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
 from cryptography.hazmat.primitives.asymmetric.padding import MGF1, PSS, PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.hazmat.primitives.hashes import HashAlgorithm
 from jwt import PyJWTError
 from jwt.algorithms import (
     Algorithm,
+    ECAlgorithm,
     OKPAlgorithm,
     RSAAlgorithm,
     RSAPSSAlgorithm,
@@ -208,10 +212,12 @@ def _resized(coordinate: str, size: int) -> bytes:
 def _signature_check(alg: str, public: Any) -> Callable[[bytes, bytes], bool]:
     """Return PyJWT's signature check with that key.
 
-    For RSA it is the same check without the objects that PyJWT creates for each signature.
-    OpenSSL accepts a PSS signature without its leading zero; RFC 8017 §8.1.2 does not.
+    For RSA and ECDSA it is the same check without the objects that PyJWT creates for each
+    signature. OpenSSL accepts a PSS signature without its leading zero; RFC 8017 §8.1.2 does not.
     """
     implementation = _IMPLEMENTATIONS[alg]
+    if isinstance(implementation, ECAlgorithm):
+        return _ecdsa_check(public, implementation.hash_alg())
     if not isinstance(implementation, RSAAlgorithm):
         return lambda message, signature: implementation.verify(message, public, signature)
     digest, verify = implementation.hash_alg(), public.verify
@@ -226,6 +232,24 @@ def _signature_check(alg: str, public: Any) -> Callable[[bytes, bytes], bool]:
         except InvalidSignature:
             return False
         return len(signature) == size
+
+    return check
+
+
+def _ecdsa_check(public: Any, digest: HashAlgorithm) -> Callable[[bytes, bytes], bool]:
+    """Return a check of signatures that are two numbers of fixed length (RFC 7518 §3.4)."""
+    verify, ecdsa = public.verify, ECDSA(digest)
+    size: int = (public.key_size + 7) // 8
+
+    def check(message: bytes, signature: bytes) -> bool:
+        if len(signature) != 2 * size:
+            return False
+        r, s = int.from_bytes(signature[:size]), int.from_bytes(signature[size:])
+        try:
+            verify(encode_dss_signature(r, s), message, ecdsa)
+        except InvalidSignature:
+            return False
+        return True
 
     return check
 
