@@ -67,10 +67,11 @@ class Token:
         return f"Token(alg={self.alg!r}, kid={self.kid!r})"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Header:
     """A JOSE header (RFC 7515 §4). A plain one has no member that must be refused.
 
+    It is remembered, so nobody changes it. A frozen class takes three times as long to make.
     `typ` is in lower case and without `application/`; "" if it is no string, None if it is absent.
     An odd one is no string, or names another purpose than access and ID tokens have.
     """
