@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import jwt
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from auth_jwks import JWKS
@@ -190,6 +190,43 @@ def test_times_are_judged_each_time(begins: str, now: float, leeway: float, *, v
     times: dict[str, Any] = {begins: 50.9, "exp": 100.9}
     token = seen(**times)
     assert (token.claims(held(key_set(KEYS[0].jwk())), now, leeway) is not None) is valid
+
+
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text()
+)
+VALUES = st.recursive(
+    SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=40
+)
+
+
+@given(st.dictionaries(st.text(), VALUES))
+@example({"groups": ["a"] * 3, "name": "alice"})
+@example({"tree": [["a"], {"b": []}]})
+@example({"address": {"country": "DE"}})
+@example({"text": "x" * 1000})
+@example({"numbers": [0.5] * 100})
+def test_each_hit_has_claims_of_its_own(claims: dict[str, Any]) -> None:
+    """They are what the payload says, whatever a caller before did to his."""
+    payload = json.dumps(claims | {"exp": 100}).encode()
+    current = held(key_set(KEYS[0].jwk()))
+    token = token_of("k0", current, payload)
+    for _ in range(3):
+        found = token.claims(current, 0.0, 0.0)
+        assert found == json.loads(payload)
+        spoil(found)
+
+
+def spoil(value: object) -> None:
+    """Empty every list and dict."""
+    if isinstance(value, list | dict):
+        for each in value.values() if isinstance(value, dict) else value:
+            spoil(each)
+        value.clear()
 
 
 def test_what_can_be_no_token_has_no_name() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Hashable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
+from sys import getsizeof
 from typing import Any
 from weakref import WeakSet
 
@@ -21,6 +22,10 @@ __all__ = ["SeenToken", "TokenCache", "cache_key"]
 
 ENTRY_OVERHEAD = 512
 BYTES_PER_ENTRY = 4096
+# As Python's objects, claims take several times their JSON. Up to this payload, so many bytes are
+# reckoned that an entry still takes no more than `BYTES_PER_ENTRY`.
+MAX_FLAT = 704
+FLAT_OVERHEAD = 768
 
 
 @dataclass(slots=True)
@@ -28,8 +33,10 @@ class SeenToken:
     """The result of a verification: which key signed the token, and its payload.
 
     `generation` is that of the keys that confirmed the key last; the keys themselves are not kept,
-    so that no token keeps a whole document in memory. `begins`, `ends` and `packed` are computed on
-    the first hit, not on insertion, because many tokens are never seen again.
+    so that no token keeps a whole document in memory. `begins`, `ends` and the claims are computed
+    on the first hit, not on insertion, because many tokens are never seen again. The claims are
+    `flat` if they are small and no deeper than the `lists` in them, which then are copied; else
+    `packed`.
     """
 
     kid: str | None
@@ -40,23 +47,40 @@ class SeenToken:
     payload: bytes = field(repr=False)
     begins: int = 0
     ends: int = 0
+    flat: dict[str, Any] | None = field(default=None, repr=False)
+    lists: tuple[str, ...] = ()
     packed: bytes = field(default=b"", repr=False)
 
     def claims(self, current: CurrentKeys, now: float, leeway: float) -> dict[str, Any] | None:
         """Return the claims, or None if the token must be verified again."""
         if self.generation is not current.generation and not self._is_confirmed_by(current):
             return None
-        if not self.packed:
-            self._pack()
+        if self.flat is None and not self.packed:
+            self._keep()
         if self.begins > now + leeway or self.ends <= now - leeway:
             return None
-        claims: dict[str, Any] = marshal.loads(self.packed)  # noqa: S302 - our own memory
+        if self.flat is None:
+            claims: dict[str, Any] = marshal.loads(self.packed)  # noqa: S302 - our own memory
+            return claims
+        claims = self.flat.copy()
+        for name in self.lists:
+            claims[name] = claims[name].copy()
         return claims
 
-    def _pack(self) -> None:
+    def _keep(self) -> None:
+        """Keep the claims, last of all, as another thread may read them at any time."""
         found = strict_object(self.payload) or {}
         self.begins, self.ends = validity(found)
-        self.packed = marshal.dumps(found)  # last, as another thread may read it at any time
+        self.lists = tuple(name for name, value in found.items() if type(value) is list)
+        inner = [value for name in self.lists for value in found[name]]
+        parts = [*found, *found.values(), *inner]
+        size = getsizeof(found) + sum(map(getsizeof, parts))
+        length = len(self.payload)
+        is_deep = dict in map(type, parts) or list in map(type, inner)
+        if not is_deep and length <= MAX_FLAT and size <= 3 * length + FLAT_OVERHEAD:
+            self.flat = found
+        else:
+            self.packed = marshal.dumps(found)
 
     def _is_confirmed_by(self, current: CurrentKeys) -> bool:
         """Return whether these keys still include the key, and name the same issuer."""
@@ -149,4 +173,7 @@ with suppress(AttributeError):  # Windows knows no fork
 
 
 def _cost(token: SeenToken) -> int:
-    return 2 * len(token.payload) + ENTRY_OVERHEAD  # once more when packed
+    size = len(token.payload)
+    if size <= MAX_FLAT:
+        return 4 * size + ENTRY_OVERHEAD + FLAT_OVERHEAD
+    return 2 * size + ENTRY_OVERHEAD  # once more as claims

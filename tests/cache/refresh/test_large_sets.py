@@ -46,7 +46,8 @@ async def test_a_refresh_that_is_lost_at_any_turn_has_seen_nothing(
     hire: Hire, issuer: FakeIssuer
 ) -> None:
     """The old keys stay, and the next refresh gets the new ones: never some of each."""
-    ended, most = [], 0
+    ended: list[bool] = []
+    most = 0
     while not any(ended):
         worker = has_stored(hire, issuer, *MANY)
         await worker.run()
