@@ -168,6 +168,11 @@ class Refresher:
             return max(ours, sent - age)
         return sent - age if sent - age > ours else None
 
+    async def _keys_of(self, document: Document) -> KeySet:
+        if document is self.current.document:
+            return self.current.key_set
+        return await parsed(document, self.source, self._allowed)
+
     def _replace(
         self, document: Document, keys: KeySet, fetched: float,
         origin: Literal["provider", "store"], *, told: bool = False,
@@ -217,11 +222,7 @@ class Refresher:
                     revalidate=cause != "forced",
                 )
             is_same = document is self.current.document
-            keys = (
-                self.current.key_set
-                if is_same
-                else await parsed(document, self.source, self._allowed)
-            )
+            keys = await self._keys_of(document)
         except FetchError as fault:
             kind, reason, stated = fault.kind, fault.reason, fault.retry_after
         except UnusableKeySetError as fault:
