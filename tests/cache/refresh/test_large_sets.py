@@ -1,9 +1,6 @@
 """Sets of many keys: parsed in turns with all else, and seen and adopted only as a whole."""
 
 import asyncio
-from collections.abc import Callable
-
-import pytest
 
 from auth_jwks import JWKS
 from auth_jwks.stores import Newer
@@ -64,24 +61,21 @@ async def test_a_refresh_that_is_lost_at_any_turn_has_seen_nothing(
     assert len(ended) > 4, "among them three amid the parsing"
 
 
-def in_a_loop_for_each_call(issuer: FakeIssuer) -> Callable[[str], object]:
-    """Return what verifies so."""
-    jwks = JWKS(issuer.discovery_url, "api", ["ES256"], issuer=issuer.issuer)
-    return lambda token: asyncio.run(jwks.verify_token(token))
-
-
-def in_a_thread(issuer: FakeIssuer) -> Callable[[str], object]:
-    """Return what verifies so."""
-    return SyncJWKS(issuer.discovery_url, "api", ["ES256"], issuer=issuer.issuer).verify_token
-
-
-@pytest.mark.parametrize("verifier", [in_a_loop_for_each_call, in_a_thread])
-def test_any_caller_waits_for_a_large_set(
-    verifier: Callable[[FakeIssuer], Callable[[str], object]],
-) -> None:
-    """Its first call brings it to the end."""
+def test_a_loop_for_each_call_gets_a_large_set() -> None:
+    """The first call brings it to the end."""
     with FakeIssuer(keys=MANY) as issuer:
-        verify = verifier(issuer)
+        jwks = JWKS(issuer.discovery_url, "api", ["ES256"], issuer=issuer.issuer)
         for key in MANY:
-            assert verify(issuer.sign(aud="api", key=key))
+            assert asyncio.run(jwks.verify_token(issuer.sign(aud="api", key=key)))
+        assert issuer.jwks_requests == 1
+
+
+def test_a_thread_gets_a_large_set() -> None:
+    """It waits until all of it is parsed."""
+    with (
+        FakeIssuer(keys=MANY) as issuer,
+        SyncJWKS(issuer.discovery_url, "api", ["ES256"], issuer=issuer.issuer) as jwks,
+    ):
+        for key in MANY:
+            assert jwks.verify_token(issuer.sign(aud="api", key=key))
         assert issuer.jwks_requests == 1
