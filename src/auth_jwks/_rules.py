@@ -28,9 +28,8 @@ __all__ = [
     "RulesOfCalls",
     "ask",
     "audience_of_call",
-    "cached_expected",
+    "cached_call",
     "checked_rules",
-    "exactly",
 ]
 
 DEFAULT_ALGORITHMS = ("RS256", "ES256")
@@ -97,8 +96,48 @@ def checked_rules(
     return rules
 
 
-# The rules of one call, the audience it wants, and under what its token is remembered.
-Call = tuple[Rules, frozenset[str] | None, Hashable]
+class Call:
+    """The rules of one call, the audience that it wants, and whether it checks the issuer."""
+
+    __slots__ = ("asks_again", "audience", "expected", "options", "rules", "verify_iss")
+
+    def __init__(
+        self,
+        rules: Rules,
+        audience: frozenset[str] | None,
+        *,
+        verify_iss: bool,
+        is_usual: bool = False,
+    ) -> None:
+        """Of an unusual call, the `options` are part of the token cache's key.
+
+        `expected` is what claims must meet; None if that depends on the discovery document.
+        """
+        self.rules = rules
+        self.audience = audience
+        self.verify_iss = verify_iss
+        self.options: tuple[Hashable, ...] = () if is_usual else (audience, verify_iss, rules)
+        self.asks_again = rules.tenants is not None or rules.check is not None
+        named = rules.issuer if verify_iss else None
+        is_known = named is None or named.names
+        self.expected = self._with(named) if is_known else None
+
+    def __repr__(self) -> str:
+        return f"Call(audience={self.audience!r}, verify_iss={self.verify_iss!r})"
+
+    def expected_of(self, issuer: str | None) -> Expected:
+        """Return what claims must meet; `issuer` is that of the discovery document.
+
+        It is None before the provider has confirmed one: the configured one may be wrong.
+        """
+        return self._with(_exactly(issuer))
+
+    def _with(self, issuer: IssuerNames | None) -> Expected:
+        rules = self.rules
+        return _expected(rules.leeway, rules.required, issuer, self.audience, rules.numeric_sub)
+
+
+cached_call = lru_cache(maxsize=256)(Call)
 
 
 class RulesOfCalls:
@@ -177,9 +216,9 @@ def ask(rules: Rules, claims: dict[str, Any]) -> None:
 
 
 @lru_cache(maxsize=256)
-def exactly(issuer: str | None) -> IssuerNames | None:
+def _exactly(issuer: str | None) -> IssuerNames | None:
     """Return the issuer of a discovery document, of which no template is trusted."""
     return None if issuer is None else IssuerNames((issuer,))
 
 
-cached_expected = lru_cache(maxsize=256)(Expected)
+_expected = lru_cache(maxsize=256)(Expected)

@@ -11,6 +11,7 @@ from auth_jwks._jose.tokens import MAX_TOKEN
 from auth_jwks._provider.client import HTTPClient
 from auth_jwks._provider.made_client import ClientMaker
 from auth_jwks._rules import checked_rules
+from auth_jwks._token_checks import TokenChecks
 from auth_jwks._verification import Verification
 from auth_jwks.events import Observer
 from auth_jwks.profiles._kinds import Profile
@@ -85,4 +86,4 @@ class JWKS(Verification):
             http_client=http_client, store=store, cache_ttl=cache_ttl, max_stale=max_stale,
             allowed=rules.allowed, observer=observer, clock=clock,
         )  # fmt: skip
-        super().__init__(keys, seen, rules, tally, clock)
+        super().__init__(TokenChecks(keys, seen, rules, tally, clock))

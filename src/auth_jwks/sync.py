@@ -32,6 +32,7 @@ from auth_jwks._jose.keys import Key
 from auth_jwks._jose.tokens import MAX_TOKEN, Token
 from auth_jwks._provider.made_client import ClientMaker, is_client
 from auth_jwks._rules import checked_rules
+from auth_jwks._token_checks import TokenChecks
 from auth_jwks._verification import Verification
 from auth_jwks.errors import KeysUnavailableError
 from auth_jwks.events import Observer
@@ -124,7 +125,8 @@ class SyncJWKS:
         )  # fmt: skip
         self._tally = tally
         keys = _ThreadedKeys(cache, store, clock)
-        self._verification = Verification(keys, seen, rules, tally, clock)
+        checks = TokenChecks(keys, seen, rules, tally, clock)
+        self._verification, self._begin = Verification(checks), checks.begin
 
     @property
     def issuers(self) -> tuple[str, ...]:
@@ -145,11 +147,8 @@ class SyncJWKS:
         profile: Profile | None = None,
     ) -> dict[str, Any]:
         """Return the claims of a valid token, or raise, as `JWKS.verify_token` does."""
-        verify = self._verification
-        found = verify._recalled(token, audience, profile, verify_iss=verify_iss)  # noqa: SLF001 - ours
-        if isinstance(found, dict):
-            return found
-        return run_at_once(verify._verified(token, found, verify_iss=verify_iss))  # noqa: SLF001
+        found = self._begin(token, audience, profile, verify_iss=verify_iss)
+        return found if isinstance(found, dict) else run_at_once(found)
 
     def refresh(self, *, force: bool = False) -> None:
         """Make sure that the keys are fresh, as `JWKS.refresh` does, and wait for it."""
@@ -221,6 +220,7 @@ class _ThreadedKeys:
 
     def __init__(self, cache: KeyCache, store: KeyStore | None, clock: Clock) -> None:
         self._cache = cache
+        self.raise_if_hopeless = cache.raise_if_hopeless
         self._store = store
         self._clock = clock
         self._portal = Portal()
@@ -248,7 +248,6 @@ class _ThreadedKeys:
         self, token: Token, tried: CurrentKeys, check: Callable[[], object]
     ) -> tuple[CurrentKeys, Key]:
         """Return the key that signed the token, and its set, though no key of `tried` did."""
-        self._cache.raise_if_hopeless(token, tried, self._clock.monotonic(), check)
         searchers = self._searchers = self._searchers.of_this_process()
         with searchers.joined() as seconds:
             if seconds != 0:

@@ -109,7 +109,7 @@ def test_state_is_told_without_tokens() -> None:
     """The representation counts, and shows no name and no claim."""
     cache = TokenCache(3)
     token = seen(sub="secret")
-    cache.put(cache_key("secret"), token)
+    cache.put(cache_key("a.secret.c"), token)
     assert repr(cache) == "TokenCache(size=3, used=1)"
     assert "secret" not in repr(token)
 
@@ -117,20 +117,20 @@ def test_state_is_told_without_tokens() -> None:
 def test_name_holds_everything_that_shaped_the_check() -> None:
     """Another token, audience or option is another name; the same ones are the same."""
     names = [
-        cache_key(token, audience, verify_iss)
+        cache_key(token, (audience, verify_iss))
         for token in ("a.b." + "c" * 5000, "a.b." + "c" * 4999 + "d")
         for audience in (None, frozenset(("api",)), frozenset(("api", "web")))
         for verify_iss in (True, False)
     ]
     assert len(set(names)) == len(names)
-    assert cache_key("a.b.c", frozenset(("web", "api"))) == cache_key(
-        "a.b.c", frozenset(("api", "web"))
+    assert cache_key("a.b.c", (frozenset(("web", "api")),)) == cache_key(
+        "a.b.c", (frozenset(("api", "web")),)
     )
 
 
 def test_name_does_not_hold_the_token() -> None:
     """No raw token is kept."""
-    assert "secret" not in repr(cache_key("secret", None))
+    assert "secret" not in repr(cache_key("a.secret.c"))
 
 
 @pytest.mark.parametrize(
@@ -232,12 +232,12 @@ def spoil(value: object) -> None:
 def test_what_can_be_no_token_has_no_name() -> None:
     """And is not remembered."""
     cache = TokenCache(1)
-    for name in (cache_key(7), cache_key(b"a.b.c"), cache_key("x" * 16_385)):
+    for name in (cache_key(7), cache_key(b"a.b.c"), cache_key("abc"), cache_key("." * 16_385)):
         assert name is None
         cache.put(name, seen())
     assert len(cache) == 0
-    assert cache_key("x" * 16_384) is not None
-    assert cache_key("\ud800") is not None
+    assert cache_key("." * 16_384) is not None
+    assert cache_key("\ud800.") is not None
 
 
 def test_replaced_token_is_counted_once() -> None:

@@ -91,7 +91,8 @@ def assembled(
     )
     if isinstance(source, FixedSource):
         refresher.current = keys_for_ever(source, clock.monotonic())
-    cache = KeyCache(refresher, policy=policy, clock=clock, observer=observers)
+    told = observers if observers.are_any else None
+    cache = KeyCache(refresher, policy=policy, clock=clock, observer=told)
     _warn_without_issuer(source)
     if isinstance(source, Source):
         source.during = partial(observers.during, "fetch")

@@ -181,8 +181,8 @@ class KeyCache:
         # In this order: a search that took the last token shows as running before its result does.
         bucket, searching = self._bucket, self._flights.busy
         refusal = hopeless(bucket, self._attempts, now, searching=searching)
-        current = self.current
-        if current.key_set.reason_for(token.kid, token.alg) is None:
+        key_set = (current := self._refresher.current).key_set
+        if not key_set.skipped or key_set.reason_for(token.kid, token.alg) is None:
             if refusal is None or current.generation is not tried.generation:
                 return
             if isinstance(refusal, Refuse):

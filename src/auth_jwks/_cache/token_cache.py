@@ -45,11 +45,12 @@ class SeenToken:
     issuer: str | None
     generation: object
     payload: bytes = field(repr=False)
-    begins: int = 0
-    ends: int = 0
     flat: dict[str, Any] | None = field(default=None, repr=False)
-    lists: tuple[str, ...] = ()
     packed: bytes = field(default=b"", repr=False)
+    cost: int = field(init=False, repr=False)
+    begins: int = field(init=False, repr=False)
+    ends: int = field(init=False, repr=False)
+    lists: tuple[str, ...] = field(init=False, repr=False)
 
     def claims(self, current: CurrentKeys, now: float, leeway: float) -> dict[str, Any] | None:
         """Return the claims, or None if the token must be verified again."""
@@ -92,14 +93,17 @@ class SeenToken:
         return False
 
 
-def cache_key(token: object, *options: Hashable, longest: int = MAX_TOKEN) -> Hashable:
-    """Return the cache key of a token and of the options it is checked with.
+def cache_key(
+    token: object, options: tuple[Hashable, ...] = (), longest: int = MAX_TOKEN
+) -> Hashable:
+    """Return the cache key of a token and of the options it is checked with, if there are any.
 
-    Return None if it can't be cached: it is not a string, or too long for a token.
+    Return None if it can't be cached: it is not a string, too long, or without a dot.
     """
-    if type(token) is not str or len(token) > longest:
+    if type(token) is not str or len(token) > longest or "." not in token:
         return None
-    return sha256(token.encode(errors="surrogatepass")).digest(), options
+    digest = sha256(token.encode(errors="surrogatepass")).digest()
+    return (digest, *options) if options else digest
 
 
 class TokenCache:
@@ -136,16 +140,19 @@ class TokenCache:
 
     def put(self, key: Hashable, token: SeenToken) -> None:
         """Remember the token, if it fits at all."""
-        if key is None or (cost := _cost(token)) > self._limit:
+        size = len(token.payload)
+        # Twice the payload, as its claims take as much once more.
+        cost = ENTRY_OVERHEAD + (4 * size + FLAT_OVERHEAD if size <= MAX_FLAT else 2 * size)
+        token.cost = cost
+        if key is None or cost > self._limit:
             return
+        seen = self._seen
         with self._lock:
-            before = self._seen.pop(key, None)
-            if before is not None:
-                self._bytes -= _cost(before)
-            self._bytes += cost
-            self._seen[key] = token
-            while len(self._seen) > self._size or self._bytes > self._limit:
-                self._bytes -= _cost(self._seen.popitem(last=False)[1])
+            before = seen.pop(key, None)
+            self._bytes += cost if before is None else cost - before.cost
+            seen[key] = token
+            while len(seen) > self._size or self._bytes > self._limit:
+                self._bytes -= seen.popitem(last=False)[1].cost
 
     def clear(self) -> None:
         """Forget everything."""
@@ -170,10 +177,3 @@ def _forked() -> None:
 
 with suppress(AttributeError):  # Windows knows no fork
     os.register_at_fork(after_in_child=_forked)
-
-
-def _cost(token: SeenToken) -> int:
-    size = len(token.payload)
-    if size <= MAX_FLAT:
-        return 4 * size + ENTRY_OVERHEAD + FLAT_OVERHEAD
-    return 2 * size + ENTRY_OVERHEAD  # once more as claims
