@@ -205,9 +205,8 @@ class Bucket:
 
     def taken(self, now: float) -> "Bucket | None":
         """Return the bucket as it stands at `now`, less one token; None when it is empty."""
-        if self.is_empty(now):
-            return None
-        return Bucket(min(2.0, self.tokens + (now - self.filled)) - 1, now)
+        tokens = min(2.0, self.tokens + (now - self.filled))
+        return Bucket(tokens - 1, now) if tokens >= 1 else None
 
     def is_empty(self, now: float) -> bool:
         """Return whether it has no token at `now`."""
