@@ -13,8 +13,8 @@ from auth_jwks.stores import gate
 from auth_jwks.testing import FakeIssuer
 
 # Of the package, with its rooms. Fewer is better: lower them when they sink.
-MODULES_OF_JWKS = 60
-MODULES_OF_FIRST_TOKEN = 60
+MODULES_OF_JWKS = 62
+MODULES_OF_FIRST_TOKEN = 62
 # Functions of value classes: none at import, and until the first token those of seven classes.
 COMPILED_FOR_FIRST_TOKEN = 7 * 6
 CALLS = 250  # Python's own functions that make a verifier: 195 in Python 3.11

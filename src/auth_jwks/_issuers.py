@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, ExitStack
 from operator import attrgetter
@@ -10,9 +10,10 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 
 import jwt
 
-from auth_jwks._background_loop import refuse_background_thread
+from auth_jwks._background_loop import refuse_background_thread, run_at_once
 from auth_jwks._cache.status import Status
 from auth_jwks._cache.tally import Tally
+from auth_jwks._cache.token_cache import cache_key
 from auth_jwks._jose.routes import Claimant, Routes
 from auth_jwks._settings import checked_flag
 from auth_jwks._verifier import JWKS
@@ -20,9 +21,13 @@ from auth_jwks.profiles._kinds import Profile
 
 __all__ = ["Issuers", "SyncIssuers"]
 
+# What `TokenChecks.begin` takes and returns.
+Begin = Callable[..., dict[str, Any] | Coroutine[Any, Any, dict[str, Any]]]
 
-# Of a `JWKS` or a `SyncJWKS`. It is no name of theirs for others.
+# Of a `JWKS` or a `SyncJWKS`. They are no names of theirs for others.
 _tally_of: Callable[[object], Tally] = attrgetter("_tally")
+_begin_of: Callable[[object], Begin] = attrgetter("_begin")
+_verify_of = attrgetter("verify_token")
 
 
 class Member(Claimant, Protocol):
@@ -71,6 +76,8 @@ class Several(Generic[MemberT]):
                 raise TypeError(f"verifiers: expected each to be a {kind.__name__}, got a {wrong}")
         self._verifiers = verifiers
         self._routes = Routes(verifiers)
+        # A subclass may do more than its class.
+        self._are_plain = all(_verify_of(type(each)) is _verify_of(kind) for each in verifiers)
         self._tally = Tally.beside(map(_tally_of, verifiers), "several issuers")
         self._closed = False
 
@@ -150,12 +157,16 @@ class Issuers(Several[JWKS]):
         """
         if self._closed or verify_iss is not True:
             self._refuse_misuse(verify_iss=verify_iss)
-        known = self._routes.recall(token)
-        if known is not None:
-            return await known.verify_token(token, audience, profile=profile)
-        verifier = self._find(token)
-        claims = await verifier.verify_token(token, audience, profile=profile)
-        self._routes.remember(token, verifier)
+        digest = cache_key(token, (), self._routes.longest)
+        known = self._routes.recall(digest)
+        verifier = known or self._find(token)
+        if self._are_plain:
+            found = _begin_of(verifier)(token, audience, profile, verify_iss=True, digest=digest)
+            claims = found if isinstance(found, dict) else await found
+        else:
+            claims = await verifier.verify_token(token, audience, profile=profile)
+        if known is None:
+            self._routes.remember(digest, verifier)
         return claims
 
     async def refresh(self, *, force: bool = False) -> None:
@@ -214,12 +225,16 @@ class SyncIssuers(Several[Threaded]):
         """Return the claims of a valid token, or raise, as `Issuers.verify_token` does."""
         if self._closed or verify_iss is not True:
             self._refuse_misuse(verify_iss=verify_iss)
-        known = self._routes.recall(token)
-        if known is not None:
-            return known.verify_token(token, audience, profile=profile)
-        verifier = self._find(token)
-        claims = verifier.verify_token(token, audience, profile=profile)
-        self._routes.remember(token, verifier)
+        digest = cache_key(token, (), self._routes.longest)
+        known = self._routes.recall(digest)
+        verifier = known or self._find(token)
+        if self._are_plain:
+            found = _begin_of(verifier)(token, audience, profile, verify_iss=True, digest=digest)
+            claims = found if isinstance(found, dict) else run_at_once(found)
+        else:
+            claims = verifier.verify_token(token, audience, profile=profile)
+        if known is None:
+            self._routes.remember(digest, verifier)
         return claims
 
     def refresh(self, *, force: bool = False) -> None:

@@ -1,9 +1,10 @@
 """The rules of a verifier: what it requires of tokens, and of one under a call's profile."""
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
+from auth_jwks._jose.claims import Expected
 from auth_jwks._jose.issuer import IssuerNames
 from auth_jwks._jose.keys import checked_algorithms
 from auth_jwks._jose.tokens import TOKEN_LENGTHS
@@ -16,16 +17,25 @@ from auth_jwks._settings import (
     checked_strings,
     checked_tenants,
 )
-from auth_jwks.profiles._judgement import accepted_types, checked_profile, comes_once
+from auth_jwks.profiles._judgement import accepted_types, checked_profile, comes_once, passed
 from auth_jwks.profiles._kinds import AccessToken, IDToken, Profile
 
 if TYPE_CHECKING:
     from auth_jwks._jose.tenants import Tenants
 
-__all__ = ["Rules", "audience_of_call", "checked_rules", "rules_of_call"]
+__all__ = [
+    "Call",
+    "Rules",
+    "RulesOfCalls",
+    "ask",
+    "audience_of_call",
+    "cached_call",
+    "checked_rules",
+]
 
 DEFAULT_ALGORITHMS = ("RS256", "ES256")
 DEFAULT_CLAIMS = ("exp", "iat", "sub")
+MAX_PROFILES = 64  # of calls, whose rules are at hand
 
 
 class Rules:
@@ -98,7 +108,77 @@ def checked_rules(
     return rules
 
 
-def rules_of_call(rules: Rules, profile: Profile) -> Rules:
+class Call:
+    """The rules of one call, the audience that it wants, and whether it checks the issuer."""
+
+    __slots__ = ("asks_again", "audience", "expected", "options", "rules", "verify_iss")
+
+    def __init__(
+        self,
+        rules: Rules,
+        audience: frozenset[str] | None,
+        *,
+        verify_iss: bool,
+        is_usual: bool = False,
+    ) -> None:
+        """Of an unusual call, the `options` are part of the token cache's key.
+
+        `expected` is what claims must meet; None if that depends on the discovery document.
+        """
+        self.rules = rules
+        self.audience = audience
+        self.verify_iss = verify_iss
+        self.options: tuple[Hashable, ...] = () if is_usual else (audience, verify_iss, rules)
+        self.asks_again = rules.tenants is not None or rules.check is not None
+        named = rules.issuer if verify_iss else None
+        is_known = named is None or named.names
+        self.expected = self._with(named) if is_known else None
+
+    def __repr__(self) -> str:
+        return f"Call(audience={self.audience!r}, verify_iss={self.verify_iss!r})"
+
+    def expected_of(self, issuer: str | None) -> Expected:
+        """Return what claims must meet; `issuer` is that of the discovery document.
+
+        It is None before the provider has confirmed one: the configured one may be wrong.
+        """
+        return self._with(_exactly(issuer))
+
+    def _with(self, issuer: IssuerNames | None) -> Expected:
+        rules = self.rules
+        return _expected(rules.leeway, rules.required, issuer, self.audience, rules.numeric_sub)
+
+
+cached_call = lru_cache(maxsize=256)(Call)
+
+
+class RulesOfCalls:
+    """The rules of a verifier under the profiles of its calls: the same each time.
+
+    They are part of the token cache's key.
+    """
+
+    def __init__(self, rules: Rules) -> None:
+        self._rules = rules
+        self._by_profile: dict[int, Rules] = {}
+
+    def __repr__(self) -> str:
+        return f"RulesOfCalls({len(self._by_profile)})"
+
+    def under(self, profile: Profile) -> Rules:
+        """Return the rules under the profile of a call, which is mostly one that came before."""
+        known = self._by_profile.get(id(profile))
+        if known is not None and known.profile is profile:
+            return known
+        rules = _rules_of_call(self._rules, profile)
+        if rules.is_lasting:
+            if len(self._by_profile) >= MAX_PROFILES:
+                self._by_profile.clear()
+            self._by_profile[id(profile)] = rules
+        return rules
+
+
+def _rules_of_call(rules: Rules, profile: Profile) -> Rules:
     """Return the rules under the profile of a call: the same each time, for the token cache."""
     checked_profile(profile)
     if isinstance(profile, IDToken) and comes_once(profile):
@@ -139,3 +219,23 @@ def audience_of_call(audience: object, rules: Rules) -> frozenset[str]:
 @lru_cache(maxsize=256)
 def _cached_audience(audience: str) -> frozenset[str]:
     return checked_audience("audience", audience)
+
+
+def ask(rules: Rules, claims: dict[str, Any]) -> None:
+    """Ask the user's functions about a token that was seen before, as they may change their mind.
+
+    Raises what these raise.
+    """
+    if rules.tenants is not None:
+        rules.tenants.asked(claims)
+    if rules.check is not None:
+        passed(rules.check, claims)
+
+
+@lru_cache(maxsize=256)
+def _exactly(issuer: str | None) -> IssuerNames | None:
+    """Return the issuer of a discovery document, of which no template is trusted."""
+    return None if issuer is None else IssuerNames((issuer,))
+
+
+_expected = lru_cache(maxsize=256)(Expected)

@@ -10,6 +10,7 @@ from auth_jwks._clock import SYSTEM_CLOCK, Clock
 from auth_jwks._jose.tokens import MAX_TOKEN
 from auth_jwks._provider.client import ClientMaker, HTTPClient
 from auth_jwks._rules import checked_rules
+from auth_jwks._token_checks import TokenChecks
 from auth_jwks._verification import Verification
 from auth_jwks.events import Observer
 from auth_jwks.profiles._kinds import Profile
@@ -84,4 +85,4 @@ class JWKS(Verification):
             http_client=http_client, store=store, cache_ttl=cache_ttl, max_stale=max_stale,
             allowed=rules.allowed, observer=observer, clock=clock,
         )  # fmt: skip
-        super().__init__(keys, seen, rules, tally, clock)
+        super().__init__(TokenChecks(keys, seen, rules, tally, clock))

@@ -19,7 +19,7 @@ from auth_jwks._background_loop import (
     Work,
     refuse_greenlets,
     run_at_once,
-)
+)  # fmt: skip
 from auth_jwks._cache.assembly import assembled
 from auth_jwks._cache.current import CurrentKeys
 from auth_jwks._cache.freshness import MIN_RETRY_AFTER
@@ -32,6 +32,7 @@ from auth_jwks._jose.keys import Key
 from auth_jwks._jose.tokens import MAX_TOKEN, Token
 from auth_jwks._provider.made_client import ClientMaker, is_client
 from auth_jwks._rules import checked_rules
+from auth_jwks._token_checks import TokenChecks
 from auth_jwks._verification import Verification
 from auth_jwks.errors import KeysUnavailableError
 from auth_jwks.events import Observer
@@ -125,7 +126,8 @@ class SyncJWKS:
         )  # fmt: skip
         self._tally = tally
         keys = _ThreadedKeys(cache, store, clock)
-        self._verification = Verification(keys, seen, rules, tally, clock)
+        checks = TokenChecks(keys, seen, rules, tally, clock)
+        self._verification, self._begin = Verification(checks), checks.begin
 
     @property
     def issuers(self) -> tuple[str, ...]:
@@ -146,9 +148,8 @@ class SyncJWKS:
         profile: Profile | None = None,
     ) -> dict[str, Any]:
         """Return the claims of a valid token, or raise, as `JWKS.verify_token` does."""
-        return run_at_once(
-            self._verification.verify_token(token, audience, verify_iss=verify_iss, profile=profile)
-        )
+        found = self._begin(token, audience, profile, verify_iss=verify_iss)
+        return found if isinstance(found, dict) else run_at_once(found)
 
     def refresh(self, *, force: bool = False) -> None:
         """Make sure that the keys are fresh, as `JWKS.refresh` does, and wait for it."""
@@ -220,6 +221,7 @@ class _ThreadedKeys:
 
     def __init__(self, cache: KeyCache, store: KeyStore | None, clock: Clock) -> None:
         self._cache = cache
+        self.raise_if_hopeless = cache.raise_if_hopeless
         self._store = store
         self._clock = clock
         self._portal = Portal()
@@ -228,10 +230,9 @@ class _ThreadedKeys:
         self._searchers = _Searchers()
 
     def ready(self, wall: float) -> CurrentKeys | None:
-        """Return the keys if this call need not wait for any.
-
-        If they are due for a refresh, the loop is nudged, at most once per `NUDGE_INTERVAL`.
-        """
+        """Return the keys if this call need not wait. If they are due, the loop is nudged."""
+        if (current := self._cache.steady(wall)) is not None:
+            return current
         now = self._clock.monotonic()
         current, is_due = self._cache.peek(now, wall)
         if is_due and now >= self._nudge_at:
@@ -248,7 +249,6 @@ class _ThreadedKeys:
         self, token: Token, tried: CurrentKeys, check: Callable[[], object]
     ) -> tuple[CurrentKeys, Key]:
         """Return the key that signed the token, and its set, though no key of `tried` did."""
-        self._cache.raise_if_hopeless(token, tried, self._clock.monotonic(), check)
         searchers = self._searchers = self._searchers.of_this_process()
         with searchers.joined() as seconds:
             if seconds != 0:

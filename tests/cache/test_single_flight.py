@@ -289,9 +289,12 @@ def test_flights_of_the_parent_are_dropped_in_a_fork() -> None:
     script = [sys.executable, "-W", "error", str(Path(__file__))]
     told = subprocess.run(script, check=True, capture_output=True, timeout=60)
     assert json.loads(told.stdout) == {
-        "child": {"busy": False, "same loop": [None, "nothing"], "own loop": [None, "nothing"]},
-        "parent": {"busy": True, "brought": "it"},
-    }
+        "child": {
+            "busy": False, "here": False, "same loop": [None, "nothing"],
+            "own loop": [None, "nothing"],
+        },
+        "parent": {"busy": True, "here": True, "brought": "it"},
+    }  # fmt: skip
 
 
 async def _nothing() -> str:
@@ -304,6 +307,10 @@ async def _begin(clock: FakeClock, flights: SingleFlight[str]) -> Flight[str]:
     return flight
 
 
+async def _is_here(flights: SingleFlight[str]) -> bool:
+    return flights.is_running_here("upkeep")
+
+
 async def _look(flights: SingleFlight[str]) -> Flight[str] | None:
     return flights.under_way("upkeep")
 
@@ -314,9 +321,10 @@ async def _look_and_fly(flights: SingleFlight[str]) -> tuple[Flight[str] | None,
 
 
 def _child(flights: SingleFlight[str], loop: asyncio.AbstractEventLoop) -> dict[str, object]:
-    busy = flights.busy
+    busy, here = flights.busy, loop.run_until_complete(_is_here(flights))
     same = loop.run_until_complete(_look_and_fly(flights))
-    return {"busy": busy, "same loop": same, "own loop": asyncio.run(_look_and_fly(flights))}
+    own = asyncio.run(_look_and_fly(flights))
+    return {"busy": busy, "here": here, "same loop": same, "own loop": own}
 
 
 def _forking() -> dict[str, object]:
@@ -330,12 +338,12 @@ def _forking() -> dict[str, object]:
         os.write(writer, json.dumps(_child(flights, loop)).encode())
         os._exit(0)
     os.waitpid(pid, 0)
-    busy = flights.busy
+    busy, here = flights.busy, loop.run_until_complete(_is_here(flights))
     clock.advance(2)
     brought = loop.run_until_complete(flights.wait(flight, None))
     loop.close()
     child = json.loads(os.read(reader, 1000))
-    return {"child": child, "parent": {"busy": busy, "brought": brought}}
+    return {"child": child, "parent": {"busy": busy, "here": here, "brought": brought}}
 
 
 if __name__ == "__main__":

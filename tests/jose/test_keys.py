@@ -12,15 +12,17 @@ from jwt.algorithms import get_default_algorithms
 
 from auth_jwks._jose.keys import (
     ALGORITHMS,
+    MAX_KEYS,
     Key,
     KeySet,
     UnusableKeySetError,
     checked_algorithms,
+    parse_in_slices,
     parse_key_set,
     summary,
 )
 from auth_jwks.testing import SigningKey
-from tests.jose.sets import JUNK, OTHERS, RSA, parsed, rsa_jwk
+from tests.jose.sets import JUNK, OTHERS, RSA, document, parsed, rsa_jwk
 
 UNSUPPORTED = "its key type is not supported"
 UNFIT = "its alg or crv does not fit its kty"
@@ -324,3 +326,12 @@ def test_no_document_raises_anything_else(raw: bytes) -> None:
 def test_the_error_is_no_answer_to_a_caller() -> None:
     """That a set is unusable is for the refresh to handle, never a verdict on a token."""
     assert not issubclass(UnusableKeySetError, jwt.PyJWTError)
+
+
+@pytest.mark.parametrize(("members", "turns"), [(1, 0), (8, 0), (9, 2), (MAX_KEYS, 32)])
+def test_a_large_set_is_parsed_in_slices(es256: SigningKey, members: int, turns: int) -> None:
+    """Others have their turn before every eight keys; a set of few keys takes no turn."""
+    raw = document(*(es256.jwk() | {"kid": str(number)} for number in range(members)))
+    slices = parse_in_slices(raw, ALGORITHMS)
+    assert sum(1 for _ in slices) == turns
+    assert len(parse_key_set(raw, ALGORITHMS).keys) == members

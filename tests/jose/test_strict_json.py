@@ -149,6 +149,32 @@ def test_duplicate_members_are_refused_on_demand(raw: bytes) -> None:
     assert strict_object(raw, unique_members=True) is None
 
 
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    if len(dict(pairs)) != len(pairs):
+        raise ValueError
+    return dict(pairs)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["a", "\\u0061", "b", "a:", ":"]),
+            st.sampled_from(["1", '":"', "[]", '{"a":1}', '{"a":1,"a":2}', '[{"b":":","b":0}]']),
+        ),
+        max_size=5,
+    )
+)
+def test_colons_hide_no_duplicate_and_make_none(members: list[tuple[str, str]]) -> None:
+    """Wherever they stand: in names, in values, or in objects further in."""
+    inner = ",".join(f'"{name}":{value}' for name, value in members)
+    text = f"{{{inner}}}"
+    try:
+        expected = json.loads(text, object_pairs_hook=_once)
+    except ValueError:
+        expected = None
+    assert strict_object(text.encode(), unique_members=True) == expected
+
+
 @pytest.mark.parametrize("value", [b"[%s]", b'[%s{"a":[]}]', b'["%s"]'])
 def test_with_unique_members_brackets_are_few(value: bytes) -> None:
     """Wherever they stand, so that a look is enough: 64 of them open, and no more."""

@@ -5,7 +5,7 @@ from typing import Any
 import jwt
 import pytest
 
-from auth_jwks import Issuers, UnknownKeyError
+from auth_jwks import JWKS, Issuers, UnknownKeyError
 from auth_jwks.errors import reason_of
 from auth_jwks.events import Event, TokenRefused
 from auth_jwks.testing import FakeClock, FakeIssuer, SigningKey
@@ -21,6 +21,23 @@ async def test_each_issuer_s_tokens_are_verified(issuers: Issuers, pair: Pair) -
         for spelled in (token, token, f"Bearer {token}", f"bearer   {token}  ", token):
             assert (await issuers.verify_token(spelled))["iss"] == provider.issuer
         assert fetches(pair) == ((2, 0), (2, 2))[number]
+
+
+class Asking(JWKS):
+    """A verifier whose user adds something to each verification."""
+
+    async def verify_token(self, token: str, *args: Any, **options: Any) -> dict[str, Any]:
+        """Say in the claims that it was asked."""
+        return await super().verify_token(token, *args, **options) | {"asked": True}
+
+
+async def test_a_verifier_of_the_user_s_own_class_is_asked(make: Make, pair: Pair) -> None:
+    """Its own method, each time; and the token of the other one is its own affair."""
+    issuers = Issuers(make(pair[0], kind=Asking), make(pair[1]))
+    for provider, asked in zip(pair, (True, None), strict=True):
+        token = provider.sign()
+        for _ in range(3):
+            assert (await issuers.verify_token(token)).get("asked") is asked
 
 
 async def test_claims_are_the_callers_own(issuers: Issuers, pair: Pair) -> None:

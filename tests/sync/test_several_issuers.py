@@ -40,6 +40,23 @@ def made(make: Make, provider: FakeIssuer, **options: Any) -> SyncJWKS:
     return make(discovery_url=provider.discovery_url, issuer=provider.issuer, **options)
 
 
+class Asking(SyncJWKS):
+    """A verifier whose user adds something to each verification."""
+
+    def verify_token(self, token: str, *args: Any, **options: Any) -> dict[str, Any]:
+        """Say in the claims that it was asked."""
+        return super().verify_token(token, *args, **options) | {"asked": True}
+
+
+def test_a_verifier_of_the_user_s_own_class_is_asked(issuer: FakeIssuer) -> None:
+    """Its own method, each time."""
+    own = Asking(issuer.discovery_url, issuer=issuer.issuer)
+    with SyncIssuers(own) as issuers:
+        token = issuer.sign(exp=4_000_000_000, iat=0)
+        for _ in range(3):
+            assert issuers.verify_token(token)["asked"] is True
+
+
 def test_each_issuer_s_tokens_are_verified(
     issuers: SyncIssuers, issuer: FakeIssuer, other: FakeIssuer
 ) -> None:

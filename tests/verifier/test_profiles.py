@@ -10,7 +10,7 @@ import jwt
 import pytest
 
 from auth_jwks import JWKS, KeysUnavailableError
-from auth_jwks._verification import MAX_PROFILES
+from auth_jwks._rules import MAX_PROFILES, RulesOfCalls, checked_rules
 from auth_jwks.profiles import AccessToken, IDToken, LogoutToken, Profile
 from auth_jwks.sync import SyncJWKS
 from auth_jwks.testing import FakeClock, FakeIssuer
@@ -250,3 +250,14 @@ async def test_many_profiles_of_calls_are_not_kept_for_ever(make: Make, issuer: 
         with pytest.raises(jwt.InvalidTokenError):
             await jwks.verify_token(token, profile=profile)
     assert await jwks.verify_token(token, profile=good[0])
+
+
+def test_rules_of_calls_tell_how_many_they_are() -> None:
+    """And nothing of what they are."""
+    rules = checked_rules(
+        ["ES256"], None, 30.0, ("exp", "iat", "sub"), None,
+        issuer=None, tenants=None, max_token_length=2048, numeric_sub=False,
+    )  # fmt: skip
+    calls = RulesOfCalls(rules)
+    assert calls.under(IDToken(client_id="web")) is not rules
+    assert repr(calls) == "RulesOfCalls(1)"

@@ -55,6 +55,21 @@ async def test_a_token_seen_before_is_judged_anew(
         await jwks.verify_token(token)
 
 
+async def test_a_call_with_the_verifier_s_own_audience_is_no_other(
+    make: Make, issuer: FakeIssuer
+) -> None:
+    """The token is remembered once for both, and again for a call that wants something else."""
+    jwks, token = make(aud=["api", "web"]), issuer.sign(aud="api")
+    await jwks.verify_token(token)
+    for audience, count in ((["web", "api"], 0), ("api", 1), ("api", 0)):
+        with checks() as checked:
+            await jwks.verify_token(token, audience)
+        assert len(checked) == count
+    with checks() as checked:
+        await jwks.verify_token(token, ["web", "api"], verify_iss=False)
+    assert len(checked) == 1
+
+
 @pytest.mark.parametrize("scheme", ["", "Bearer", "bearer", "BEARER"])
 async def test_a_scheme_makes_no_other_token(make: Make, issuer: FakeIssuer, scheme: str) -> None:
     """Nor do blanks, so that one token can't take the places of all others."""

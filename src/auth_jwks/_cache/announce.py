@@ -66,7 +66,9 @@ class GuardedObserver:
 
 def announce(event: Event, observer: Observer | None) -> None:
     """Log the event and call the observer with it, which must not raise."""
-    _log(event)
+    # Anyone can cause as many of these as they like.
+    if type(event) is not UnknownKey or logger.isEnabledFor(logging.DEBUG):
+        _log(event)
     if observer is not None:
         observer(event)
 
@@ -89,11 +91,10 @@ def _places(fault: BaseException) -> str:
 
 def _log(event: Event) -> None:
     match event:
-        case UnknownKey():  # first, as anyone can cause as many of these as they like
-            if logger.isEnabledFor(logging.DEBUG):
-                asked = "after a refresh" if event.asked else "without a refresh"
-                text = "no published key fits a token, %s; keys from %s"
-                logger.debug(text, asked, event.source, extra=fields(event))
+        case UnknownKey():
+            asked = "after a refresh" if event.asked else "without a refresh"
+            text = "no published key fits a token, %s; keys from %s"
+            logger.debug(text, asked, event.source, extra=fields(event))
         case KeysRefreshed(origin="provider"):
             skipped = summary(event.skipped, kids=MAX_LOGGED_KIDS) or "none"
             keys = "1 key" if event.keys == 1 else f"{event.keys} keys"

@@ -92,7 +92,8 @@ def assembled(
     )
     if local is not None:
         refresher.current = _keys_at_first(local, clock)
-    cache = KeyCache(refresher, policy=policy, clock=clock, observer=observers)
+    told = observers if observers.are_any else None
+    cache = KeyCache(refresher, policy=policy, clock=clock, observer=told)
     _warn_without_issuer(source)
     if isinstance(source, Source):
         source.during = partial(observers.during, "fetch")

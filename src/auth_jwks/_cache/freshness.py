@@ -193,7 +193,7 @@ def hopeless(
     """
     if now < attempts.search_not_before:
         return Refuse(attempts.search_not_before - now)
-    return None if searching or bucket.taken(now) is not None else EXHAUSTED
+    return EXHAUSTED if not searching and bucket.is_empty(now) else None
 
 
 def failure_cooldown(failures: int, stated: float | None, jitter: float) -> float:
@@ -221,6 +221,10 @@ class Bucket(NamedTuple):
         """Return the bucket as it stands at `now`, less one token; None when it is empty."""
         tokens = min(2.0, self.tokens + (now - self.filled))
         return Bucket(tokens - 1, now) if tokens >= 1 else None
+
+    def is_empty(self, now: float) -> bool:
+        """Return whether it has no token at `now`."""
+        return self.tokens + (now - self.filled) < 1
 
 
 NO_SEARCHES = Bucket(tokens=-inf, filled=0.0)  # of a source that never changes

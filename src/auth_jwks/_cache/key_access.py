@@ -22,6 +22,12 @@ class KeyAccess(Protocol):
         """Return usable keys, waiting for a refresh as long as the rules say."""
         ...
 
+    def raise_if_hopeless(
+        self, token: Token, tried: CurrentKeys, now: float, check: Callable[[], object]
+    ) -> None:
+        """Raise at monotonic time `now` what `find` would raise at once, if it would."""
+        ...
+
     async def find(
         self, token: Token, tried: CurrentKeys, check: Callable[[], object]
     ) -> tuple[CurrentKeys, Key]:

@@ -13,6 +13,7 @@ from auth_jwks._cache.current import CurrentKeys
 from auth_jwks._cache.freshness import (
     EXHAUSTED,
     GRACE,
+    MAX_DRIFT,
     NO_SEARCHES,
     Bucket,
     Decision,
@@ -23,11 +24,11 @@ from auth_jwks._cache.freshness import (
     decide,
     hopeless,
     peek,
-)
+)  # fmt: skip
 from auth_jwks._cache.outcome import Done, Failed, Outcome
 from auth_jwks._cache.purpose import FindKey, Look, Purpose, Renew, Replace
 from auth_jwks._cache.refresh import Refresher
-from auth_jwks._cache.refusal import not_found, unavailable, unfinished
+from auth_jwks._cache.refusal import not_found, require_success, unavailable
 from auth_jwks._cache.single_flight import Flight, FlightCancelledError, SingleFlight
 from auth_jwks._cache.status import Status, status_of
 from auth_jwks._clock import Clock
@@ -80,15 +81,22 @@ class KeyCache:
         life = current.life
         if now < life.refresh_at and now < self._attempts.poll_at and wall < current.due_wall:
             return current
+        # `_decide` would find the same: all that is due is under way.
+        has_slept = (wall - current.due_wall) - (now - life.refresh_at) > MAX_DRIFT
+        if now < life.expires and not has_slept and self._flights.is_running_here("upkeep"):
+            return current
         decision = self._decide(now)
         return self._serve(decision, now) if isinstance(decision, Serve) else None
+
+    def steady(self, wall: float) -> CurrentKeys | None:
+        """Return the keys if nothing is due, as it is for nearly every token. In any thread."""
+        now, current = self._clock.monotonic(), self._refresher.current
+        is_due = now >= current.life.refresh_at or now >= self._attempts.poll_at
+        return None if is_due or wall >= current.due_wall else current
 
     def peek(self, now: float, wall: float) -> tuple[CurrentKeys | None, bool]:
         """Return the keys if `ready` would, and whether it would do more. In any thread."""
         current, attempts = self._refresher.current, self._attempts
-        # As in `ready`: so it is for nearly every token.
-        if now < current.life.refresh_at and now < attempts.poll_at and wall < current.due_wall:
-            return current, False
         served = peek(current.aged(now, wall).life, attempts, now)
         return (current, served != Serve()) if served else (None, False)
 
@@ -172,8 +180,8 @@ class KeyCache:
         # In this order: a search that took the last token shows as running before its result does.
         bucket, searching = self._bucket, self._flights.busy
         refusal = hopeless(bucket, self._attempts, now, searching=searching)
-        current = self.current
-        if current.key_set.reason_for(token.kid, token.alg) is None:
+        key_set = (current := self._refresher.current).key_set
+        if not key_set.skipped or key_set.reason_for(token.kid, token.alg) is None:
             if refusal is None or current.generation is not tried.generation:
                 return
             if isinstance(refusal, Refuse):
@@ -183,11 +191,11 @@ class KeyCache:
 
     async def refresh(self, *, force: bool) -> None:
         """Make sure that the keys are fresh; with `force`, fetched after this call."""
-        asked = self._clock.monotonic()
         if force and not self._source.is_fixed:
-            purpose = Replace(self.current, asked)
+            purpose = Replace(self.current, self._clock.monotonic())
             flight = self._flights.start("forced", lambda: self._carry_out(purpose))
-            self._require_success(await self._landed(self._flights.wait(flight, None)))
+            outcome = await self._landed(self._flights.wait(flight, None))
+            require_success(outcome, self._attempts, self._clock.monotonic())
             return
         while (now := self._clock.monotonic()) >= self.current.life.refresh_at:
             is_fresh = now < self.current.life.expires
@@ -199,14 +207,13 @@ class KeyCache:
             outcome = await self._landed(self._flights.wait(flight, None))
             if is_fresh or self.current.life.fetched >= flight.began:
                 return
-            self._require_success(outcome)
+            require_success(outcome, self._attempts, self._clock.monotonic())
 
     def status(self) -> Status:
         """Return the state, without I/O."""
         return status_of(
-            self._source, self.current, self._attempts, self._clock,
-            refreshing=self._flights.busy, version=self._refresher.known,
-            store=self._refresher.store_status(),
+            self._source, self.current, self._attempts, self._clock, refreshing=self._flights.busy,
+            version=self._refresher.known, store=self._refresher.store_status(),
         )  # fmt: skip
 
     async def aclose(self) -> None:
@@ -283,11 +290,6 @@ class KeyCache:
         with suppress(FlightCancelledError):
             return await landing
         raise KeysUnavailableError("the refresh was cancelled")
-
-    def _require_success(self, outcome: Outcome | None) -> None:
-        error = unfinished(outcome, self._attempts, self._clock.monotonic())
-        if error is not None:
-            raise error
 
     def _not_found(self, token: Token, *, asked: bool) -> Exception:
         announce(self._told[asked], self._observer)

@@ -26,22 +26,22 @@ from auth_jwks._cache.freshness import (
 )
 from auth_jwks._cache.guarded_store import GuardedStore, Held
 from auth_jwks._cache.outcome import Done, Failed, Outcome
+from auth_jwks._cache.parsing import content_of, parsed
 from auth_jwks._cache.purpose import Purpose
 from auth_jwks._clock import Clock, LoopWatch, runs
-from auth_jwks._jose.keys import KeySet, UnusableKeySetError, parse_key_set, summary
+from auth_jwks._jose.keys import KeySet, UnusableKeySetError, summary
 from auth_jwks._provider.client import FetchError
-from auth_jwks._provider.document import Document, decode, encode
+from auth_jwks._provider.document import Document, encode
 from auth_jwks._provider.key_source import KeySource
 from auth_jwks.errors import IssuerMismatchError
 from auth_jwks.events import (
-    DocumentFault,
     DocumentRejected,
     KeysRefreshed,
     Observer,
     RefreshFailed,
     RefreshFault,
 )
-from auth_jwks.stores.base import MAX_STORED, Busy, Cause, Granted, Newer, Unchanged
+from auth_jwks.stores.base import Busy, Cause, Granted, Newer, Unchanged
 
 __all__ = ["Refresher"]
 
@@ -118,7 +118,7 @@ class Refresher:
                     return Failed("the key store returned the same version twice", GRACE)
                 case Newer():
                     seen.add(answer.version)
-                    if not self._adopt(answer, sent):
+                    if not await self._adopt(answer, sent):
                         cause = cause or "repair"
                     elif purpose.is_met(self.current, self._clock.monotonic()):
                         return Done()
@@ -143,24 +143,18 @@ class Refresher:
     def _is_fresh(self) -> bool:
         return self._clock.monotonic() < self.current.life.expires
 
-    def _adopt(self, stored: Newer, sent: float) -> bool:
+    async def _adopt(self, stored: Newer, sent: float) -> bool:
         """Adopt the stored set unless ours is younger. Return False if it is unusable."""
-        self._store.see(stored.version)
         fetched = self._fetched(stored, sent)
-        if fetched is None:
+        content = None if fetched is None else await content_of(stored, self.source, self._allowed)
+        # Not before: a refresh that is lost amid the parsing has seen nothing.
+        self._store.see(stored.version)
+        if fetched is None or content is None:
             return True
-        if stored.fault is not None:
-            return self._rejected("seal", stored.fault)
-        document = decode(stored.payload) if len(stored.payload) <= MAX_STORED else None
-        if document is None:
-            return self._rejected("format", "it is not in this library's format")
-        if (fault := self.source.fault_in(document)) is not None:
-            return self._rejected("source", fault)
-        try:
-            keys = self._parsed(document)
-        except UnusableKeySetError as unusable:
-            return self._rejected("keys", str(unusable))
-        self._tell(self._replace(document, keys, fetched, "store"))
+        if isinstance(content, DocumentRejected):
+            announce(content, self._observer)
+            return False
+        self._tell(self._replace(*content, fetched, "store"))
         return True
 
     def _fetched(self, stored: Newer, sent: float) -> float | None:
@@ -174,12 +168,10 @@ class Refresher:
             return max(ours, sent - age)
         return sent - age if sent - age > ours else None
 
-    def _rejected(self, kind: DocumentFault, reason: str) -> bool:
-        announce(DocumentRejected(self.source.name, kind, reason), self._observer)
-        return False
-
-    def _parsed(self, document: Document) -> KeySet:
-        return parse_key_set(document.jwks, self._allowed, self.source.uses)
+    async def _keys_of(self, document: Document) -> KeySet:
+        if document is self.current.document:
+            return self.current.key_set
+        return await parsed(document, self.source, self._allowed)
 
     def _replace(
         self, document: Document, keys: KeySet, fetched: float,
@@ -230,7 +222,7 @@ class Refresher:
                     revalidate=cause != "forced",
                 )
             is_same = document is self.current.document
-            keys = self.current.key_set if is_same else self._parsed(document)
+            keys = await self._keys_of(document)
         except FetchError as fault:
             kind, reason, stated = fault.kind, fault.reason, fault.retry_after
         except UnusableKeySetError as fault:
@@ -283,7 +275,7 @@ class Refresher:
             sent = self._clock.monotonic()
             answer = await self._store.look()
             if isinstance(answer, Newer):
-                self._adopt(answer, sent)
+                await self._adopt(answer, sent)
         return version
 
     def _no_fitting_keys(self) -> Failed:

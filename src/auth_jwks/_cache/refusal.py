@@ -10,7 +10,7 @@ from auth_jwks._jose.tokens import Token, wrongly_signed
 from auth_jwks._jose.words import shown
 from auth_jwks.errors import IssuerMismatchError, KeysUnavailableError, UnknownKeyError
 
-__all__ = ["not_found", "unavailable", "unfinished"]
+__all__ = ["not_found", "require_success", "unavailable"]
 
 UNKNOWN = "no published key fits the token"
 
@@ -35,11 +35,10 @@ def unavailable(attempts: Attempts, now: float) -> IssuerMismatchError | KeysUna
     return KeysUnavailableError(text, retry_after=max(MIN_RETRY_AFTER, attempts.not_before - now))
 
 
-def unfinished(
-    outcome: Outcome | None, attempts: Attempts, now: float
-) -> IssuerMismatchError | KeysUnavailableError | None:
-    """Return the error for a call that wanted this refresh to succeed; None if it did."""
+def require_success(outcome: Outcome | None, attempts: Attempts, now: float) -> None:
+    """Raise the error for a call that wanted this refresh to succeed, if it did not."""
     if isinstance(outcome, Deferred):
         text = "too many refreshes were made recently"
-        return KeysUnavailableError(text, retry_after=outcome.retry_after)
-    return unavailable(attempts, now) if isinstance(outcome, Failed) else None
+        raise KeysUnavailableError(text, retry_after=outcome.retry_after)
+    if isinstance(outcome, Failed):
+        raise unavailable(attempts, now)

@@ -75,12 +75,6 @@ class Tally:
         refused = {reason.value: count for reason, count in self._refused.items() if count}
         return {"ok": self.ok, "seen": self.seen} | refused
 
-    def verified(self) -> None:
-        """Count a token that was verified now."""
-        self.ok += 1
-        if self.count is not None:
-            self.count("ok")
-
     def refused(self, error: jwt.InvalidTokenError) -> None:
         """Count a rejected token, and report it."""
         reason = reason_of(error)

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from contextlib import suppress
 from hashlib import sha256
+from sys import getsizeof
 from typing import Any, Final
 from weakref import WeakSet
 
@@ -20,18 +21,25 @@ __all__ = ["SeenToken", "TokenCache", "cache_key"]
 
 ENTRY_OVERHEAD = 512
 BYTES_PER_ENTRY = 4096
+# As Python's objects, claims take several times their JSON. Up to this payload, so many bytes are
+# reckoned that an entry still takes no more than `BYTES_PER_ENTRY`.
+MAX_FLAT = 704
+FLAT_OVERHEAD = 768
 
 
 class SeenToken:
     """The result of a verification: which key signed the token, and its payload.
 
     `generation` is that of the keys that confirmed the key last; the keys themselves are not kept,
-    so that no token keeps a whole document in memory. `begins`, `ends` and `packed` are computed on
-    the first hit, not on insertion, because many tokens are never seen again.
+    so that no token keeps a whole document in memory. `begins`, `ends` and the claims are computed
+    on the first hit, not on insertion, because many tokens are never seen again. The claims are
+    `flat` if they are small and no deeper than the `lists` in them, which then are copied; else
+    `packed`.
     """
 
     __slots__ = (
-        "alg", "begins", "ends", "generation", "issuer", "kid", "packed", "payload", "thumbprint",
+        "alg", "begins", "cost", "ends", "flat", "generation", "issuer", "kid", "lists", "packed",
+        "payload", "thumbprint",
     )  # fmt: skip
 
     def __init__(
@@ -44,24 +52,43 @@ class SeenToken:
         self.issuer: Final = issuer
         self.generation = generation
         self.payload: Final = payload
-        self.begins = self.ends = 0
+        self.flat: dict[str, Any] | None = None
         self.packed = b""
+        self.cost: int
+        self.begins: int
+        self.ends: int
+        self.lists: tuple[str, ...]
 
     def claims(self, current: CurrentKeys, now: float, leeway: float) -> dict[str, Any] | None:
         """Return the claims, or None if the token must be verified again."""
         if self.generation is not current.generation and not self._is_confirmed_by(current):
             return None
-        if not self.packed:
-            self._pack()
+        if self.flat is None and not self.packed:
+            self._keep()
         if self.begins > now + leeway or self.ends <= now - leeway:
             return None
-        claims: dict[str, Any] = marshal.loads(self.packed)  # noqa: S302 - our own memory
+        if self.flat is None:
+            claims: dict[str, Any] = marshal.loads(self.packed)  # noqa: S302 - our own memory
+            return claims
+        claims = self.flat.copy()
+        for name in self.lists:
+            claims[name] = claims[name].copy()
         return claims
 
-    def _pack(self) -> None:
+    def _keep(self) -> None:
+        """Keep the claims, last of all, as another thread may read them at any time."""
         found = strict_object(self.payload) or {}
         self.begins, self.ends = validity(found)
-        self.packed = marshal.dumps(found)  # last, as another thread may read it at any time
+        self.lists = tuple(name for name, value in found.items() if type(value) is list)
+        inner = [value for name in self.lists for value in found[name]]
+        parts = [*found, *found.values(), *inner]
+        size = getsizeof(found) + sum(map(getsizeof, parts))
+        length = len(self.payload)
+        is_deep = dict in map(type, parts) or list in map(type, inner)
+        if not is_deep and length <= MAX_FLAT and size <= 3 * length + FLAT_OVERHEAD:
+            self.flat = found
+        else:
+            self.packed = marshal.dumps(found)
 
     def _is_confirmed_by(self, current: CurrentKeys) -> bool:
         """Return whether these keys still include the key, and name the same issuer."""
@@ -73,14 +100,17 @@ class SeenToken:
         return False
 
 
-def cache_key(token: object, *options: Hashable, longest: int = MAX_TOKEN) -> Hashable:
-    """Return the cache key of a token and of the options it is checked with.
+def cache_key(
+    token: object, options: tuple[Hashable, ...] = (), longest: int = MAX_TOKEN
+) -> Hashable:
+    """Return the cache key of a token and of the options it is checked with, if there are any.
 
-    Return None if it can't be cached: it is not a string, or too long for a token.
+    Return None if it can't be cached: it is not a string, too long, or without a dot.
     """
-    if type(token) is not str or len(token) > longest:
+    if type(token) is not str or len(token) > longest or "." not in token:
         return None
-    return sha256(token.encode(errors="surrogatepass")).digest(), options
+    digest = sha256(token.encode(errors="surrogatepass")).digest()
+    return (digest, *options) if options else digest
 
 
 class TokenCache:
@@ -117,16 +147,19 @@ class TokenCache:
 
     def put(self, key: Hashable, token: SeenToken) -> None:
         """Remember the token, if it fits at all."""
-        if key is None or (cost := _cost(token)) > self._limit:
+        size = len(token.payload)
+        # Twice the payload, as its claims take as much once more.
+        cost = ENTRY_OVERHEAD + (4 * size + FLAT_OVERHEAD if size <= MAX_FLAT else 2 * size)
+        token.cost = cost
+        if key is None or cost > self._limit:
             return
+        seen = self._seen
         with self._lock:
-            before = self._seen.pop(key, None)
-            if before is not None:
-                self._bytes -= _cost(before)
-            self._bytes += cost
-            self._seen[key] = token
-            while len(self._seen) > self._size or self._bytes > self._limit:
-                self._bytes -= _cost(self._seen.popitem(last=False)[1])
+            before = seen.pop(key, None)
+            self._bytes += cost if before is None else cost - before.cost
+            seen[key] = token
+            while len(seen) > self._size or self._bytes > self._limit:
+                self._bytes -= seen.popitem(last=False)[1].cost
 
     def clear(self) -> None:
         """Forget everything."""
@@ -151,7 +184,3 @@ def _forked() -> None:
 
 with suppress(AttributeError):  # Windows knows no fork
     os.register_at_fork(after_in_child=_forked)
-
-
-def _cost(token: SeenToken) -> int:
-    return 2 * len(token.payload) + ENTRY_OVERHEAD  # once more when packed

@@ -1,17 +1,21 @@
 """Parses one JWK (RFC 7517) into the keys that may verify a token, one for each algorithm. Pure."""
 
 from collections.abc import Callable, Mapping
-from hashlib import sha256
+from hashlib import sha256, sha384, sha512
 from json import dumps
 from types import MappingProxyType
 from typing import Any, Final
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
 from cryptography.hazmat.primitives.asymmetric.padding import MGF1, PSS, PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, encode_dss_signature
+from cryptography.hazmat.primitives.hashes import HashAlgorithm
 from jwt import PyJWTError
 from jwt.algorithms import (
     Algorithm,
+    ECAlgorithm,
     OKPAlgorithm,
     RSAAlgorithm,
     RSAPSSAlgorithm,
@@ -68,6 +72,7 @@ _IMPLEMENTATIONS: Mapping[str, Algorithm | MLDSA] = MappingProxyType(
     }
 )
 _PRIVATE_MEMBERS = frozenset(("d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"))
+_HASHES = {"sha256": sha256, "sha384": sha384, "sha512": sha512}
 _COORDINATE_BYTES = {"P-256": 32, "P-384": 48, "P-521": 66, "secp256k1": 32}
 
 
@@ -211,24 +216,46 @@ def _resized(coordinate: str, size: int) -> bytes:
 def _signature_check(alg: str, public: Any) -> Callable[[bytes, bytes], bool]:
     """Return PyJWT's signature check with that key.
 
-    For RSA it is the same check without the objects that PyJWT creates for each signature.
-    OpenSSL accepts a PSS signature without its leading zero; RFC 8017 §8.1.2 does not.
+    For RSA and ECDSA it is the same check without the objects that PyJWT creates for each
+    signature, and of a digest that is computed here, which is quicker. OpenSSL accepts a PSS
+    signature without its leading zero; RFC 8017 §8.1.2 does not.
     """
     implementation = _IMPLEMENTATIONS[alg]
+    if isinstance(implementation, ECAlgorithm):
+        return _ecdsa_check(public, implementation.hash_alg())
     if not isinstance(implementation, RSAAlgorithm):
         return lambda message, signature: implementation.verify(message, public, signature)
-    digest, verify = implementation.hash_alg(), public.verify
+    algorithm, verify = implementation.hash_alg(), public.verify
     size: int = (public.key_size + 7) // 8
     padding: PKCS1v15 | PSS = PKCS1v15()
     if isinstance(implementation, RSAPSSAlgorithm):
-        padding = PSS(mgf=MGF1(digest), salt_length=digest.digest_size)
+        padding = PSS(mgf=MGF1(algorithm), salt_length=algorithm.digest_size)
+    hashed, digest = _HASHES[algorithm.name], Prehashed(algorithm)
 
     def check(message: bytes, signature: bytes) -> bool:
         try:
-            verify(signature, message, padding, digest)
+            verify(signature, hashed(message).digest(), padding, digest)
         except InvalidSignature:
             return False
         return len(signature) == size
+
+    return check
+
+
+def _ecdsa_check(public: Any, algorithm: HashAlgorithm) -> Callable[[bytes, bytes], bool]:
+    """Return a check of signatures that are two numbers of fixed length (RFC 7518 §3.4)."""
+    verify, hashed, ecdsa = public.verify, _HASHES[algorithm.name], ECDSA(Prehashed(algorithm))
+    size: int = (public.key_size + 7) // 8
+
+    def check(message: bytes, signature: bytes) -> bool:
+        if len(signature) != 2 * size:
+            return False
+        r, s = int.from_bytes(signature[:size]), int.from_bytes(signature[size:])
+        try:
+            verify(encode_dss_signature(r, s), hashed(message).digest(), ecdsa)
+        except InvalidSignature:
+            return False
+        return True
 
     return check
 

@@ -2,7 +2,7 @@
 
 from codecs import BOM_UTF8
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Generator, Iterable
 from functools import cached_property
 from reprlib import Repr
 from typing import Any, Final, TypeVar
@@ -32,6 +32,7 @@ __all__ = [
     "Skipped",
     "UnusableKeySetError",
     "checked_algorithms",
+    "parse_in_slices",
     "parse_key_set",
     "summary",
 ]
@@ -39,6 +40,7 @@ __all__ = [
 T = TypeVar("T")
 
 MAX_KEYS = 256
+KEYS_PER_SLICE = 8  # parsed at a time
 MAX_CANDIDATES = 4
 MAX_SHOWN_KID = 64  # characters, of a `kid` in a reason
 
@@ -157,6 +159,19 @@ def parse_key_set(
     The result may be empty if a key is valid, but only for algorithms that are not allowed.
     Raises `UnusableKeySetError`, which says why there is no usable key.
     """
+    slices = parse_in_slices(document, allowed, uses)
+    while True:
+        try:
+            next(slices)
+        except StopIteration as end:
+            key_set: KeySet = end.value
+            return key_set
+
+
+def parse_in_slices(
+    document: bytes, allowed: frozenset[str], uses: frozenset[str] = SIGNATURES
+) -> Generator[None, None, KeySet]:
+    """Parse as `parse_key_set` does. Of a large set, it yields before every few keys."""
     content = strict_object(document.removeprefix(BOM_UTF8))
     members = content.get("keys") if content is not None else None
     if not isinstance(members, list):
@@ -165,7 +180,9 @@ def parse_key_set(
         raise UnusableKeySetError(f"the JWK Set has more than {MAX_KEYS} keys")
     keys: list[Key] = []
     skipped: list[Skipped] = []
-    for each in members:
+    for number, each in enumerate(members):
+        if len(members) > KEYS_PER_SLICE and not number % KEYS_PER_SLICE:
+            yield
         member = stated(each)
         try:
             keys.extend(parse_key(member, allowed, uses))

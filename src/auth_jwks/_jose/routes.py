@@ -1,7 +1,6 @@
 """Which of several verifiers a token is for: the one that has its issuer. Pure."""
 
-from collections.abc import Sequence
-from hashlib import sha256
+from collections.abc import Hashable, Sequence
 from typing import Generic, Protocol, TypeVar
 
 import jwt
@@ -44,7 +43,7 @@ class Routes(Generic[ClaimantT]):
         """Raise `ValueError` if a verifier has no issuer, or one that another has too."""
         self._exact: dict[str, ClaimantT] = {}
         self._templates: dict[str, tuple[IssuerNames, ClaimantT]] = {}
-        self._remembered: dict[bytes, ClaimantT] = {}
+        self._remembered: dict[Hashable, ClaimantT] = {}
         if not verifiers:
             raise ValueError("verifiers: expected at least one")
         self.longest = max(verifier.max_token_length for verifier in verifiers)
@@ -79,17 +78,15 @@ class Routes(Generic[ClaimantT]):
         text = f"iss: expected {expected}, the token has {shown(claims['iss'])}"
         raise jwt.InvalidIssuerError(f"{text}: no verifier has this issuer")
 
-    def recall(self, token: object) -> ClaimantT | None:
-        """Return who verified this very token before, or None, without a look inside."""
-        if type(token) is not str or len(token) > self.longest:
-            return None
-        return self._remembered.get(_digest(token))
+    def recall(self, digest: Hashable) -> ClaimantT | None:
+        """Return who verified the very token of this digest before, or None."""
+        return self._remembered.get(digest)
 
-    def remember(self, token: str, verifier: ClaimantT) -> None:
+    def remember(self, digest: Hashable, verifier: ClaimantT) -> None:
         """Remember who verified a token. Any thread may do so."""
         if len(self._remembered) >= MAX_REMEMBERED:
             self._remembered.clear()
-        self._remembered[_digest(token)] = verifier
+        self._remembered[digest] = verifier
 
     def _add(self, verifier: ClaimantT) -> None:
         names = issuer_names(tuple(dict.fromkeys(verifier.issuers)))
@@ -100,7 +97,3 @@ class Routes(Generic[ClaimantT]):
                 self._templates[name] = names, verifier
             else:
                 self._exact[name] = verifier
-
-
-def _digest(token: str) -> bytes:
-    return sha256(token.encode(errors="surrogatepass")).digest()

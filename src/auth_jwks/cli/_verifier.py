@@ -53,11 +53,12 @@ class ExplainingJWKS(JWKS):
         except jwt.InvalidTokenError as error:
             verdict = error
         current = await self._current()
-        return verdict, explanation(token, self._rules, current, verdict, self._clock.time())
+        rules, now = self._checks.rules, self._checks.clock.time()
+        return verdict, explanation(token, rules, current, verdict, now)
 
     async def _current(self) -> CurrentKeys | jwt.InvalidTokenError:
         try:
-            return await self._keys.ensure()
+            return await self._checks.keys.ensure()
         except jwt.InvalidTokenError as error:
             return error
 

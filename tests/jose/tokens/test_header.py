@@ -120,8 +120,8 @@ def test_a_long_header_is_not_decoded(junk: bytes, es256: SigningKey, keys: KeyS
     token = es256.sign(CLAIMS, headers=junk)
     called: list[str] = []
 
-    def note(_frame: FrameType, event: str, what: Any) -> None:
-        called.append(what.__name__ if event == "c_call" else event)
+    def note(frame: FrameType, event: str, what: Any) -> None:
+        called.append(what.__name__ if event == "c_call" else frame.f_code.co_name)
 
     sys.setprofile(note)
     try:
@@ -129,7 +129,7 @@ def test_a_long_header_is_not_decoded(junk: bytes, es256: SigningKey, keys: KeyS
             parse_token(token, ALLOWED)
     finally:
         sys.setprofile(None)
-    assert {"a2b_base64", "translate", "raw_decode"}.isdisjoint(called)
+    assert {"a2b_base64", "translate", "strict_object"}.isdisjoint(called)
     assert len(called) < 100
     members = {"alg": "ES256", "kid": es256.kid, "pad": ""}
     members["pad"] = "a" * (6144 - len(json.dumps(members)))
