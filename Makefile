@@ -68,7 +68,7 @@ docs: .venv/docs/ready ## the documentation as a site, in build/site
 docs-find: docs ## what a reader finds on it, by clicks and by its search, in Chromium
 	.venv/docs/$(BIN)/python -m tools.site.questions
 
-BENCH := bench bench-040 bench-old bench-peers
+BENCH := bench bench-040 bench-old bench-peers bench-start
 bench: $(BENCH:%=.venv/%/ready) ## the benchmarks, in a quarter of an hour; NAME=verify runs one
 	.venv/bench/$(BIN)/python -m benchmarks $(NAME)
 
