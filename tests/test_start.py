@@ -42,6 +42,13 @@ def test_the_root_imports_the_errors_alone() -> None:
     assert added("import auth_jwks") == {"auth_jwks", "auth_jwks._version", "auth_jwks.errors"}
 
 
+@pytest.mark.parametrize("package", ["profiles", "stores"])
+def test_a_package_imports_no_module_of_its_own(package: str) -> None:
+    """One thread may import the package while another one imports a module of it."""
+    name = f"auth_jwks.{package}"
+    assert added(f"import {name}") - added("import auth_jwks") == {name}
+
+
 def test_a_verifier_imports_what_it_uses() -> None:
     """No other verifier, no store that others may use, no web framework, no ML-DSA."""
     loaded = added("from auth_jwks import JWKS")
