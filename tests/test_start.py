@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import auth_jwks
-from auth_jwks import stores
+from auth_jwks import profiles, stores
 from auth_jwks.stores import gate
 from auth_jwks.testing import FakeIssuer
 
@@ -180,11 +180,18 @@ def test_names_of_the_root_are_there_when_asked_for() -> None:
 
 
 def test_stores_are_there_when_asked_for() -> None:
-    """The store on files too, though it is imported late; other names are refused."""
+    """The store on files too, though it is imported late; other names are refused.
+
+    Type checkers refuse those too: else they would find that they need not ignore them here.
+    """
     assert set(stores.__all__) <= set(dir(stores))
+    assert stores.gate is gate
+    assert set(profiles.__all__) <= set(dir(profiles))
+    with pytest.raises(AttributeError, match=r"'auth_jwks\.profiles' has no attribute 'Token'"):
+        _ = profiles.Token  # type: ignore[attr-defined]
     assert stores.FileKeyStore is auth_jwks.FileKeyStore
     with pytest.raises(AttributeError, match=r"'auth_jwks\.stores' has no attribute 'Stores'"):
-        _ = stores.Stores
+        _ = stores.Stores  # type: ignore[attr-defined]
     with pytest.raises(AttributeError, match=r"'auth_jwks\.stores\.gate' has no attribute 'FULL'"):
-        _ = gate.FULL
+        _ = gate.FULL  # type: ignore[attr-defined]
     assert gate.__getattr__("EMPTY") is gate.EMPTY == gate.Record()

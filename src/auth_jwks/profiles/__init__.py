@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from auth_jwks.profiles._kinds import AccessToken, Check, IDToken, LogoutToken, Profile
+else:  # as in `auth_jwks.stores`
+
+    def __getattr__(name: str) -> Any:
+        # Imported when it is asked for, for threads.
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        globals()[name] = value = getattr(import_module("auth_jwks.profiles._kinds"), name)
+        return value
+
 
 __all__ = ["AccessToken", "Check", "IDToken", "LogoutToken", "Profile"]
-
-
-def __getattr__(name: str) -> Any:
-    # Imported when it is asked for, for threads: as in `auth_jwks.stores`.
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    globals()[name] = value = getattr(import_module("auth_jwks.profiles._kinds"), name)
-    return value
 
 
 def __dir__() -> list[str]:

@@ -19,6 +19,17 @@ if TYPE_CHECKING:
     )
     from auth_jwks.stores.file import FileKeyStore
     from auth_jwks.stores.memory import MemoryKeyStore
+else:  # type checkers would accept any name, also one that is not there
+
+    def __getattr__(name: str) -> Any:
+        if name in _MODULES:
+            return import_module(f"auth_jwks.stores.{name}")
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        home = import_module(f"auth_jwks.stores.{_HOMES.get(name, 'base')}")
+        globals()[name] = value = getattr(home, name)
+        return value
+
 
 __all__ = [
     "Answer",
@@ -41,16 +52,6 @@ __all__ = [
 # wait for each other, and Python would raise an error in one of them.
 _HOMES = {"FileKeyStore": "file", "MemoryKeyStore": "memory"}
 _MODULES = frozenset(("base", "file", "gate", "memory", "record"))
-
-
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return import_module(f"auth_jwks.stores.{name}")
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = import_module(f"auth_jwks.stores.{_HOMES.get(name, 'base')}")
-    globals()[name] = value = getattr(home, name)
-    return value
 
 
 def __dir__() -> list[str]:
