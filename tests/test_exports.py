@@ -145,4 +145,4 @@ def test_the_version_is_the_installed_one() -> None:
     """`__version__` is that of the metadata; a name that isn't there is an `AttributeError`."""
     assert auth_jwks.__version__ == version("auth-jwks")
     with pytest.raises(AttributeError, match="JWK"):
-        _ = auth_jwks.JWK
+        _ = auth_jwks.JWK  # type: ignore[attr-defined]

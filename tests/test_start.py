@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import auth_jwks
-from auth_jwks import stores
+from auth_jwks import profiles, stores
 from auth_jwks.stores import gate
 from auth_jwks.testing import FakeIssuer
 
@@ -40,6 +40,13 @@ def added(statement: str) -> set[str]:
 def test_the_root_imports_the_errors_alone() -> None:
     """Whoever imports any module of the package imports the root too."""
     assert added("import auth_jwks") == {"auth_jwks", "auth_jwks._version", "auth_jwks.errors"}
+
+
+@pytest.mark.parametrize("package", ["profiles", "stores"])
+def test_a_package_imports_no_module_of_its_own(package: str) -> None:
+    """One thread may import the package while another one imports a module of it."""
+    name = f"auth_jwks.{package}"
+    assert added(f"import {name}") - added("import auth_jwks") == {name}
 
 
 def test_a_verifier_imports_what_it_uses() -> None:
@@ -173,11 +180,18 @@ def test_names_of_the_root_are_there_when_asked_for() -> None:
 
 
 def test_stores_are_there_when_asked_for() -> None:
-    """The store on files too, though it is imported late; other names are refused."""
+    """The store on files too, though it is imported late; other names are refused.
+
+    Type checkers refuse those too: else they would find that they need not ignore them here.
+    """
     assert set(stores.__all__) <= set(dir(stores))
+    assert stores.gate is gate
+    assert set(profiles.__all__) <= set(dir(profiles))
+    with pytest.raises(AttributeError, match=r"'auth_jwks\.profiles' has no attribute 'Token'"):
+        _ = profiles.Token  # type: ignore[attr-defined]
     assert stores.FileKeyStore is auth_jwks.FileKeyStore
     with pytest.raises(AttributeError, match=r"'auth_jwks\.stores' has no attribute 'Stores'"):
-        _ = stores.Stores
+        _ = stores.Stores  # type: ignore[attr-defined]
     with pytest.raises(AttributeError, match=r"'auth_jwks\.stores\.gate' has no attribute 'FULL'"):
-        _ = gate.FULL
+        _ = gate.FULL  # type: ignore[attr-defined]
     assert gate.__getattr__("EMPTY") is gate.EMPTY == gate.Record()

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import inspect
 import pickle
 import subprocess
 import sys
@@ -41,6 +42,21 @@ def declared(decorator: Any) -> Any:
     return Value
 
 
+def subclass(base: Any) -> Any:
+    """Return a class whose methods take other arguments, and call those of the base."""
+
+    class Sub(base):  # type: ignore[misc]
+        __slots__ = ()
+
+        def __init__(self, name: str) -> None:
+            super().__init__(name, 3.0, secret="s")
+
+        def __setstate__(self, state: Any) -> None:
+            super().__setstate__(state)
+
+    return Sub
+
+
 def outcome(act: Any) -> object:
     """Return what it returns, or the error, in words."""
     try:
@@ -72,6 +88,9 @@ ACTS: dict[str, Any] = {
     "documentation": lambda cls: cls.__doc__,
     "fields": lambda cls: [repr(each) for each in dataclasses.fields(cls)],
     "is one": dataclasses.is_dataclass,
+    "signature": lambda cls: str(inspect.signature(cls)),
+    "constructor of a subclass": lambda cls: subclass(cls)("a").double,
+    "copy of a subclass": lambda cls: copy.copy(subclass(cls)("a")).name,
 }
 
 
@@ -114,6 +133,20 @@ def test_a_subclass_may_be_made_before_any_instance() -> None:
     base = declared(own)
     made = dataclasses.make_dataclass("Sub", [("more", int, 0)], bases=(base,), frozen=True)
     assert (made("a", more=2).more, made("a").double, isinstance(made("a"), base)) == (2, 2.0, True)
+
+
+def test_a_subclass_may_be_restored_before_any_instance() -> None:
+    """Its own method gets the state once, and calls that of the base."""
+    first = subclass(declared(own))
+    restored = first.__new__(first)
+    restored.__setstate__(["a", 1.0, None, {}])
+    assert restored.name == "a"
+
+
+def test_a_signature_is_that_of_the_class_itself() -> None:
+    """Not that of the base, which was made late."""
+    made = subclass(declared(own))
+    assert str(inspect.signature(made)) == "(name: str) -> None"
 
 
 def test_a_frozen_class_is_so_at_once_in_threads() -> None:

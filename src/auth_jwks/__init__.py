@@ -7,6 +7,10 @@ from auth_jwks._version import __version__ as __version__
 from auth_jwks.errors import IssuerMismatchError, KeysUnavailableError, UnknownKeyError
 
 if TYPE_CHECKING:
+    from auth_jwks import errors as errors
+    from auth_jwks import events as events
+    from auth_jwks import profiles as profiles
+    from auth_jwks import stores as stores
     from auth_jwks._cache.status import Status
     from auth_jwks._issuers import Issuers
     from auth_jwks._verifier import JWKS
@@ -14,6 +18,16 @@ if TYPE_CHECKING:
     from auth_jwks.stores.file import FileKeyStore
     from auth_jwks.stores.memory import MemoryKeyStore
     from auth_jwks.stores.redis import RedisKeyStore
+else:  # type checkers would accept any name, also one that is not there
+
+    def __getattr__(name: str) -> Any:
+        if name in _MODULES:
+            return import_module(f"auth_jwks.{name}")
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        globals()[name] = value = getattr(import_module(_HOMES[name]), name)
+        return value
+
 
 __all__ = [
     "JWKS",
@@ -40,15 +54,6 @@ _HOMES = {
     "Status": "auth_jwks._cache.status",
 }
 _MODULES = frozenset(("events", "profiles", "stores"))
-
-
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return import_module(f"auth_jwks.{name}")
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    globals()[name] = value = getattr(import_module(_HOMES[name]), name)
-    return value
 
 
 def __dir__() -> list[str]:

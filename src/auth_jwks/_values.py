@@ -47,17 +47,18 @@ def _dataclass(*, slots: bool, **options: bool) -> Callable[[type], type]:
             for each in (*ATTRIBUTES, *METHODS):
                 if each in made:
                     setattr(cls, each, made[each])
+            cls.__signature__ = None  # so `inspect` looks at the constructor
 
         def first(self: Any, *values: object, **named: object) -> None:
             complete()
-            self.__init__(*values, **named)
+            cls.__init__(self, *values, **named)  # that of a subclass may have come here
 
         def restored(self: Any, state: object) -> None:
             complete()
-            self.__setstate__(state)
+            cls.__setstate__(self, state)
 
         cls.__init__, cls.__setstate__ = first, restored
-        for each in ATTRIBUTES:
+        for each in (*ATTRIBUTES, "__signature__"):
             setattr(cls, each, _Late(each, complete))
         decorated_class: type = cls
         return decorated_class

@@ -249,8 +249,8 @@ def _trusting_nobody() -> ssl.SSLContext:
 
 def _load_backend() -> None:
     """Let httpx load what its first connection needs, which takes as long as to make a context."""
-    httpx.AsyncHTTPTransport(verify=_trusting_nobody())
     with suppress(Exception):  # its own affair, which comes again at that connection
+        httpx.AsyncHTTPTransport(verify=_trusting_nobody())
         import_module("anyio").get_cancelled_exc_class()
 
 

@@ -118,15 +118,15 @@ class Record:
     gate: Gate | None = None
 
 
-EMPTY: Record
+if TYPE_CHECKING:
+    EMPTY: Record
+else:
 
-
-def __getattr__(name: str) -> Record:
-    # Made when it is asked for: no verifier needs it before its first refresh.
-    if name != "EMPTY":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    made: Record = globals().setdefault(name, Record())
-    return made
+    def __getattr__(name: str) -> Record:
+        # Made when it is asked for: no verifier needs it before its first refresh.
+        if name != "EMPTY":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return globals().setdefault(name, Record())
 
 
 def polled(
