@@ -76,6 +76,7 @@ def test_a_token_is_remembered() -> None:
     found, (a, b) = routes(("a",), ("b",))
     found.remember(b"1" * 32, a)
     found.remember(b"2" * 32, b)
+    found.remember(None, a)
     assert found.recall(b"1" * 32) is a
     assert found.recall(b"2" * 32) is b
     assert [found.recall(other) for other in (b"3" * 32, b"1" * 31, None)] == [None] * 3

@@ -6,6 +6,7 @@ import jwt
 import pytest
 
 from auth_jwks import JWKS, Issuers, UnknownKeyError
+from auth_jwks._jose.tokens import MAX_TOKEN
 from auth_jwks.errors import reason_of
 from auth_jwks.events import Event, TokenRefused
 from auth_jwks.testing import FakeClock, FakeIssuer, SigningKey
@@ -38,6 +39,18 @@ async def test_a_verifier_of_the_user_s_own_class_is_asked(make: Make, pair: Pai
         token = provider.sign()
         for _ in range(3):
             assert (await issuers.verify_token(token)).get("asked") is asked
+
+
+async def test_a_token_that_is_too_long_to_be_remembered_chooses_for_itself(
+    issuers: Issuers, pair: Pair
+) -> None:
+    """One with so many spaces before it is verified, and says nothing of the next one's issuer."""
+    for provider in (*pair, *pair):
+        claims = await issuers.verify_token(f"Bearer {' ' * MAX_TOKEN}{provider.sign()}")
+        assert claims["iss"] == provider.issuer
+    with pytest.raises(jwt.DecodeError):
+        await issuers.verify_token(7)  # type: ignore[arg-type]
+    assert issuers.refused == {"malformed": 1}
 
 
 async def test_claims_are_the_callers_own(issuers: Issuers, pair: Pair) -> None:

@@ -146,11 +146,16 @@ class Refresher:
     async def _adopt(self, stored: Newer, sent: float) -> bool:
         """Adopt the stored set unless ours is younger. Return False if it is unusable."""
         fetched = self._fetched(stored, sent)
-        content = None if fetched is None else await content_of(stored, self.source, self._allowed)
+        if fetched is None:
+            self._store.see(stored.version)
+            return True
+        try:
+            content = await content_of(stored, self.source, self._allowed)
+        except Exception:
+            self._store.see(stored.version)  # else each refresh would fail at the same document
+            raise
         # Not before: a refresh that is lost amid the parsing has seen nothing.
         self._store.see(stored.version)
-        if fetched is None or content is None:
-            return True
         if isinstance(content, DocumentRejected):
             announce(content, self._observer)
             return False

@@ -83,7 +83,9 @@ class Routes(Generic[ClaimantT]):
         return self._remembered.get(digest)
 
     def remember(self, digest: Hashable, verifier: ClaimantT) -> None:
-        """Remember who verified a token. Any thread may do so."""
+        """Remember who verified a token, if it has a digest. Any thread may do so."""
+        if digest is None:
+            return
         if len(self._remembered) >= MAX_REMEMBERED:
             self._remembered.clear()
         self._remembered[digest] = verifier

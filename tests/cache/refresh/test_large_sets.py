@@ -2,7 +2,10 @@
 
 import asyncio
 
+import pytest
+
 from auth_jwks import JWKS
+from auth_jwks._cache.outcome import Failed
 from auth_jwks.stores import Newer
 from auth_jwks.sync import SyncJWKS
 from auth_jwks.testing import FakeIssuer, SigningKey
@@ -59,6 +62,21 @@ async def test_a_refresh_that_is_lost_at_any_turn_has_seen_nothing(
         assert worker.kids == [key.kid for key in MANY]
         most += 1
     assert len(ended) > 4, "among them three amid the parsing"
+
+
+async def test_a_document_that_cannot_be_parsed_is_seen_once(
+    hire: Hire, issuer: FakeIssuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the parser raises: the next refresh asks for a later one."""
+
+    async def broken(*_: object) -> None:
+        raise RecursionError
+
+    worker = has_stored(hire, issuer, *MANY)
+    await worker.run()
+    monkeypatch.setattr("auth_jwks._cache.refresh.content_of", broken)
+    assert isinstance(await worker.run(None), Failed)
+    assert (worker.kids, worker.refresher.known) == (["first"], 8)
 
 
 def test_a_loop_for_each_call_gets_a_large_set() -> None:
