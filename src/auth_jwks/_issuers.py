@@ -27,7 +27,7 @@ Begin = Callable[..., dict[str, Any] | Coroutine[Any, Any, dict[str, Any]]]
 # Of a `JWKS` or a `SyncJWKS`. They are no names of theirs for others.
 _tally_of: Callable[[object], Tally] = attrgetter("_tally")
 _begin_of: Callable[[object], Begin] = attrgetter("_begin")
-_verify_of = attrgetter("verify_token")
+_original_of = attrgetter("_original")  # the class's `verify_token`
 
 
 class Member(Claimant, Protocol):
@@ -76,8 +76,7 @@ class Several(Generic[MemberT]):
                 raise TypeError(f"verifiers: expected each to be a {kind.__name__}, got a {wrong}")
         self._verifiers = verifiers
         self._routes = Routes(verifiers)
-        # A subclass may do more than its class.
-        self._are_plain = all(_verify_of(type(each)) is _verify_of(kind) for each in verifiers)
+        self._original = _original_of(kind)
         self._tally = Tally.beside(map(_tally_of, verifiers), "several issuers")
         self._closed = False
 
@@ -160,7 +159,8 @@ class Issuers(Several[JWKS]):
         digest = cache_key(token, (), self._routes.longest)
         known = self._routes.recall(digest)
         verifier = known or self._find(token)
-        if self._are_plain:
+        # A subclass may do more, and so may what stands in for the method in a test.
+        if getattr(verifier.verify_token, "__func__", None) is self._original:
             found = _begin_of(verifier)(token, audience, profile, verify_iss=True, digest=digest)
             claims = found if isinstance(found, dict) else await found
         else:
@@ -228,7 +228,8 @@ class SyncIssuers(Several[Threaded]):
         digest = cache_key(token, (), self._routes.longest)
         known = self._routes.recall(digest)
         verifier = known or self._find(token)
-        if self._are_plain:
+        # A subclass may do more, and so may what stands in for the method in a test.
+        if getattr(verifier.verify_token, "__func__", None) is self._original:
             found = _begin_of(verifier)(token, audience, profile, verify_iss=True, digest=digest)
             claims = found if isinstance(found, dict) else run_at_once(found)
         else:

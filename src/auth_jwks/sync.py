@@ -13,13 +13,7 @@ from typing import Any, Self, TypeVar
 
 import jwt
 
-from auth_jwks._background_loop import (
-    NoLoopError,
-    Portal,
-    Work,
-    refuse_greenlets,
-    run_at_once,
-)  # fmt: skip
+from auth_jwks._background_loop import NoLoopError, Portal, Work, refuse_greenlets, run_at_once
 from auth_jwks._cache.assembly import assembled
 from auth_jwks._cache.current import CurrentKeys
 from auth_jwks._cache.freshness import MIN_RETRY_AFTER
@@ -150,6 +144,8 @@ class SyncJWKS:
         """Return the claims of a valid token, or raise, as `JWKS.verify_token` does."""
         found = self._begin(token, audience, profile, verify_iss=verify_iss)
         return found if isinstance(found, dict) else run_at_once(found)
+
+    _original = verify_token  # should another stand in for it
 
     def refresh(self, *, force: bool = False) -> None:
         """Make sure that the keys are fresh, as `JWKS.refresh` does, and wait for it."""

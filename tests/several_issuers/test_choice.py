@@ -41,6 +41,25 @@ async def test_a_verifier_of_the_user_s_own_class_is_asked(make: Make, pair: Pai
             assert (await issuers.verify_token(token)).get("asked") is asked
 
 
+async def test_what_stands_in_for_the_method_is_asked(
+    make: Make, pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a verifier or on the class, before and after the choice: tests and tracers do so."""
+    first, second = make(pair[0]), make(pair[1])
+    issuers, token = Issuers(first, second), pair[0].sign()
+    claims = await issuers.verify_token(token)
+
+    async def stand_in(*_: object, **__: object) -> dict[str, Any]:
+        return {"sub": "stand-in"}
+
+    for owner in (first, JWKS):
+        with monkeypatch.context() as patches:
+            patches.setattr(owner, "verify_token", stand_in)
+            assert await issuers.verify_token(token) == {"sub": "stand-in"}
+            assert await Issuers(first).verify_token(token) == {"sub": "stand-in"}
+        assert await issuers.verify_token(token) == claims
+
+
 async def test_a_token_that_is_too_long_to_be_remembered_chooses_for_itself(
     issuers: Issuers, pair: Pair
 ) -> None:

@@ -57,6 +57,21 @@ def test_a_verifier_of_the_user_s_own_class_is_asked(issuer: FakeIssuer) -> None
             assert issuers.verify_token(token)["asked"] is True
 
 
+def test_what_stands_in_for_the_method_is_asked(
+    issuer: FakeIssuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a verifier or on the class: tests and tracers do so."""
+    with SyncJWKS(issuer.discovery_url, issuer=issuer.issuer) as jwks:
+        issuers, token = SyncIssuers(jwks), issuer.sign(exp=4_000_000_000, iat=0)
+        claims = issuers.verify_token(token)
+        for owner in (jwks, SyncJWKS):
+            with monkeypatch.context() as patches:
+                patches.setattr(owner, "verify_token", lambda *_, **__: {"sub": "stand-in"})
+                assert issuers.verify_token(token) == {"sub": "stand-in"}
+                assert SyncIssuers(jwks).verify_token(token) == {"sub": "stand-in"}
+            assert issuers.verify_token(token) == claims
+
+
 def test_each_issuer_s_tokens_are_verified(
     issuers: SyncIssuers, issuer: FakeIssuer, other: FakeIssuer
 ) -> None:
