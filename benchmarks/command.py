@@ -1,6 +1,7 @@
 """The command line that every benchmark has."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -26,6 +27,8 @@ def interpreter(environment: str) -> str:
 
 def command(name: str, description: str | None, quick: str) -> argparse.ArgumentParser:
     """Return the parser for `python -m benchmarks.NAME`; `quick` says what that leaves out."""
+    # In no process that is measured: others than the first one compile no module.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     program = f"python -m benchmarks.{name}".rstrip(".")
     parser = argparse.ArgumentParser(prog=program, description=description)
     parser.add_argument("--quick", action="store_true", help=quick)

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from auth_jwks import JWKS, RedisKeyStore
+from auth_jwks.stores.base import UNSCHEDULED_WINDOW
 from auth_jwks.testing import FakeClock
 from benchmarks.fleet.crew import Arena, Process, arena, released
 from benchmarks.fleet.start import EXTRA, PROVIDER, most_polls
@@ -22,7 +23,6 @@ LEASE = 3.0
 SOFT_WAIT = 0.5
 TIMEOUT = 0.25
 CONNECT_TIMEOUT = 1.0
-WINDOW = 30.0
 REJECTION = 10.0  # µs
 HOUR = 3600
 
@@ -111,7 +111,7 @@ async def flood(number: int, tokens: int, seconds: float, slack: float) -> Async
             after = [each for worker in await released(crew, token) for each in worker["served"]]
     outcomes: Counter[str] = sum((Counter(each["outcomes"]) for each in told), Counter())
     cost = 1e6 * sum(each["cpu"] for each in told) / tokens
-    windows = 1 + took // WINDOW
+    windows = 1 + took // UNSCHEDULED_WINDOW
     yield Row(
         name, "tokens not refused as unknown", tokens - outcomes["UnknownKeyError"], "exactly", 0
     )
